@@ -10,10 +10,13 @@ import asyncio
 import json
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+
+_CARRIED_OUT = "workflow_events_completed_total"
 
 
 def tell(**said: object) -> None:
@@ -32,16 +35,28 @@ async def gateway(directory: Path) -> None:
             await asyncio.to_thread(sys.stdin.read)
 
 
-async def engine(_directory: Path) -> None:
-    """Two orchestrators that empty a full queue, round by round on one database."""
-    from tests.bench.bench_engine import one_run
-    from tests.bench.rig import servers
+async def engine(directory: Path) -> None:
+    """Two orchestrators; a round is so many hooks in waves, from the first into the queue to the last carried out."""
+    from tests.bench.engine_rig import orchestrator, publish, seconds_until, series, waves
+    from tests.bench.rig import broker_pid, cpu_seconds, servers
 
     async with servers("orchestrator") as stand:
-        tell(ready=True)
-        while line := await asyncio.to_thread(sys.stdin.readline):
-            rate, costs = await one_run(stand, prefix=f"quick{line.strip()}")
-            tell(rate=rate, **costs)
+        with ExitStack() as stack:
+            running = [
+                stack.enter_context(orchestrator(stand, directory / str(number), replica=f"bench-{number}"))
+                for number in range(2)
+            ]
+            urls, pids = [url for url, _ in running], [child.pid for _, child in running]
+            pids.append(broker_pid(stand.amqp_url))
+            tell(ready=True)
+            while line := await asyncio.to_thread(sys.stdin.readline):
+                name, orders = line.split()
+                already = sum(series(url, _CARRIED_OUT) for url in urls)
+                began, before = time.perf_counter(), sum(map(cpu_seconds, pids))
+                total = await publish(stand.amqp_url, waves(int(orders), prefix=f"quick{name}"))
+                seconds = seconds_until(urls, _CARRIED_OUT, already + total, since=began)
+                used = sum(map(cpu_seconds, pids)) - before
+                tell(rate=total / seconds, us=used / total * 1e6)
 
 
 async def tips(directory: Path) -> None:
@@ -58,19 +73,21 @@ async def tips(directory: Path) -> None:
             await asyncio.to_thread(sys.stdin.read)
 
 
-async def suite(directory: Path) -> None:
+def suite(directory: Path) -> None:
     """The whole suite, with servers of its own."""
     from suite_local.testing import running_suite
 
     with running_suite(directory) as document:
         tell(**document)
-        await asyncio.to_thread(sys.stdin.read)
+        sys.stdin.read()
 
 
-PARTS: dict[str, Callable[[Path], Coroutine[Any, Any, None]]] = {
+PARTS: dict[str, Callable[[Path], Coroutine[Any, Any, None] | None]] = {
     part.__name__: part for part in (gateway, engine, tips, suite)
 }
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory(prefix="suite-bench-") as kept:
-        asyncio.run(PARTS[sys.argv[1]](Path(kept)))
+        work = PARTS[sys.argv[1]](Path(kept))
+        if work is not None:
+            asyncio.run(work)

@@ -190,15 +190,6 @@ async def _kind(_: Trouble) -> str:
     return "dead_letter"
 
 
-async def _override(trouble: Trouble) -> str:
-    url = trouble.client.suite.url(NOTIFIER) + "/admin/v1/roster/overrides"
-    body = {"person": "anna", "starts_at": _in(24 * 40), "ends_at": _in(24 * 40 + 1), "reason": "for a test"}
-    status, said = await trouble.client.post(url, body, role="operator")
-    assert status == 200, said
-    kept = (await trouble.client.get(NOTIFIER, "/admin/v1/roster"))["overrides"]
-    return str(max(int(each["id"]) for each in kept))
-
-
 async def _defect_match(_: Trouble, __: str) -> Fields:
     return {"match": {"alert": [f"Defect{secrets.token_hex(4)}"]}, "development_ticket": "DEV-2"}
 
@@ -324,7 +315,7 @@ def _of_people() -> Iterator[Case]:
         make=Trouble.crash_told,
         fields={"name": "retry_workflow"},
         known_later={"would"},
-        seen="done",
+        seen="crashed_again",
         proof=_retried,
     )
     request = {"summary": "The customer waits", "text": "since noon"}
@@ -339,9 +330,11 @@ def _of_people() -> Iterator[Case]:
     yield Case(act="ticket development-ticket", **ticket, fields=cause, known_later={"id"}, seen="linked")
     yield Case(act="silence add", fields=_silence, known_later={"id"}, seen="silenced")
     yield Case(act="silence end", make=Trouble.silence, known_later={"after"}, seen="ended")
-    yield Case(act="duty override", fields=_duty_of_another, known_later={"id"}, seen="in_the_roster")
-    yield Case(act="duty undo", make=_override, seen="taken_back")
+    from_now_on = {"id", *(f"replaced.{place}.starts_at" for place in range(2))}
+    yield Case(act="duty override", fields=_duty_of_another, known_later=from_now_on, seen="in_the_roster")
+    yield Case(act="duty undo", make=Trouble.override, seen="taken_back")
     yield Case(act="duty confirm", seen="confirmed")
+    yield Case(act="alert-sender give-up", make=Trouble.alert_sender, seen="given_up")
     test = {"destination": "pickers-42", "text": "can you read this?"}
     yield Case(act="message test", fields=test, known_later={"notice_id"}, seen="sent", proof=_told)
     text = {"text": "Call the shop."}

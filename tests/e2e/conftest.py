@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -13,11 +14,14 @@ from suite_local.story import PATIENT
 from suite_local.testing import free_ports
 from tests.e2e.browsers import open_chromium
 from tests.support.console_browser import Browser, browsing
+from tests.support.real_terminal import RealTerminal
 from tests.support.suite_client import Client, RunningSuite, environment_for
 from tests.support.terminal import Terminal
 
 _SOON = {"REFUNDS_RETRY_BASE": "0.1", "REFUNDS_POLL_BASE": "0.1"}
 """Payment systems are asked again sooner than in earnest."""
+_WATCHED = {"NOTIFIER_WATCHDOG_PATIENCE": "86400"}
+"""Alertmanagers are expected, and nobody's silence is told before the tests are over."""
 
 _WANT_NO_TROUBLE = {"test_orders_through_the_suite.py", "test_ordersctl.py"}
 """Files that ask whether the suite has lost nothing and needs nobody; the others leave crashed workflows, dead letters, complaints."""
@@ -32,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSuite]:
     """A whole suite, up and ready."""
     directory = tmp_path_factory.mktemp("suite")
-    running = RunningSuite(directory, {**environment_for(directory), **PATIENT, **_SOON, **free_ports()})
+    running = RunningSuite(directory, {**environment_for(directory), **PATIENT, **_SOON, **_WATCHED, **free_ports()})
     started = running.command("up")
     try:
         assert started.returncode == 0, started.stdout + started.stderr
@@ -62,6 +66,25 @@ def terminal(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("SUITE_RUN_DIR", str(client.suite.directory))
     monkeypatch.setenv("ORDERSCTL_CONFIG_DIR", str(tmp_path))
     return Terminal()
+
+
+@pytest.fixture
+def real_terminal(client: Client, tmp_path: Path) -> RealTerminal:
+    """A terminal of its own, for programs of their own."""
+    steered = (
+        "COLUMNS",
+        "LINES",
+        "NO_COLOR",
+        "FORCE_COLOR",
+        "TERM",
+        "ORDERSCTL_PROFILE",
+        "LC_ALL",
+        "LC_MESSAGES",
+        "LANG",
+    )
+    kept = {name: held for name, held in os.environ.items() if name not in steered}
+    place = {"SUITE_RUN_DIR": str(client.suite.directory), "ORDERSCTL_CONFIG_DIR": str(tmp_path), "LANG": "C.UTF-8"}
+    return RealTerminal({**kept, **place}, scratch=tmp_path)
 
 
 @pytest.fixture

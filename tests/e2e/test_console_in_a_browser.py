@@ -158,7 +158,7 @@ async def test_a_recipe_is_started_from_its_incident_on_a_phone(client: Client, 
     async with signed_in(chromium, client, "operator", f"/i/{incident}", **phone) as page:
         assert await violations(page) == []
         await change(page, "Retry the workflow", "the hook was looked at")
-        await expect(page.locator("#watched")).to_contain_text("Seen: 1 done", timeout=PATIENCE_MS)
+        await expect(page.locator("#watched")).to_contain_text("Seen: 1 crashed again", timeout=PATIENCE_MS)
         await page.goto(client.suite.url("console") + f"/i/{incident}")
         await expect(page.locator("main")).to_contain_text("done oleg")
         for address, said in (

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from yarl import URL
 
 from common.contracts import Envelope
 from common.ids import new_id
@@ -109,6 +112,25 @@ class Trouble:
         external_id = f"odd-{secrets.token_hex(4)}"
         await self.client.hook(hook("created", external_id, at=datetime.now(UTC), positions="milk"))
         return await self.found(GATEWAY, "/admin/v1/deliveries", external_id=external_id, outcome="quarantined")
+
+    async def countdown(self) -> str:
+        """An order whose marketplace hung up before its hook was whole: it repeats that, and cancels the order in the end."""
+        external_id = f"cut-{secrets.token_hex(4)}"
+        body = json.dumps(hook("created", external_id, at=datetime.now(UTC), positions=POSITIONS)).encode()
+        where = URL(self.client.suite.url(GATEWAY))
+        token = self.client.suite.token("marketplace")
+        _, writer = await asyncio.open_connection(where.host, where.port)
+        head = f"POST /hooks/v1/sbermarket HTTP/1.1\r\nHost: gateway\r\nClient-token: {token}\r\nContent-Length: {len(body) + 9}"
+        writer.write(head.encode() + b"\r\nContent-Type: application/json\r\n\r\n" + body)
+        await writer.drain()
+        writer.close()
+
+        async def there() -> bool:
+            page = await self.client.get(GATEWAY, "/admin/v1/countdowns", limit=200)
+            return external_id in [item["external_id"] for item in page["items"]]
+
+        await eventually(there, within=60, what="a countdown")
+        return external_id
 
     async def endangered(self) -> str:
         """A website's order that was refused."""
@@ -228,6 +250,39 @@ class Trouble:
             (await self._notifier("/admin/v1/known-defects", match=match, development_ticket="DEV-1"))["defect"]["id"]
         )
 
+    async def alert_sender(self) -> str:
+        """An Alertmanager that was heard, beside another: each sends the alert that always fires."""
+        names = [f"dc-{secrets.token_hex(4)}" for _ in range(2)]
+        signs = [
+            {
+                "status": "firing",
+                "labels": {"alertname": "Watchdog", "severity": "none", "environment": "testing", "cluster": name},
+                "annotations": {},
+                "startsAt": datetime.now(UTC).isoformat(),
+                "fingerprint": name,
+            }
+            for name in names
+        ]
+        url = self.client.suite.url(NOTIFIER) + "/alerts/v1/alertmanager"
+        status, said = await self.client.post(
+            url, {"version": "4", "status": "firing", "alerts": signs}, role="internal"
+        )
+        assert (status, said["incidents"]) == (200, []), said
+        senders = (await self.client.get(NOTIFIER, "/admin/v1/alert-senders"))["items"]
+        return next(str(each["id"]) for each in senders if each["name"].endswith(names[0]))
+
+    async def override(self) -> str:
+        """Somebody else's turn, weeks ahead."""
+        starts = datetime.now(UTC).replace(microsecond=0) + timedelta(days=40, minutes=secrets.randbelow(10_000))
+        body = {
+            "person": "anna",
+            "starts_at": starts.isoformat(),
+            "ends_at": (starts + timedelta(minutes=1)).isoformat(),
+        }
+        await self._notifier("/admin/v1/roster/overrides", **body)
+        kept = (await self.client.get(NOTIFIER, "/admin/v1/roster"))["overrides"]
+        return next(str(each["id"]) for each in kept if datetime.fromisoformat(each["starts_at"]) == starts)
+
     async def dead_letter(self, service: str) -> str:
         """A message that a service gave up on."""
         event = Envelope(
@@ -274,12 +329,12 @@ class Trouble:
         assert (await self.client.post(url, body, role="website"))[0] == 422
         return await self.found(GATEWAY, "/admin/v1/endangered-orders", external_id=body["externalId"])
 
-    async def found(self, service: str, path: str, **query: Any) -> str:
-        """The first that a list has, once it has one."""
+    async def found(self, service: str, path: str, *, key: str = "id", **query: Any) -> str:
+        """The name of the first that a list has, once it has one."""
 
         async def there() -> str | None:
             items = (await self.client.get(service, path, **query))["items"]
-            return str(items[0]["id"]) if items else None
+            return str(items[0][key]) if items else None
 
         found = await eventually(there, within=60, what=f"{path} {query}")
         assert found is not None

@@ -55,7 +55,8 @@ _GATEWAY = (
     f"""
     INSERT INTO endangered_orders (id, received_at, status, category, customer, address, basket, body, external_id, replica, state, number,
                                    outcome, closed_at, phone, email, network)
-    SELECT {_id("endangered")}, {_AT}, 422, 'refused', jsonb_build_object('name', 'Анна ' || n, 'phone', '+7916' || lpad(n::text, 7, '0')),
+    SELECT {_id("endangered")}, {_AT}, 422, 'refused',
+           jsonb_build_object('name', CASE WHEN n % 900 = 0 THEN 'Анна ' ELSE 'Мария ' END || n, 'phone', '+7916' || lpad(n::text, 7, '0')),
            'Example Street ' || n, '[{{"name": "milk", "quantity": 2}}]', convert_to(repeat(md5(n::text), 20), 'UTF8'), 'X' || n, 'gw-1',
            CASE WHEN n % 3000 = 0 THEN 'new' ELSE 'closed' END, NULL, CASE WHEN n % 3000 <> 0 THEN 'done' END,
            CASE WHEN n % 3000 <> 0 THEN now() END, '+7916' || lpad(n::text, 7, '0'), 'c' || n || '@example.org',

@@ -13,6 +13,7 @@ class ChangeInWorld(Change):
     def __init__(self) -> None:
         self.connection: Any = None
         self._after_commit = []
+        self._notices = []
 
     @property
     def principal(self) -> Principal:

@@ -30,12 +30,14 @@ class Browser:
         async with self.session.get(self.url + path, headers=headers) as answer:
             return await self._keep(answer)
 
-    async def post(self, path: str, *, origin: str | None = "own", follow: bool = True, **fields: Any) -> str:
+    async def post(self, path: str, *, origin: str | None = "own", follow: bool | str = True, **fields: Any) -> str:
         """Send a form of the page that is shown; ``follow`` where the answer leads."""
         token = _FORM_TOKEN.search(self.page)
         sent = {"form_token": token[1] if token else "", **fields}
         headers = {} if origin is None else {"Origin": self.url if origin == "own" else origin}
-        async with self.session.post(self.url + path, data=sent, headers=headers, allow_redirects=follow) as answer:
+        async with self.session.post(
+            self.url + path, data=sent, headers=headers, allow_redirects=bool(follow)
+        ) as answer:
             return await self._keep(answer)
 
     async def sign_in(self, token: str) -> str:

@@ -15,9 +15,10 @@ from markupsafe import escape
 
 import console.web
 from console.client import models
-from console.client.acts import ACTS, RECIPES, act_of
+from console.client.acts import ACTS, act_of
 from console.client.acts import Act as ActOfPeople
 from console.client.checks import CHECKS
+from console.client.effects import RECIPES
 from console.client.things import EVERYWHERE, THINGS, thing_of
 from console.web.change.forms import inputs
 from console.web.change.structure import STRUCTURES
@@ -49,6 +50,7 @@ _NAMES = frozenset(
             "traceparent",
             "base64",
             "TRAVELSUP",
+            "RUB",
             "IP",
             "RS",
             "ERROR",
@@ -126,7 +128,11 @@ def _of_tables() -> Iterator[str]:
 def _seen(act: ActOfPeople) -> Iterator[str]:
     """What is said of an effect that is seen."""
     if act.effect is not None:
-        yield from (word for word in (*act.effect.words.values(), act.effect.seen, act.effect.gone) if word)
+        yield from (
+            word
+            for word in (*act.effect.words.values(), act.effect.seen, act.effect.gone, *act.effect.anew.values())
+            if word
+        )
 
 
 def _of_answers() -> Iterator[str]:

@@ -153,11 +153,15 @@ class TransactionsWithCrashPoints:
         """A store in a transaction that somebody else commits."""
         return StoreWithCrashPoints(self._real.store_on(connection, count=count), self._crash_point)
 
+    def store_in(self, change: Any) -> Any:
+        """A store in a change."""
+        return StoreWithCrashPoints(self._real.store_in(change), self._crash_point)
+
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[Any]:
+    async def begin(self, **tells: Any) -> AsyncIterator[Any]:
         """Open a transaction."""
         await self._crash_point.point()
-        async with self._crash_point.transaction(), self._real.begin() as store:
+        async with self._crash_point.transaction(), self._real.begin(**tells) as store:
             yield StoreWithCrashPoints(store, self._crash_point)
             await self._crash_point.point()
         await self._crash_point.point()

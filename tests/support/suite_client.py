@@ -104,6 +104,12 @@ class Client:
         async with self._session.post(url, json=body, headers=headers) as answer:
             return answer.status, await answer.json(content_type=None)
 
+    async def delete(self, url: str, *, role: str) -> int:
+        """DELETE a full address with a role's token and a reason; return the status."""
+        headers = {"Authorization": f"Bearer {self.suite.token(role)}"}
+        async with self._session.delete(url, json={"reason": "for a test"}, headers=headers) as answer:
+            return answer.status
+
     async def send_as(self, service: str, path: str, body: object, *, headers: dict[str, str]) -> Any:
         """POST as another system does, with its own headers; anything but success is an ``AssertionError``."""
         async with self._session.post(self.suite.url(service) + path, json=body, headers=headers) as answer:

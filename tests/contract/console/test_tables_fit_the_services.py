@@ -5,21 +5,23 @@ from __future__ import annotations
 import importlib
 import types
 from collections.abc import Iterator
+from enum import IntEnum
 from pathlib import Path
 from typing import Any, ForwardRef, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 import pytest
 
+from console.cli.meanings import WORDS
 from console.cli.tab import TABLE
-from console.client.acts import ACTS, RECIPES, Act
-from console.client.effects import RECIPE
+from console.client.acts import ACTS, Act
+from console.client.effects import RECIPE, RECIPES
 from console.client.models import notifier
 from console.client.operations import operation, operations
 from console.client.things import EVERYWHERE, THINGS, Thing
 from console.web.filters import STATES
 from notifier.incidents.model import RecipeName
 from notifier.incidents.offers import OFFERS
-from orchestrator.engine.model import WorkflowState
+from orchestrator.engine.model import EventState, WorkflowState
 from refunds.refunds.states import RefundState
 from tests.contract.console.tab import table
 from tests.contract.surface.observed import stored
@@ -91,6 +93,13 @@ def test_tab_offers_what_the_commands_take() -> None:
     assert Path(TABLE).read_text(encoding="utf-8") == table(), "python -m tests.contract.console.tab"
 
 
+@pytest.mark.parametrize(
+    ("noun", "states"), [("workflow", WorkflowState), ("event", EventState), ("refund", RefundState)]
+)
+def test_words_that_tab_offers_are_those_of_the_service(noun: str, states: type[IntEnum]) -> None:
+    assert [word.upper() for word in WORDS[noun, "state"]] == [state.name for state in states]
+
+
 def test_recipes_are_those_of_the_notifier_and_need_the_roles_that_it_says() -> None:
     assert set(RECIPES) == set(get_args(RecipeName)) == set(OFFERS)
     lines: dict[RecipeName, tuple[str, str]] = {
@@ -101,7 +110,10 @@ def test_recipes_are_those_of_the_notifier_and_need_the_roles_that_it_says() -> 
         offered = operation(service, f"POST /admin/v1/{things}/{{id}}/{name.partition('_')[0]}")
         assert offered.role == OFFERS[name].role
         assert offered.takes("dry_run")
-    assert set(RECIPE.moving | RECIPE.bad) <= set(get_args(get_type_hints(notifier.RecipeRun)["state"]))
+    onward = {state for noun in RECIPES.values() for state in THINGS[noun].moving | THINGS[noun].bad}
+    states = set(get_args(get_type_hints(notifier.RecipeRun)["state"])) | onward | set(RECIPE.anew.values())
+    assert set(RECIPE.moving | RECIPE.bad) <= states
+    assert set(RECIPE.anew) <= onward
 
 
 def answer_of(service: str, path: str) -> Any:

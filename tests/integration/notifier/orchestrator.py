@@ -26,6 +26,7 @@ class Orchestrator:
     rehearsed: list[tuple[int, str, str]] = field(default_factory=list)
     held: dict[int, asyncio.Event] = field(default_factory=dict)
     refuses: int | None = None
+    tells = "alerts.problem.resolved.v1 of 7Q3M: who was told of it"
 
     async def retry(self, request: web.Request) -> web.Response:
         """Retry a workflow; under the same key that is one retry."""
@@ -34,7 +35,8 @@ class Orchestrator:
             return web.json_response({"code": "conflict", "detail": "it has not crashed"}, status=self.refuses)
         if body.get("dry_run"):
             self.rehearsed.append((workflow, request.headers["Authorization"], body["reason"]))
-            return web.json_response({"dry_run": True, "after": {"state_name": "running"}})
+            said = {"dry_run": True, "after": {"state_name": "running"}, "notices": [self.tells]}
+            return web.json_response(said)
         self.reasons[workflow].add(body["reason"])
         self.asked[workflow].add((request.headers["Authorization"], request.headers["Idempotency-Key"]))
         if (gate := self.held.get(workflow)) is not None:

@@ -39,6 +39,7 @@ def up(gateways: Replicas = 1) -> None:
     run = run_directory()
     lifecycle.up(run, replicas={"webhook-gateway": gateways}, say=screens.say)
     screens.show_status(lifecycle.status(run))
+    screens.show_way_in(run.suite_json)
 
 
 @app.command()

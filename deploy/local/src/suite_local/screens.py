@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -21,6 +23,13 @@ if not console.is_terminal:
 def say(text: str) -> None:
     """Print one line as it is: square brackets in it are no markup."""
     console.print(text, markup=False, soft_wrap=True)
+
+
+def show_way_in(suite_json: Path) -> None:
+    """Say where one begins, and where the tokens stand; never a token."""
+    page = json.loads(suite_json.read_text(encoding="utf-8"))["services"]["console"]["url"]
+    say(f"In a browser: {page}, with a token of {suite_json} (under tokens; operator is a good start).")
+    say("At a terminal: .venv/bin/ordersctl status, which finds its token by itself.")
 
 
 def show_story(evidence: Evidence, steps: Sequence[Step]) -> None:

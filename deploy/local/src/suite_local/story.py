@@ -34,6 +34,7 @@ def run(directory: RunDirectory) -> int:
     try:
         passed = _show(directory)
         screens.show_status(lifecycle.status(directory))
+        screens.show_way_in(directory.suite_json)
         screens.say(
             f"Addresses and tokens: {directory.suite_json}. Ctrl-C stops{' watching' if ran_before else ' everything'}."
         )

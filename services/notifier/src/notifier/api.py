@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 from common.clock import SystemClock
 from common.http import Changes, Route, TokenBook, audit_routes, describe, other_spellings
 from common.postgres import Database
 from common.service import LookAtQueues, dead_letter_routes, erasure_routes, queue_routes, repeated_acts_routes
+from common.telemetry.metrics import new_registry
 from notifier import erase
 from notifier.buttons.routes import ButtonRoutes
 from notifier.buttons.store import ButtonActionStore
@@ -19,7 +21,9 @@ from notifier.delivery.send_test import SendTest
 from notifier.duty.calendar_routes import OnCallCalendar
 from notifier.duty.call_routes import CallRoutes
 from notifier.duty.call_store import CallStore
-from notifier.duty.roster_store import people_on_roster
+from notifier.duty.follow_roster import FollowRoster
+from notifier.duty.keep_roster import KeepRoster
+from notifier.duty.roster_store import Handovers, people_on_roster
 from notifier.duty.routes import RosterRoutes
 from notifier.incidents.act import ActOnIncident
 from notifier.incidents.problems import Problems
@@ -30,6 +34,7 @@ from notifier.inputs.routes import InputRoutes
 from notifier.inputs.sender_routes import SenderRoutes
 from notifier.inputs.sentry import IngestSentry
 from notifier.messages.words import Words
+from notifier.metrics import PeopleMetrics
 from notifier.pages.routes import Pages
 from notifier.people.current import CurrentPeople
 from notifier.people.model import Directory
@@ -45,6 +50,8 @@ from notifier.settings import NotifierSettings
 from notifier.silences.routes import SilenceRoutes
 from notifier.tickets.acknowledge_from_comment import AcknowledgeFromComment
 from notifier.tickets.change_ticket import ChangeTicket
+from notifier.tickets.model import Queues
+from notifier.tickets.name_notices import NameNotices
 from notifier.tickets.routes import TicketRoutes
 from notifier.tickets.support_desk import SupportDesk
 
@@ -85,6 +92,8 @@ def routes_of(
     act: ActOnIncident,
     recipes: HttpRecipes,
     acknowledge: AcknowledgeFromComment,
+    name_notices: NameNotices,
+    keep_roster: KeepRoster,
     database: Database,
     queues: Sequence[LookAtQueues],
     refused: Callable[[str, bool], None],
@@ -97,7 +106,9 @@ def routes_of(
     )
     # Taken apart for the order in which the OpenAPI document lists them.
     *logs, test_message = DeliveryRoutes(database=database, send_test=send_test, wake=wake).routes()
-    incidents, *acts = IncidentRoutes(database=database, act=act, wake=wake).routes()
+    incidents, *acts = IncidentRoutes(
+        database=database, act=act, name_notices=name_notices, directory=directory, wake=wake
+    ).routes()
     trials = RouteTrials(table=table, environment=settings.environment, database=database)
     refusals = Refusals(problems=problems, database=database, clock=clock, words=words, count=refused, wake=wake)
     inputs = InputRoutes(
@@ -126,16 +137,15 @@ def routes_of(
         refusals=refusals,
         wake=wake,
     )
-    change_ticket = ChangeTicket(
-        outside=settings.outside_tracker, acknowledge=acknowledge, directory=directory, words=words, clock=clock
-    )
-    desk = SupportDesk(
-        tickets=change_ticket,
-        problems=problems,
+    desk = desk_of(
+        settings,
+        outside=settings.outside_tracker,
+        acknowledge=acknowledge,
         act=act,
+        problems=problems,
         directory=directory,
         words=words,
-        development_queue=settings.development_queue,
+        name_notices=name_notices,
     )
     calls = CallRoutes(
         calls=CallStore(database),
@@ -148,10 +158,13 @@ def routes_of(
         database=database,
         http=recipes,
         begin=BeginRecipe(act),
+        name_notices=name_notices,
+        problems=problems,
         directory=directory,
         words=words,
         deadline=settings.call_deadline,
     )
+    follow_roster = FollowRoster(keep=keep_roster, name_notices=name_notices)
     calendar = OnCallCalendar(database=database, directory=directory, words=words, clock=clock)
     by_others = [*inputs.routes(), *buttons.routes(), *calls.routes(), *calendar.routes()]
     return [
@@ -162,23 +175,88 @@ def routes_of(
         test_message,
         *acts,
         *RecipeRoutes(database=database, start=start_recipe, wake=wake).routes(),
-        *SilenceRoutes(database=database, clock=clock, wake=wake).routes(),
+        *SilenceRoutes(database=database, clock=clock, follows=name_notices.of_silence, wake=wake).routes(),
         *dead_letter_routes(database, service=NAME, after_commit=wake),
         *audit_routes(database, of_order=_TARGETS_OF_ORDER),
         *repeated_acts_routes(database, apart=ATTENTION),
         *queue_routes(queues),
         *erasure_routes(Changes(database, committed=wake), erase.PLACES, kept=erase.KEPT),
         *buttons.routes(),
-        *TicketRoutes(database=database, change_ticket=change_ticket, desk=desk, wake=wake).routes(),
+        *TicketRoutes(database=database, change_ticket=desk.tickets, desk=desk, wake=wake).routes(),
         *calls.routes(),
-        *RosterRoutes(database=database, directory=directory, clock=clock, wake=wake).routes(),
+        *RosterRoutes(database=database, directory=directory, clock=clock, follow=follow_roster, wake=wake).routes(),
         *PeopleRoutes(database=database, current=people, on_the_roster=people_on_roster, wake=wake).routes(),
         *calendar.routes(),
         *CoverageRoutes(coverage).routes(),
-        *SenderRoutes(database=database, problems=problems, clock=clock, wake=wake).routes(),
+        *SenderRoutes(database=database, problems=problems, name_notices=name_notices, clock=clock, wake=wake).routes(),
         *Pages(database=database, tokens=tokens, directory=directory, words=words, sentry=settings.sentry_url).routes(),
         *other_spellings(route for route in by_others if not route.path.startswith("/admin/")),
     ]
+
+
+def name_notices_of(settings: NotifierSettings, directory: Directory, problems: Problems) -> NameNotices:
+    """Return what names the notices of changes."""
+    return NameNotices(
+        policy=settings.policy,
+        calls=settings.call_url is not None,
+        directory=directory,
+        queues=Queues(teams=settings.team_queues, development=settings.development_queue),
+        problems=problems,
+    )
+
+
+def desk_of(
+    settings: NotifierSettings,
+    *,
+    outside: bool,
+    acknowledge: AcknowledgeFromComment,
+    act: ActOnIncident,
+    problems: Problems,
+    directory: Directory,
+    words: Words,
+    name_notices: NameNotices,
+) -> SupportDesk:
+    """Return the support desk; ``outside``: what it does is done in the outside tracker."""
+    tickets = ChangeTicket(
+        outside=outside,
+        acknowledge=acknowledge,
+        directory=directory,
+        words=words,
+        clock=SystemClock(),
+        name_notices=name_notices,
+    )
+    return SupportDesk(
+        tickets=tickets,
+        problems=problems,
+        act=act,
+        directory=directory,
+        words=words,
+        development_queue=settings.development_queue,
+    )
+
+
+def keep_roster_of(
+    settings: NotifierSettings,
+    *,
+    database: Database,
+    problems: Problems,
+    table: Routes,
+    directory: Directory,
+    words: Words,
+    metrics: PeopleMetrics,
+) -> KeepRoster:
+    """Return what keeps the roster."""
+    return KeepRoster(
+        rosters=Handovers(database),
+        problems=problems,
+        routes=table,
+        directory=directory,
+        words=words,
+        environment=settings.environment,
+        metrics=metrics,
+        patience=timedelta(seconds=settings.handover_patience),
+        preflight=timedelta(seconds=settings.roster_preflight),
+    )
 
 
 def openapi() -> dict[str, Any]:
@@ -211,6 +289,16 @@ def openapi() -> dict[str, Any]:
         act=act,
         recipes=HttpRecipes(orchestrator_url=None, refunds_url=None),
         acknowledge=AcknowledgeFromComment(act=act, directory=directory, wordings=()),
+        name_notices=name_notices_of(settings, directory, problems),
+        keep_roster=keep_roster_of(
+            settings,
+            database=database,
+            problems=problems,
+            table=table,
+            directory=directory,
+            words=words,
+            metrics=PeopleMetrics(new_registry()),
+        ),
         database=database,
         queues=(),
         refused=lambda _sender, _genuine: None,

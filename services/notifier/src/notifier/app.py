@@ -26,7 +26,7 @@ from common.service import (
 )
 from common.telemetry import get_logger
 from common.telemetry.metrics import new_registry
-from notifier.api import ATTENTION, DESCRIPTION, NAME, routes_of
+from notifier.api import ATTENTION, DESCRIPTION, NAME, desk_of, keep_roster_of, name_notices_of, routes_of
 from notifier.buttons.answers import SlackAnswers, TelegramAnswers
 from notifier.buttons.handle import HandleButtonAction
 from notifier.buttons.store import ButtonActionStore
@@ -42,9 +42,7 @@ from notifier.delivery.reads import NotificationReads
 from notifier.delivery.retention import Retention
 from notifier.duty.call_store import CallStore
 from notifier.duty.fire_timers import FireTimers
-from notifier.duty.keep_roster import KeepRoster
 from notifier.duty.place_calls import PlaceCalls
-from notifier.duty.roster_store import Handovers
 from notifier.duty.timer_store import TimerStore
 from notifier.gauges import queues_of, show_backlog, show_queues
 from notifier.incidents.act import ActOnIncident
@@ -65,12 +63,9 @@ from notifier.routing.file import read_routes
 from notifier.settings import NotifierSettings
 from notifier.silences.file import read_inhibitions
 from notifier.tickets.acknowledge_from_comment import AcknowledgeFromComment
-from notifier.tickets.change_ticket import ChangeTicket
 from notifier.tickets.follow_tracker import FollowTracker
 from notifier.tickets.follow_up import FollowUp
 from notifier.tickets.follow_up_store import FollowUpStore
-from notifier.tickets.model import Queues
-from notifier.tickets.support_desk import SupportDesk
 from notifier.tickets.sync_tracker import SyncTracker
 from notifier.tickets.tracker_store import TrackerStore
 from notifier.worker import Workers
@@ -152,6 +147,16 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         policy=settings.policy,
         clock=SystemClock(),
     )
+    name_notices = name_notices_of(settings, directory, problems)
+    keep_roster = keep_roster_of(
+        settings,
+        database=database,
+        problems=problems,
+        table=table,
+        directory=directory,
+        words=words,
+        metrics=people_metrics,
+    )
     routes = routes_of(
         settings,
         coverage=coverage,
@@ -163,6 +168,8 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         act=act,
         recipes=recipes,
         acknowledge=acknowledge,
+        name_notices=name_notices,
+        keep_roster=keep_roster,
         database=database,
         queues=queues_of(database, broker, QUEUES, timers, follow_ups),
         refused=metrics.alert_refused,
@@ -223,7 +230,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         words=words,
         environment=environment,
         links=links,
-        queues=Queues(teams=settings.team_queues, development=settings.development_queue),
+        queues=name_notices.queues,
     )
     workers.start("follow-up", follow_up)
     fire = FireTimers(timers=timers, policy=settings.policy, directory=directory, words=words, metrics=people_metrics)
@@ -275,17 +282,6 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     workers.start("recipes", run_recipes)
 
     # The roster, and the outside tracker
-    keep_roster = KeepRoster(
-        rosters=Handovers(database),
-        problems=problems,
-        routes=table,
-        directory=directory,
-        words=words,
-        environment=environment,
-        metrics=people_metrics,
-        patience=timedelta(seconds=settings.handover_patience),
-        preflight=timedelta(seconds=settings.roster_preflight),
-    )
     workers.start("roster", keep_roster, idle=_ROSTER_SECONDS)
     if settings.outside_tracker:
         tracker_store, tracker = TrackerStore(database), open_tracker(settings, lifecycle)
@@ -300,15 +296,15 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         follow_tracker = FollowTracker(
             store=tracker_store,
             tracker=tracker,
-            desk=SupportDesk(
-                tickets=ChangeTicket(
-                    outside=False, acknowledge=acknowledge, directory=directory, words=words, clock=SystemClock()
-                ),
-                problems=problems,
+            desk=desk_of(
+                settings,
+                outside=False,
+                acknowledge=acknowledge,
                 act=act,
+                problems=problems,
                 directory=directory,
                 words=words,
-                development_queue=settings.development_queue,
+                name_notices=name_notices,
             ),
             directory=directory,
             words=words,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 from common.clock import Clock, SystemClock
@@ -18,10 +19,12 @@ from common.service import (
 )
 from orchestrator.documents.routes import DocumentRoutes
 from orchestrator.documents.store import DocumentStore
-from orchestrator.engine.model import ORDER_LIFE
+from orchestrator.engine.foresee import Foretellers
+from orchestrator.engine.model import ORDER_LIFE, REFUND_REQUEST
 from orchestrator.engine.routes import WorkflowRoutes
 from orchestrator.engine.search import WorkflowSearch
 from orchestrator.erasures.places import KEPT, places
+from orchestrator.orders.foretell import ForetellLife
 from orchestrator.orders.hooks import known_as
 from orchestrator.orders.mend_hook import mend_hook
 from orchestrator.orders.operator_routes import OperatorRoutes
@@ -29,6 +32,7 @@ from orchestrator.orders.parked_routes import ParkedRoutes
 from orchestrator.orders.routes import OrderRoutes
 from orchestrator.orders.search import OrderSearch
 from orchestrator.orders.store import OrderStore
+from orchestrator.refunds.foretell import ForetellRefund
 from orchestrator.refunds.routes import RefundRoutes
 from orchestrator.refunds.store import RefundStore
 from orchestrator.timeline.routes import TimelineRoutes
@@ -47,21 +51,32 @@ UNION ALL SELECT 'workflow:' || id FROM workflow WHERE order_number = {order}
 
 
 def routes(
-    database: Database, *, clock: Clock, queues: Sequence[LookAtQueues], notify: Callable[[], None]
+    database: Database,
+    *,
+    clock: Clock,
+    queues: Sequence[LookAtQueues],
+    notify: Callable[[], None],
+    answer_within: timedelta,
 ) -> list[Route]:
-    """Return all routes. ``notify`` is called after each commit, to wake workers and the outbox relay."""
+    """Return all routes. ``notify`` is called after each commit, to wake workers and the outbox relay.
+
+    ``answer_within``: how long the refunds service may be silent.
+    """
     changes = Changes(database, committed=notify)
+    life = ForetellLife(clock)
+    foretellers: Foretellers = {ORDER_LIFE: life, REFUND_REQUEST: ForetellRefund(clock, answer_within=answer_within)}
+    menders = {ORDER_LIFE: mend_hook}
     return [
         *OrderRoutes(OrderSearch(database), OrderStore(database), changes).routes(),
-        *OperatorRoutes(changes, clock).routes(),
+        *OperatorRoutes(changes, clock, life).routes(),
         *ParkedRoutes(database, changes, clock).routes(),
         *TimelineRoutes(TimelineStore(database)).routes(),
-        *WorkflowRoutes(WorkflowSearch(database), changes, clock, menders={ORDER_LIFE: mend_hook}).routes(),
+        *WorkflowRoutes(WorkflowSearch(database), changes, clock, menders, foretellers).routes(),
         *TipsRoutes(database, changes, clock).routes(),
         *RefundRoutes(RefundStore(database), changes, clock).routes(),
         *DocumentRoutes(DocumentStore(database), changes, clock).routes(),
         *erasure_routes(changes, places(), kept=KEPT),
-        *dead_letter_routes(database, service=NAME, after_commit=notify, known_as=known_as),
+        *dead_letter_routes(database, service=NAME, foretell=life.of_letter, after_commit=notify, known_as=known_as),
         *audit_routes(database, of_order=_TARGETS_OF_ORDER),
         *repeated_acts_routes(database),
         *verdict_routes(database),
@@ -71,5 +86,11 @@ def routes(
 
 def openapi() -> dict[str, Any]:
     """Return the OpenAPI document without opening anything."""
-    described = routes(Database("", application_name=NAME), clock=SystemClock(), queues=(), notify=lambda: None)
+    described = routes(
+        Database("", application_name=NAME),
+        clock=SystemClock(),
+        queues=(),
+        notify=lambda: None,
+        answer_within=timedelta(),
+    )
     return describe(service=NAME, description=DESCRIPTION, routes=described)

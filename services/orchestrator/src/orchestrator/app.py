@@ -46,9 +46,8 @@ from orchestrator.metrics import TABLES, OrchestratorMetrics
 from orchestrator.orders.aggregate import Drift, derive_aggregates
 from orchestrator.orders.hooks import event_id_of, ingest_hooks
 from orchestrator.orders.life import OrderLife, Placement
-from orchestrator.orders.measure import Measure
+from orchestrator.orders.measure import Measure, orders_waiting
 from orchestrator.orders.parked import raise_overdue
-from orchestrator.orders.queues import orders_waiting
 from orchestrator.orders.store import OrderStore
 from orchestrator.refunds.answers import store_answers
 from orchestrator.refunds.follow import FollowRefund
@@ -108,10 +107,11 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
         *platform_queues(database, broker, _QUEUES, outbox_late_after=60.0),
         partial(orders_waiting, database),
     )
+    answer_within = timedelta(seconds=settings.refund_answer_within)
     app = build_app(
         service=NAME,
         description=DESCRIPTION,
-        routes=routes(database, clock=clock, queues=queues, notify=notify),
+        routes=routes(database, clock=clock, queues=queues, notify=notify, answer_within=answer_within),
         health=lifecycle.health,
         registry=registry,
         tokens=tokens,
@@ -126,7 +126,6 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
     update_transactions = await _update_transactions(settings, lifecycle, database, registry, clock)
     orders, refunds = OrderStore(database), RefundStore(database)
     placement = Placement(zones_by_store=settings.zones_by_store, tariffs_by_shipment=settings.tariffs_by_shipment)
-    answer_within = timedelta(seconds=settings.refund_answer_within)
     handlers: Mapping[str, WorkflowHandler] = {
         ORDER_LIFE: OrderLife(orders, clock, placement),
         UPDATE_TRANSACTIONS: update_transactions,

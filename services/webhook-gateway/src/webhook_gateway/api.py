@@ -19,6 +19,7 @@ from webhook_gateway import erase
 from webhook_gateway.countdowns.routes import CountdownRoutes
 from webhook_gateway.deliveries.consumers import known_as
 from webhook_gateway.deliveries.event_routes import EventRoutes
+from webhook_gateway.deliveries.foretell import ForetellHook
 from webhook_gateway.deliveries.routes import DeliveryRoutes
 from webhook_gateway.edge.addresses import IntakeAddresses
 from webhook_gateway.hooks.model import SERVICE
@@ -44,6 +45,7 @@ def routes(
     rescue: RescueRoutes,
     bans: BanRoutes,
     countdowns: CountdownRoutes,
+    foretell: ForetellHook,
     database: Database,
     erasures: Mapping[str, Erase],
     queues: Sequence[LookAtQueues],
@@ -64,5 +66,7 @@ def routes(
         *bans.routes(),
         *countdowns.routes(),
         *erasure_routes(Changes(database, committed=committed), erasures, kept=erase.KEPT),
-        *dead_letter_routes(database, service=SERVICE, after_commit=committed, known_as=known_as),
+        *dead_letter_routes(
+            database, service=SERVICE, foretell=foretell.of_letter, after_commit=committed, known_as=known_as
+        ),
     ]

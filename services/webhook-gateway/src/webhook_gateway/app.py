@@ -34,6 +34,7 @@ from webhook_gateway.deliveries.consumers import make_arrivals, make_recorder
 from webhook_gateway.deliveries.digest_old import DigestOld
 from webhook_gateway.deliveries.digests import PeopleDigests
 from webhook_gateway.deliveries.event_routes import EventRoutes
+from webhook_gateway.deliveries.foretell import ForetellHook
 from webhook_gateway.deliveries.ledger import Ledger, WatchLedger
 from webhook_gateway.deliveries.metrics import TABLES, DeliveryMetrics
 from webhook_gateway.deliveries.record import RecordDeliveries
@@ -56,6 +57,7 @@ from webhook_gateway.hooks.metrics import RequestMetrics
 from webhook_gateway.hooks.model import SERVICE, WEBSITE
 from webhook_gateway.hooks.refusals import CountRefusals
 from webhook_gateway.hooks.routes import HookRoutes
+from webhook_gateway.hooks.sending import Sending
 from webhook_gateway.hooks.sources import load_sources
 from webhook_gateway.hooks.store import RefusalStore
 from webhook_gateway.rescue.metrics import RescueMetrics
@@ -163,6 +165,8 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     # Deliveries
     digests = PeopleDigests(settings.keys_of_search(tokens))
     record = RecordDeliveries(digests=digests)
+    foretell = ForetellHook(record)
+    sending = Sending(clock=clock, replica=settings.replica, foretell=foretell)
     recorder = make_recorder(
         amqp_url, database=database, record=record, metrics=messaging, after_commit=outbox_relay.wake
     )
@@ -346,12 +350,12 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         mail_due=mail_due,
         metrics=rescue_metrics,
         clock=clock,
-        replica=settings.replica,
+        sending=sending,
         currency_of=lambda source: sites.named(source).currency,
     )
 
     search = DeliverySearch(database, digests)
-    deliveries = DeliveryRoutes(changes, search, unarrived, ledger, clock=clock, replica=settings.replica)
+    deliveries = DeliveryRoutes(changes, search, unarrived, ledger, clock=clock, sending=sending)
     app = build_app(
         service=SERVICE,
         description=DESCRIPTION,
@@ -367,12 +371,11 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
                 comes_from_website=website.speaks_for_a_website,
             ),
             deliveries=deliveries,
-            events=EventRoutes(
-                changes, sources=sources, sites=sites, tokens=tokens, clock=clock, replica=settings.replica
-            ),
+            events=EventRoutes(changes, sources=sources, sites=sites, tokens=tokens, sending=sending),
             rescue=rescue,
             bans=BanRoutes(changes, bans, key=limits.key),
             countdowns=CountdownRoutes(countdowns),
+            foretell=foretell,
             database=database,
             erasures=erase.places(digests, endangered),
             queues=rounds.queues(database, broker, spools, unarrived, endangered),

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
+from common.contracts.notices import notice
 from common.errors import Conflict, Unavailable
 from common.http import (
     BULK_ERRORS,
@@ -86,7 +87,8 @@ class Depot:
             if await change.connection.execute(_SEND, key, request.body.extra) == "UPDATE 0":
                 raise Conflict("it is not open")
             await change.record("parcel.send", f"parcel:{key}")
-            return BulkDone(outcome="sent", notices=[f"parcel.sent to the town of {key}"])
+            change.tells(notice("parcel.sent", of=str(key), to="the town"))
+            return BulkDone(outcome="sent")
 
         bulk = Bulk(operation=request.route.path, find=self.find, lock=self.lock, work=work)
         return await bulk.carry_out(self.changes, request)

@@ -45,7 +45,7 @@ async def test_a_plan_names_each_item_and_is_carried_out_by_another_replica(worl
         "more": True,
         "already_applied": False,
     }
-    notices = [f"parcel.sent to the town of {n}" for n in (1, 2, 3)]
+    notices = [f"parcel.sent of {n}: the town" for n in (1, 2, 3)]
     assert preview["items"] == [
         {"id": n, "version": 1, "outcome": "sent", "code": None, "detail": None, "notices": [notice]}
         for n, notice in zip((1, 2, 3), notices, strict=True)

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
 
+from common.contracts.notices import NOBODY, notice
 from common.errors import Conflict, NotFound, Unavailable
-from common.http import OPERATOR, AdminChange, Answer, Change, Changes, Done, Reply, Request, Route
+from common.http import OPERATOR, AdminChange, Answer, Change, ChangeAnswer, Changes, Done, Reply, Request, Route
 from common.postgres import Database
 
 from .conftest import Answer as Answered
@@ -23,11 +23,15 @@ class Take(AdminChange):
     shelves: list[str]
 
 
-class Taken(BaseModel):
+class Taken(ChangeAnswer):
     """What became of each shelf."""
 
     dry_run: bool
     outcomes: list[str]
+
+
+def told(shelf: str) -> str:
+    return notice("shelf.taken", of=shelf, to=NOBODY)
 
 
 class Shop:
@@ -79,6 +83,7 @@ class Shop:
         if left is None:
             raise NotFound(f"there is no shelf {shelf}")
         await change.record("shelf.take", f"shelf:{shelf}", before={"goods": left + 1}, after={"goods": left})
+        change.tells(told(shelf))
         if shelf == "closed":
             raise Conflict("it is closed")
         if shelf == "away":
@@ -145,7 +150,8 @@ async def take(
 
 async def test_a_change_is_committed_with_its_record_and_key_and_then_notified(demo: Demo, shop: Shop) -> None:
     answer = await take(demo, "a", "b", key="k")
-    assert (answer.status, answer.json()) == (200, {"dry_run": False, "outcomes": ["taken", "taken"]})
+    named = [told("a"), told("b")]
+    assert (answer.status, answer.json()) == (200, {"dry_run": False, "outcomes": ["taken", "taken"], "notices": named})
     audit = [("shelf:a", "olga", "sold"), ("shelf:b", "olga", "sold")]
     assert await shop.left() == {"taken": {"a": 1, "b": 1}, "audit": audit, "keys": 1}
     assert shop.announced == ["counted", "committed"]
@@ -153,7 +159,8 @@ async def test_a_change_is_committed_with_its_record_and_key_and_then_notified(d
 
 async def test_a_dry_run_is_carried_out_and_leaves_nothing(demo: Demo, shop: Shop) -> None:
     answer = await take(demo, "a", "late", key="k", dry_run=True)
-    assert (answer.status, answer.json()) == (202, {"dry_run": True, "outcomes": ["taken", "taken"]})
+    named = [told("a"), told("late")]
+    assert (answer.status, answer.json()) == (202, {"dry_run": True, "outcomes": ["taken", "taken"], "notices": named})
     assert await shop.left() == {"taken": {}, "audit": [], "keys": 0}
     assert (shop.runs, shop.announced) == (1, [])
     # The key is free for the deed.
@@ -163,6 +170,7 @@ async def test_a_dry_run_is_carried_out_and_leaves_nothing(demo: Demo, shop: Sho
 async def test_a_repeated_key_gets_the_stored_reply_and_changes_nothing_again(demo: Demo, shop: Shop) -> None:
     answers = [await take(demo, "late", key="k") for _ in range(2)]
     assert [(answer.status, answer.json()["outcomes"]) for answer in answers] == [(202, ["taken"])] * 2
+    assert [answer.json()["notices"] for answer in answers] == [[told("late")]] * 2
     assert ["Idempotency-Replayed" in answer.headers for answer in answers] == [False, True]
     assert (shop.runs, shop.announced.count("counted")) == (1, 1)
     assert (await shop.left())["taken"] == {"late": 1}
@@ -188,6 +196,7 @@ async def test_the_victim_of_a_deadlock_begins_anew(demo: Demo, shop: Shop) -> N
 async def test_refused_items_are_undone_alone_and_the_others_hold(demo: Demo, shop: Shop) -> None:
     preview, answer = [await take(demo, "a", "closed", "x", "b", each=True, dry_run=dry) for dry in (True, False)]
     assert answer.json()["outcomes"] == ["a 9", "closed conflict", "x not_found", "b 9"]
+    assert answer.json()["notices"] == [told("a"), told("b")]
     assert preview.json() == {**answer.json(), "dry_run": True}
     audit = [("shelf:a", "olga", "sold"), ("shelf:b", "olga", "sold")]
     assert await shop.left() == {"taken": {"a": 1, "b": 1}, "audit": audit, "keys": 0}

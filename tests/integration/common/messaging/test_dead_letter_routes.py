@@ -89,10 +89,11 @@ async def test_a_replay_is_audited_outgoing_once_and_answered_the_same_for_the_s
     async with database.acquire() as connection:
         outgoing = await connection.fetchval("SELECT count(*) FROM outbox WHERE routing_key = 'orchestrator.journal'")
         audited = [dict(row) for row in await connection.fetch("SELECT actor, action, target, reason FROM audit_log")]
+    ended = ["alerts.problem.resolved.v1: who was told of it"]
     assert (forbidden, tried, first, again, other, missing) == (
         403,
         200,
-        (200, {"id": 1, "queue": "orchestrator.journal", "event_id": None, "replayed": True}),
+        (200, {"id": 1, "queue": "orchestrator.journal", "event_id": None, "replayed": True, "notices": ended}),
         first,
         409,
         404,

@@ -71,10 +71,9 @@ async def test_a_mended_message_goes_to_its_queue_under_the_same_id(replicas: Re
     assert (await replicas.decide(f"{letter}/mend", data=good, dry_run=True))[0] == 200
     assert await replicas.outgoing(QUEUE) == []
     status, done = await replicas.decide(f"{letter}/mend", data=good)
-    assert (status, done) == (
-        200,
-        {"id": letter, "queue": QUEUE, "event_id": "e1", "state": "mended", "dry_run": False},
-    )
+    ended = ["alerts.problem.resolved.v1 of N1: who was told of it", "alerts.problem.resolved.v1: who was told of it"]
+    mended = {"id": letter, "queue": QUEUE, "event_id": "e1", "state": "mended", "dry_run": False, "notices": ended}
+    assert (status, done) == (200, mended)
     [sent] = await replicas.outgoing(QUEUE)
     assert (sent.id, sent.data) == ("e1", good)
     _, shown = await replicas.ask("GET", f"dead-letters/{letter}")

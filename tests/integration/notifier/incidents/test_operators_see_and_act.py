@@ -16,15 +16,16 @@ async def test_an_alert_becomes_an_incident_acknowledged_and_resolved_with_an_au
     assert (await kit.call("POST", "/alerts/v1/alertmanager", body=ALERT))[0] == 403
 
     reason = {"reason": "Разбираюсь с проблемой. Звонить не нужно."}
-    assert await kit.call("POST", "/admin/v1/incidents/1/ack", body=reason) == (
-        200,
-        {"id": 1, "before": "open", "after": "acknowledged", "dry_run": False},
-    )
+
+    async def done(act: str, **body: Any) -> dict[str, Any]:
+        status, answer = await kit.call("POST", f"/admin/v1/incidents/1/{act}", body={**reason, **body})
+        assert (status, answer.pop("notices") != []) == (200, True), answer
+        return dict(answer)
+
+    assert await done("ack") == {"id": 1, "before": "open", "after": "acknowledged", "dry_run": False}
     assert (await kit.call("POST", "/admin/v1/incidents/1/comment", body=reason))[0] == 200
-    assert await kit.call("POST", "/admin/v1/incidents/1/resolve", body={**reason, "dry_run": True}) == (
-        200,
-        {"id": 1, "before": "acknowledged", "after": "resolved", "dry_run": True},
-    )
+    rehearsed = {"id": 1, "before": "acknowledged", "after": "resolved", "dry_run": True}
+    assert await done("resolve", dry_run=True) == rehearsed
     assert (await kit.call("POST", "/admin/v1/incidents/1/resolve", body=reason))[0] == 200
     status, problem = await kit.call("POST", "/admin/v1/incidents/1/ack", body=reason)
     assert (status, problem["code"]) == (409, "conflict")
@@ -38,6 +39,9 @@ async def test_an_alert_becomes_an_incident_acknowledged_and_resolved_with_an_au
         ("oleg", "incident.ack", "acknowledged"),
     ]
     [incident] = (await kit.call("GET", "/admin/v1/incidents?state=resolved"))[1]["items"]
+    for asked, found in (("queuetooold", [1]), ("QueueTooOld", [1]), ("QueueTooNew", [])):
+        page = (await kit.call("GET", f"/admin/v1/incidents?alert={asked}"))[1]
+        assert [item["id"] for item in page["items"]] == found, asked
     assert (incident["occurrences"], incident["severity"], incident["link"]) == (2, "critical", "https://runbooks/q")
 
     async def notified() -> list[dict[str, Any]]:
@@ -106,7 +110,7 @@ async def test_acts_are_refused_to_viewers_and_carried_out_once_for_a_key(make_k
             f"{kit.url}/admin/v1/incidents/1/resolve", json=body, headers=headers
         ) as answer:
             answers.append((answer.status, answer.headers.get("Idempotency-Replayed"), await answer.json()))
-    changed = {"id": 1, "before": "open", "after": "resolved", "dry_run": False}
+    changed = {"id": 1, "before": "open", "after": "resolved", "dry_run": False, "notices": answers[0][2]["notices"]}
     assert answers == [(200, None, changed), (200, "true", changed)]
     async with kit.sandbox.session.post(
         f"{kit.url}/admin/v1/incidents/1/resolve", json={"reason": "another"}, headers=headers

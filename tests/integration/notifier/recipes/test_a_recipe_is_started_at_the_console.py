@@ -15,6 +15,7 @@ from common.http import Change, DoneElsewhere, Principal
 from common.ids import new_id
 from common.postgres import Database
 from common.testing import eventually
+from notifier.duty.escalation import Policy
 from notifier.incidents.act import ActOnIncident
 from notifier.incidents.problems import Problems
 from notifier.messages.words import Words
@@ -27,6 +28,8 @@ from notifier.recipes.start import StartRecipe
 from notifier.recipes.store import RecipeStore
 from notifier.recipes.views import StartRecipeBody
 from notifier.routing.model import Routes
+from notifier.tickets.model import Queues
+from notifier.tickets.name_notices import NameNotices
 from tests.integration.notifier.factories import ONE_GROUP, Kit, MakeKit
 from tests.integration.notifier.orchestrator import Orchestrator, an_orchestrator
 from tests.integration.notifier.people import SECRET, crashed, settings_for, telegram_id
@@ -100,10 +103,20 @@ async def test_a_recipe_is_offered_rehearsed_at_its_service_and_carried_out_ther
             "id": incident,
             "name": "retry_workflow",
             "target": "7",
+            "holder": None,
+            "held_since": None,
             "would": "running",
+            "notices": said["notices"],
             "dry_run": True,
         },
     )
+    # What the act itself does, how it may end, and what the service said that it would tell.
+    assert [line for line in said["notices"] if "workflow.crashed" not in line and "ticket" not in line] == [
+        f"calls.pause of incident:{incident}: on call",
+        orchestrator.tells,
+    ]
+    ends = "incident.recipe_done (workflow.crashed) or incident.recipe_failed (workflow.crashed)"
+    assert f"{ends} of incident:{incident}: nobody" in said["notices"]
     assert orchestrator.rehearsed == [(7, "Bearer oleg-token", WHY["reason"])]
     nothing = await kit.fetch(
         "SELECT (SELECT count(*) FROM recipe_requests) AS requests, (SELECT count(*) FROM audit_log) AS audits,"
@@ -184,6 +197,44 @@ async def press(kit: Kit, data: str, *, user: str, replica: int = 0) -> None:
 PRESSES = itertools.count(1)
 
 
+async def test_a_recipe_names_who_has_the_incident_and_waits_for_no_other_holder(
+    make_kit: MakeKit, tmp_path: Path, orchestrator: Orchestrator
+) -> None:
+    """Taken over is what the rehearsal said; whoever took it since keeps it, and is named."""
+    kit = await make_kit(routes=ONE_GROUP, orchestrator_url=orchestrator.url, **settings_for(tmp_path))
+    incident = await an_incident(kit, 7)
+
+    async def revision() -> int:
+        return int((await kit.call("GET", f"/admin/v1/incidents/{incident}", role="viewer"))[1]["revision"])
+
+    assert await revision() == 0
+    await press(kit, f"n1:a:{incident}", user="anna")
+
+    async def taken() -> bool:
+        return await revision() == 1
+
+    await eventually(taken, within=60)
+    _, said, _ = await start(kit, incident, dry_run=True, expected_version=1)
+    assert (said["holder"], said["held_since"] is not None) == ("anna", True)
+    # It crashes again: nobody else has it because of that. Then Oleg takes it.
+    await kit.publish(crashed(7, attempts=6))
+
+    async def again() -> bool:
+        return await kit.fetch("SELECT occurrences FROM incidents") == [{"occurrences": 2}]
+
+    await eventually(again, within=60)
+    assert await revision() == 1
+    status, _ = await kit.call("POST", f"/admin/v1/incidents/{incident}/ack", body={**WHY, "take_over": True})
+    assert status == 200
+    status, problem, _ = await start(kit, incident, expected_version=1)
+    assert (status, problem["code"]) == (409, "changed_since")
+    assert "oleg, ack at " in problem["detail"]
+    assert (await kit.fetch("SELECT count(*) AS requests FROM recipe_requests")) == [{"requests": 0}]
+    # Looked at again, it is his already: nothing is taken from anybody.
+    status, said, _ = await start(kit, incident, expected_version=2)
+    assert (status, said["outcome"], said["holder"]) == (200, "started", None)
+
+
 async def test_a_recipe_started_in_chat_and_console_at_two_replicas_runs_once(
     make_kit: MakeKit, tmp_path: Path, orchestrator: Orchestrator
 ) -> None:
@@ -232,6 +283,9 @@ async def test_a_start_begins_once_whenever_its_process_dies(
     words, people = Words("en"), read_people((tmp_path / "people.json").read_bytes(), name="test")
     problems = Problems(routes=NOBODY, words=words, environment="testing")
     act = ActOnIncident(problems=problems)
+    name_notices = NameNotices(
+        policy=Policy(steps=()), calls=False, directory=people, queues=Queues(), problems=problems
+    )
     http = HttpRecipes(orchestrator_url=orchestrator.url, refunds_url=None)
     oleg = Principal(name="oleg", role="operator")
     asked = DoneElsewhere(principal=oleg, body=StartRecipeBody(**WHY), request_id="request")
@@ -245,9 +299,20 @@ async def test_a_start_begins_once_whenever_its_process_dies(
                 parts: list[Any] = [WithCrashPoints(part, crash_point) for part in real]
                 await super().__call__(*parts, *more, **named)
 
-        begin = StartRecipe(database=database, http=http, begin=Begin(act), directory=people, words=words, deadline=5.0)
+        begin = StartRecipe(
+            database=database,
+            http=http,
+            begin=Begin(act),
+            name_notices=name_notices,
+            problems=problems,
+            directory=people,
+            words=words,
+            deadline=5.0,
+        )
         async with database.transaction() as connection:
-            _, before = await begin(Change(connection, asked), incident, "retry_workflow", request_id="request")
+            _, _, before = await begin(
+                Change(connection, asked), incident, "retry_workflow", expected_revision=None, request_id="request"
+            )
             await crash_point.point()
         await crash_point.point()
         return "under_way" if before else "started"

@@ -87,6 +87,9 @@ async def test_what_lasts_longer_than_its_silence_is_notified_at_the_end(make_ki
     assert [line.partition(" ")[0] for line in await why_not(kit, 1, count=2)] == ["unmuted", "opened"]
     status, page = await kit.call("GET", "/admin/v1/silences?over=true", role="viewer")
     [kept] = page["items"]
+    assert await kit.call("GET", "/admin/v1/silences/1", role="viewer") == (200, kept)
+    for nobody in ("2", "0", str(2**63 - 1), "x"):
+        assert (await kit.call("GET", f"/admin/v1/silences/{nobody}"))[0] == 404, nobody
     assert (kept["purpose"], kept["created_by"], kept["ended_by"], kept["match"]) == (
         "maintenance",
         "oleg",

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from common.clock import SystemClock
 from common.postgres import Database
+from notifier.duty.escalation import Policy
 from notifier.incidents.act import ActOnIncident
 from notifier.incidents.problems import Problems
 from notifier.messages.words import Words
@@ -24,7 +25,8 @@ from notifier.routing.model import Routes
 from notifier.tickets.acknowledge_from_comment import AcknowledgeFromComment
 from notifier.tickets.change_ticket import ChangeTicket
 from notifier.tickets.follow_tracker import FollowTracker
-from notifier.tickets.model import TicketToLook
+from notifier.tickets.model import Queues, TicketToLook
+from notifier.tickets.name_notices import NameNotices
 from notifier.tickets.support_desk import SupportDesk
 from notifier.tickets.sync_tracker import SyncTracker
 from notifier.tickets.tracker_store import FollowedTicket, TrackerStore
@@ -95,7 +97,17 @@ async def test_what_is_done_in_the_tracker_is_done_here_once_whenever_the_proces
     )
     acknowledge = AcknowledgeFromComment(act=ACT, directory=PEOPLE, wordings=())
     metrics = PeopleMetrics(CollectorRegistry())
-    tickets = ChangeTicket(outside=False, acknowledge=acknowledge, directory=PEOPLE, words=WORDS, clock=SystemClock())
+    name_notices = NameNotices(
+        policy=Policy(steps=()), calls=False, directory=PEOPLE, queues=Queues(), problems=PROBLEMS
+    )
+    tickets = ChangeTicket(
+        outside=False,
+        acknowledge=acknowledge,
+        directory=PEOPLE,
+        words=WORDS,
+        clock=SystemClock(),
+        name_notices=name_notices,
+    )
     desk = SupportDesk(
         tickets=tickets, problems=PROBLEMS, act=ACT, directory=PEOPLE, words=WORDS, development_queue="TRAVELBACK"
     )

@@ -72,6 +72,7 @@ async def test_a_request_is_assigned_summons_the_on_call_person_and_is_closed(
         "before": None,
         "after": "anna",
         "dry_run": False,
+        "notices": [f"ticket.commented of {key}: Anna"],
     }
     preview = await do(kit, key, "summon", dry_run=True)
     assert (preview["incident_id"], preview["people"]) == (None, ["oleg"])
@@ -191,6 +192,7 @@ async def test_a_crash_becomes_a_development_ticket_and_its_like_say_so_again_an
     await do(kit, "TRAVELBACK-1", "close")
     [defect] = (await kit.call("GET", "/admin/v1/known-defects?over=true"))[1]["items"]
     assert (defect["cause"], defect["ended_by"]) == ("keyerror: price of position #", "oleg")
+    assert await kit.call("GET", f"/admin/v1/known-defects/{defect['id']}") == (200, defect)
     assert (await kit.call("GET", "/admin/v1/known-defects"))[1]["items"] == []
     # A person can name one, and end it.
     body = {"match": {"kind": ["problem.*"]}, "development_ticket": "TRAVELBACK-7", "reason": "seen in the logs"}

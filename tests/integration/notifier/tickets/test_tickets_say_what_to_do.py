@@ -96,7 +96,13 @@ async def test_a_problem_opens_one_ticket_whose_comments_count_and_say_what_happ
     assert (await kit.call("POST", "/admin/v1/tickets", role="viewer", body=body))[0] == 403
     assert await kit.call("POST", "/admin/v1/tickets", body=body) == (
         201,
-        {"id": 3, "key": "TRAVELSUP-1", "queue": "TRAVELSUP", "dry_run": False},
+        {
+            "id": 3,
+            "key": "TRAVELSUP-1",
+            "queue": "TRAVELSUP",
+            "dry_run": False,
+            "notices": ["ticket.opened of TRAVELSUP: who follows the ticket"],
+        },
     )
 
     async def journaled() -> list[tuple[str, str]]:

@@ -137,7 +137,9 @@ async def test_a_skipped_event_never_takes_effect_and_its_incident_ends(
     assert (await api.call("POST", path, {"reason": "no customer wants it"}, role="viewer"))[0] == 403
     status, preview = await api.call("POST", path, {"reason": "a look first", "dry_run": True}, role="operator")
     assert (status, preview["event"]["state_name"], preview["workflow"]["state_name"]) == (200, "skipped", "running")
-    assert (await life_of(api, number))["state_name"] == "crashed"
+    crashed = await life_of(api, number)
+    assert (crashed["state_name"], crashed["runbook"]) == ("crashed", "orchestrator-workflows-crashed")
+    assert crashed["refusals"] == {"resume": "only a stopped one can be resumed"}
     key = {"Idempotency-Key": "skip-1"}
     first = await api.call("POST", path, {"reason": "no customer wants it"}, role="operator", headers=key)
     assert await api.call("POST", path, {"reason": "no customer wants it"}, role="operator", headers=key) == first
@@ -153,6 +155,7 @@ async def test_a_skipped_event_never_takes_effect_and_its_incident_ends(
     await alerts(listener, 1)
     detail = await life_of(api, number)
     assert (detail["state_name"], detail["failed_events"], detail["error"]) == ("running", 0, None)
+    assert (sorted(detail["refusals"]), detail["runbook"]) == (["resume", "retry"], None)
     assert [(act["action"], act["actor"], act["reason"]) for act in detail["acts"]] == [
         ("workflow_event.skip", "operator", "no customer wants it")
     ]

@@ -9,8 +9,10 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
+from common.clock import SystemClock
 from common.errors import Conflict, NotFound
 from orchestrator.orders.add_operator_event import Wanted, add_operator_event
+from orchestrator.orders.foretell import ForetellLife
 from orchestrator.orders.model import HookType
 from tests.integration.orchestrator.orders.machine_parts import change_by_machine, payload_of
 from tests.integration.orchestrator.orders.order_machine import OrderMachine
@@ -85,6 +87,7 @@ class PeopleMachine(OrderMachine):
                         self.number,
                         Wanted(hook=HookType(wanted.kind), said=payload, action="order.correct"),
                         expected_version=version or 0,
+                        foretell=ForetellLife(SystemClock()),
                         now=datetime.now(UTC),
                     )
             except NotFound:

@@ -53,7 +53,10 @@ async def test_a_paid_order_is_cancelled_by_hand_and_asks_for_its_refund_once(
         "paid",
         "cancelled",
     )
-    assert preview["notices"] == ["orders.order.cancelled.v1: pickers and store"]
+    assert preview["notices"] == [
+        f"orders.order.cancelled.v1 of {number}: pickers and store",
+        f"refunds.refund.rejected.v1 or alerts.problem.raised.v1 or nothing of {number}: on call",
+    ]
     assert preview["refund"] == f"{number}:cancel"
     assert (await api.order(number))["status"] == "paid"
     first = await act(api, number, "cancel", key="c-1", **body)
@@ -100,7 +103,7 @@ async def test_a_closed_order_is_corrected_announced_and_its_totals_follow(
     assert [line["id"] for line in difference["added"]] == ["c"]
     assert [line["id"] for line in difference["removed"]] == ["b"]
     assert [change["after"]["quantity"] for change in difference["changed"]] == ["1"]
-    assert answer["notices"] == ["orders.order.changed.v1: pickers and store"]
+    assert answer["notices"] == [f"orders.order.changed.v1 of {number}: pickers and store"]
     order = await known(api, number, version=4)
     assert (order["status"], order["closed_for_changes"], order["comment"]) == ("received", True, "ring twice")
     assert [(line["id"], line["quantity"], line["price"]) for line in order["positions"]] == [

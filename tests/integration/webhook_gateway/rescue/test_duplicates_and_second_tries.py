@@ -75,6 +75,10 @@ async def test_likely_duplicates_are_named_before_an_order_is_made_twice(start: 
         # Its twin was the same wish: the order that it became settles it, too.
         settled = await endangered(gateway, 2, "state=resubmitted")
         assert {item["number"] for item in settled} == {done["number"]}
+        for item in settled:  # and looks like the others, not like itself
+            shown = await gateway.get(f"{PATH}/{item['id']}", role="operator")
+            named = {one["number"] for one in shown["duplicates"]}
+            assert (done["number"] in named, other["number"] in named) == (False, True)
 
 
 async def test_a_customers_second_try_settles_the_first_by_customer_and_basket(

@@ -339,7 +339,7 @@ async def test_a_mended_body_is_kept_beside_the_original_and_resubmitted_later(s
         seen = {"reason": "число словом", "expected_version": item["version"]}
         assert await gateway.change(path + "/mend", {**seen, "body": mended}) == (
             200,
-            {"id": item["id"], "state": "mended", "outcome": None, "dry_run": False},
+            {"id": item["id"], "state": "mended", "outcome": None, "dry_run": False, "notices": []},
         )
         status, problem = await gateway.change(path + "/mend", {**seen, "body": order(422, comment="второй")})
         assert (status, problem["code"]) == (409, "changed_since")

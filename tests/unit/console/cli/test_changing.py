@@ -168,6 +168,20 @@ def test_a_refund_is_agreed_to_as_a_sum_with_its_goods(
     assert "8500" not in ended.remarks
 
 
+def test_a_refund_without_a_sum_says_first_what_that_comes_to(services: Services, ordersctl: Ordersctl) -> None:
+    order = {"version": 3, "totals": {"currency": "RUB", "cost": 17000}, "payment": {"id": "pay-1"}}
+    services.on("GET /orders/v1/orders/A1", order)
+    services.on(REFUND, {"amount": None, "amount_is": "left_of_payment"})
+    words = ["order", "refund", "A1", "-r", "all of it", "--dry-run"]
+    assert "which comes to 170.00 RUB" in ordersctl(*words).remarks
+    payment = {"payment_id": "pay-1", "left": 8500, "currency": "RUB"}
+    services.on("GET /admin/v1/payments", {"items": [{**payment, "payment_id": "other", "left": 1}, payment]})
+    assert "all that is left, 85.00 RUB of payment pay-1" in ordersctl(*words).remarks
+    services.on("GET /admin/v1/payments", {"items": [{**payment, "left": None}]})
+    assert "all that is left of the captured sum" in ordersctl(*words).remarks
+    assert "all that is left" not in ordersctl(*words, "--tips").remarks
+
+
 def test_a_state_that_was_asked_for_is_no_failure(services: Services, ordersctl: Ordersctl) -> None:
     services.on("POST /admin/v1/workflows/stop", bulk({1: "stopped"}))
     states(services, w1=["stopped"])

@@ -11,6 +11,7 @@ import pytest
 import typer
 
 from console.cli.app import COMPLETE, main
+from console.cli.exits import Exit
 from console.cli.nouns import NOUNS
 from console.cli.tab import candidates
 from console.client.acts import ACTS
@@ -95,6 +96,9 @@ def test_every_command_says_what_it_does_and_no_option_is_twice() -> None:
         (["workflow", "re"], ["resume", "retry"]),
         (["incident", "list", "--sta"], ["--state"]),
         (["incident", "list", "--state", ""], ["open", "acknowledged", "resolved"]),
+        (["workflow", "list", "--state=cr"], ["--state=crashed"]),
+        (["incident", "list", "--state="], ["--state=open", "--state=acknowledged", "--state=resolved"]),
+        (["incident", "list", "--nothing=", ""], []),
         (["order", "list", "-o", "js"], ["json", "jsonl"]),
         (["order", "list", "-p", "l"], ["live"]),
         (["audit", "--ac"], ["--actor", "--action"]),
@@ -140,5 +144,8 @@ def test_help_names_every_noun_and_a_wrong_word_is_wrong_usage(ordersctl: Orders
     shown = ordersctl("--help")
     assert shown.code == 0
     assert all(noun in shown.out for noun in NOUNS)
+    said = " ".join(shown.out.split())
+    assert all(f"{code.value} " in said.partition("Exit codes: ")[2] for code in Exit)
+    assert "--install-completion" not in said
     assert ordersctl("nonsense").code == ordersctl("order", "nonsense").code == 2
     assert ordersctl("--version").code == 0

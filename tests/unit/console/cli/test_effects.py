@@ -122,4 +122,55 @@ def _readable(service: str, effect: Effect) -> bool:
     ]
     takes = {field.name for each in found for field in (*each.query, *each.body)}
     asked = {name for name in effect.places if f"{{{name}}}" not in effect.path}
-    return len(found) == 1 and asked <= takes and effect.pages == ("cursor" in takes)
+    paged = "cursor" in takes and not asked  # what is asked for by its name is on the first page
+    return len(found) == 1 and asked <= takes and effect.pages in (paged, "cursor" in takes)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "workflow", "code", "seen"),
+    [
+        ("confirmed", "crashed", 4, "confirmed"),
+        ("failed", "crashed", 1, "failed"),
+        ("done", "running", 4, "running"),
+        ("done", "crashed", 1, "crashed_again"),
+        ("done", "finished", 0, "finished"),
+    ],
+)
+def test_a_recipe_is_watched_to_the_end_of_what_it_is_done_to(
+    services: Services, ordersctl: Ordersctl, recipe: str, workflow: str, code: int, seen: str
+) -> None:
+    offers = [{"name": "retry_workflow", "last": {"state": recipe}}]
+    services.on("GET /admin/v1/incidents/5", {"revision": 2, "version": 9, "recipes": offers})
+    started = {"outcome": "started", "id": 5, "name": "retry_workflow", "target": "7"}
+    held = {"holder": "anna", "held_since": "2026-11-29T10:00:00Z"}
+
+    def starts(call: Call) -> tuple[int, Any]:
+        assert call.body["expected_version"] == 2, "who has it counts, not how often it was reported"
+        return 200, {**started, **held, "notices": ["message.edited (digest): duty (slack)"]}
+
+    services.on("POST /admin/v1/incidents/5/recipes/retry_workflow", starts)
+    services.on("GET /admin/v1/workflows/7", {"state_name": workflow, "pending": 1})
+    command = ("incident", "recipe", "5", "retry_workflow", "-r", "the cause is mended")
+    rehearsed = ordersctl(*command, "--dry-run")
+    assert "it is taken over from anna" in rehearsed.remarks
+    assert "message.edited (digest): duty (slack)" in rehearsed.out
+    ended = ordersctl(*command, "-y", "--wait", "--timeout", "0")
+    assert (ended.code, f"seen: 1 {seen}" in ended.remarks) == (code, True), ended.remarks
+    assert ("why: ordersctl workflow show 7" in ended.remarks) == (code == 1)
+
+
+def test_duty_says_who_is_replaced_and_what_is_wrong_with_the_whole(services: Services, ordersctl: Ordersctl) -> None:
+    services.on("GET /admin/v1/roster", {"revision": 4})
+    shift = {"place": "on_duty", "person": "boris", "instead_of": "anna"}
+    times = {"starts_at": "2026-11-29T10:00:00Z", "ends_at": "2026-11-29T12:00:00Z"}
+    made = {"items": [{"id": 3, "place": "on_duty", "person": "boris", **times}], "replaced": [{**shift, **times}]}
+    services.on("POST /admin/v1/roster/overrides", {**made, "notices": ["roster.handover (announced): duty (slack)"]})
+    override = ("duty", "override", "--person", "boris", "-r", "anna is ill", "--dry-run")
+    rehearsed = ordersctl(*override, "--starts-at", times["starts_at"], "--ends-at", times["ends_at"])
+    assert "on_duty: boris instead of anna" in rehearsed.remarks, rehearsed.remarks
+    missing = [{"field": "", "code": "value_error", "message": "starts_at and ends_at are needed"}]
+    problem = {"code": "invalid_input", "detail": "the body does not fit", "fields": missing}
+    services.on("POST /admin/v1/roster/overrides", lambda _: (422, problem))
+    refused = ordersctl(*override)
+    assert refused.code == 2
+    assert "\n  starts_at and ends_at are needed" in refused.remarks

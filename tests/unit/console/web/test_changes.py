@@ -71,11 +71,18 @@ async def test_what_is_refused_is_neither_offered_nor_watched(browser: Browser, 
 
 
 async def test_a_refund_is_shown_as_a_sum_before_it_is_agreed_to(browser: Browser, services: Services) -> None:
-    services.answers["GET /orders/v1/orders/A1"] = (200, {"number": "A1", "version": 3, "totals": {"currency": "RUB"}})
+    order = {"number": "A1", "version": 3, "totals": {"currency": "RUB", "cost": 17000}, "payment": {"id": "pay-1"}}
+    services.answers["GET /orders/v1/orders/A1"] = (200, order)
+    payments = {"items": [{"payment_id": "pay-1", "left": 9900, "currency": "RUB"}]}
     said = {"number": "A1", "amount": 8500, "currency": "RUB", "positions": [], "tips": 0}
     services.answers["POST /admin/v1/orders/A1/refund"] = lambda _: (202, said)
     await browser.sign_in("token-operator")
-    await browser.get("/change/order/refund?ids=A1")
+    assert "Nothing was given back yet of this order, which comes to RUB\u00a0170.00" in await browser.get(
+        "/change/order/refund?ids=A1"
+    )
+    services.answers["GET /admin/v1/payments"] = (200, payments)
+    page = await browser.get("/change/order/refund?ids=A1")
+    assert "Left empty: everything that is left of the captured sum. That is RUB\u00a099.00." in page
     for amount, told in ((8500, "RUB\u00a085.00"), (None, "what earlier refunds have left of these goods")):
         said |= {"amount": amount, "amount_is": "left_of_positions"}
         page = await browser.post("/change/order/refund", ids="A1", reason="half was spoilt")

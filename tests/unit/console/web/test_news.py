@@ -121,6 +121,26 @@ async def test_new_rows_are_announced_to_who_looks(browser: Browser, services: S
                 break
 
 
+async def test_incidents_of_a_service_that_only_an_alert_named_are_listed(browser: Browser, services: Services) -> None:
+    services.answers[LIST] = listed(1)
+    await browser.sign_in("token-viewer")
+    page = await browser.get("/incidents?service=node-exporter")
+    assert browser.status == 200
+    assert [said.get("service") for line, said, _ in services.calls if line == LIST][-1:] == ["node-exporter"]
+    address = re.search(r'hx-sse:connect="(/live/incident[^"]*)"', page)
+    assert address
+    async with browser.session.get(browser.url + html.unescape(address[1])) as stream:
+        assert stream.status == 200
+    for path in (
+        "/live/dead-letter?service=node-exporter",
+        "/live/dead-letter",
+        "/list/dead-letter?service=x",
+        "/live/x",
+    ):
+        await browser.get(path)
+        assert (path, browser.status) == (path, 404)
+
+
 async def test_later_pages_and_the_first_screen_tell_only_what_is_new(browser: Browser, services: Services) -> None:
     services.answers[LIST] = (200, {"items": [{"id": 1}], "next_cursor": "more"})
     await browser.sign_in("token-viewer")

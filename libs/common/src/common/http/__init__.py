@@ -5,7 +5,7 @@ from common.http.app import build_app, describe
 from common.http.audit import AdminChange, audit_routes
 from common.http.auth import ADMIN, INTERNAL, OPERATOR, VIEWER, Principal, TokenBook
 from common.http.bulk import BULK_ERRORS, Bulk, BulkAnswer, BulkChange, BulkDone, BulkFilter, BulkItem, RowId, UuidText
-from common.http.changes import Change, Changes, Done, DoneElsewhere, NotDone
+from common.http.changes import Change, ChangeAnswer, Changes, Done, DoneElsewhere, NotDone
 from common.http.client import new_session, outgoing_headers, tracing_config
 from common.http.customers import CONTACT, CONTENT, NAME, CustomersData, masked
 from common.http.deadline import TIMEOUT_HEADER, timeout_header, timeout_of
@@ -13,7 +13,17 @@ from common.http.fields import Moment, PlainDecimal, TraceId
 from common.http.idempotency import Attempt, IdempotencyKeyReused, forget_keys, idempotent, once
 from common.http.identity_provider import LEEWAY_S, IdentityProvider, ProviderUnavailable, UntrustedTokenError
 from common.http.openapi import openapi_document
-from common.http.pages import Page, PageQuery, Select, decode_cursor, encode_cursor, listed, page_of, stamped_cursor
+from common.http.pages import (
+    Page,
+    PageQuery,
+    Select,
+    decode_cursor,
+    encode_cursor,
+    listed,
+    one_listed,
+    page_of,
+    stamped_cursor,
+)
 from common.http.plans import forget_plans
 from common.http.problems import InvalidCursor, Problem, UnknownParameter, UnsupportedMediaType, problem, problem_of
 from common.http.provider_tokens import ProviderTokens
@@ -42,6 +52,7 @@ __all__ = [
     "BulkFilter",
     "BulkItem",
     "Change",
+    "ChangeAnswer",
     "Changes",
     "CustomersData",
     "Done",
@@ -83,6 +94,7 @@ __all__ = [
     "masked",
     "new_session",
     "once",
+    "one_listed",
     "openapi_document",
     "other_spellings",
     "outgoing_headers",

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from common.errors import Conflict, NotFound
 from common.http.audit import AdminChange
-from common.http.changes import Change, Changes, Done, NotDone
+from common.http.changes import Change, ChangeAnswer, Changes, Done, NotDone
 from common.http.customers import marked_fields, masked
 from common.http.plans import Plan, ids_before, items_left, lock_plan, mark_applied, store_plan
 from common.http.routes import Answer, Request
@@ -98,7 +98,7 @@ class BulkChange(AdminChange, Generic[IdT, FilterT]):
         return self
 
 
-class BulkItem(BaseModel):
+class BulkItem(ChangeAnswer):
     """What became of one item; in a preview, what would."""
 
     id: int | str
@@ -109,7 +109,6 @@ class BulkItem(BaseModel):
     )
     code: str | None = Field(default=None, description="why it was refused, as a stable code")
     detail: str | None = None
-    notices: list[str] = Field(default=[], description="the notices that follow from it")
 
 
 class BulkAnswer(BaseModel):
@@ -135,7 +134,6 @@ class BulkDone:
 
     outcome: str
     detail: str | None = None
-    notices: Sequence[str] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -153,7 +151,7 @@ class Bulk(Generic[KeyT]):
       version of each that exists. A version changes whenever something that matters to the operation does, and always when the
       operation itself takes effect.
     - ``work(change, id)``: does it for one item that is locked, with its audit record. ``Conflict``, ``NotFound`` and ``Unprocessable``
-      refuse that item alone.
+      refuse that item alone. What it names by ``Change.tells`` are the item's notices.
     - ``answer``: a subclass of ``BulkAnswer``, whose ``items`` may have more fields (``BulkDone.extra``).
     """
 
@@ -316,7 +314,7 @@ def _item(result: Done[Any, BulkDone] | NotDone[Any], version: int | str | None)
         outcome = "not_found" if version is None else "refused"
         return {**item, "outcome": outcome, "code": result.code, "detail": result.detail}
     done = result.answer
-    said = {"outcome": done.outcome, "detail": done.detail, "notices": list(done.notices)}
+    said = {"outcome": done.outcome, "detail": done.detail, "notices": list(result.notices)}
     return {**item, **said, **done.extra}
 
 

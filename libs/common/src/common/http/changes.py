@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import asyncpg
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from common.errors import Conflict, NotFound, Unprocessable
 from common.http import audit
@@ -24,12 +24,22 @@ K = TypeVar("K")
 T = TypeVar("T")
 
 
+class ChangeAnswer(BaseModel):
+    """What the answer to a change, or to its rehearsal, has: `notices` are what ``Change.tells`` was given."""
+
+    notices: list[str] = Field(
+        default=[],
+        description="the messages to people that follow from it: event, which order, whom; of several events joined by `or` one",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Done(Generic[K, T]):
-    """One item of a bulk change, carried out; with a dry run, what carrying it out would answer."""
+    """One item of a bulk change, carried out; with a dry run, what carrying it out would answer. ``notices`` are those of the item."""
 
     key: K
     answer: T
+    notices: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +67,7 @@ class Change:
         self.connection = connection
         self._request = request
         self._after_commit: list[Callable[[], None]] = []
+        self._notices: list[str] = []
 
     @property
     def principal(self) -> Principal:
@@ -90,10 +101,23 @@ class Change:
             action=action,
             target=target,
             reason=self.reason if reason is None else reason,
-            before=before,
-            after=after,
+            before=_without_notices(before),
+            after=_without_notices(after),
             request_id=self._request.request_id,
         )
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """The messages to people that follow from it, as far as they are named already."""
+        return tuple(self._notices)
+
+    def tells(self, *notices: str) -> None:
+        """Name messages to people that follow from this change, as ``common.contracts.notices.notice`` writes them.
+
+        They stand in the answer (``ChangeAnswer``; of a bulk change, in the item's), in a rehearsal as when it is carried out.
+        ``common.service.publish`` does it for what goes into the outbox at once.
+        """
+        self._notices += notices
 
     def after_commit(self, call: Callable[[], None]) -> None:
         """Call this once the change is committed, before the answer: for counters. Never for a dry run or a stored answer."""
@@ -107,12 +131,13 @@ class Change:
         """
         items: list[Done[K, T] | NotDone[K]] = []
         for key in keys:
-            noted = len(self._after_commit)
+            noted, told = len(self._after_commit), len(self._notices)
             try:
                 async with self.connection.transaction():
-                    items.append(Done(key, await work(key)))
+                    answer = await work(key)
+                    items.append(Done(key, answer, tuple(self._notices[told:])))
             except (Conflict, NotFound, Unprocessable) as error:
-                del self._after_commit[noted:]
+                del self._after_commit[noted:], self._notices[told:]
                 items.append(NotDone(key, error.code, error.detail))
         return items
 
@@ -160,7 +185,7 @@ class Changes:
                 change = Change(connection, request)
 
                 async def carried_out() -> BaseModel | Reply | None:
-                    answer = await work(change)
+                    answer = _with_notices(await work(change), change.notices)
                     await _roll_back_preview(change, answer)
                     return answer
 
@@ -179,6 +204,19 @@ class _DryRunError(Exception):
     def __init__(self, answer: BaseModel | Reply | None) -> None:
         super().__init__("dry run")
         self.answer = answer
+
+
+def _without_notices(said: Any) -> Any:
+    """Return what an audit record holds of an answer: its notices are not named yet."""
+    return said.model_dump(mode="json", exclude={"notices"}) if isinstance(said, ChangeAnswer) else said
+
+
+def _with_notices(answer: BaseModel | Reply | None, notices: tuple[str, ...]) -> BaseModel | Reply | None:
+    body = answer.body if isinstance(answer, Reply) else answer
+    if not isinstance(body, ChangeAnswer):
+        return answer
+    named = body.model_copy(update={"notices": list(notices)})
+    return replace(answer, body=named) if isinstance(answer, Reply) else named
 
 
 async def _roll_back_preview(change: Change, answer: BaseModel | Reply | None) -> None:

@@ -112,9 +112,9 @@ class Request(Generic[BodyT, QueryT]):
         return digest.digest()
 
     def path_int(self, name: str) -> int:
-        """Return a path parameter that is a row's number. What cannot be one does not exist: ``NotFound``."""
+        """Return a path parameter that is a row's number; there is room for one more. What cannot be one does not exist: ``NotFound``."""
         text = self.path[name]
-        if text.isascii() and text.isdigit() and int(text[:20]) <= _BIGINT:
+        if text.isascii() and text.isdigit() and int(text[:20]) < _BIGINT:
             return int(text)
         raise NotFound(f"no such {name}")
 

@@ -64,13 +64,14 @@ async def dismiss(connection: Connection, letter_id: int, *, actor: str) -> Reco
     return letter
 
 
-async def end_problems(connection: Connection, letters: Iterable[Record], *, service: str) -> None:
-    """End the problem of each order (or of none) of which nothing is undecided any more; after the decisions, in their transaction.
+async def ended_problems(connection: Connection, letters: Iterable[Record], *, service: str) -> list[Envelope]:
+    """Return the ends of the problems of which nothing is undecided any more, to be published in the transaction of the decisions.
 
     That of no order ends when nothing of its handler and reason is undecided: releases before this one had no other.
 
     A letter that is stored meanwhile either is seen here, or raises the problem anew after this has ended it.
     """
+    ends: list[Envelope] = []
     groups: dict[tuple[str, str, str], dict[str | None, int]] = {}
     for letter in letters:
         subjects = groups.setdefault((letter["queue"], letter["handler"], letter["reason"]), {})
@@ -91,8 +92,8 @@ async def end_problems(connection: Connection, letters: Iterable[Record], *, ser
                 occurred_at=now,
             )
             event_id = derived_id("dead_letter.over", over.fingerprint, str(last))
-            event = Envelope.of(over, event_id=event_id, source=f"/{service}", subject=None, time=now)
-            await outbox.add(connection, event)
+            ends.append(Envelope.of(over, event_id=event_id, source=f"/{service}", subject=subject, time=now))
+    return ends
 
 
 def mended(letter: Record, *, body: Any = None, data: Any = None) -> Envelope:

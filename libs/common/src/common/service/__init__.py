@@ -1,6 +1,6 @@
 """A service as a process: settings, life cycle, runner and command line."""
 
-from common.service.acts import add_act
+from common.service.acts import add_act, publish
 from common.service.cli import service_cli
 from common.service.dead_letter_erasure import erase_dead_letters
 from common.service.dead_letters import dead_letter_routes
@@ -49,6 +49,7 @@ __all__ = [
     "keep_verdict",
     "load_settings",
     "platform_queues",
+    "publish",
     "queue",
     "queue_routes",
     "repeated_acts_routes",

@@ -1,4 +1,4 @@
-"""What a person did to an order, for the order's timeline: who, what, why, and when."""
+"""What a change publishes, and the line about it in the order's timeline: who, what, why, and when."""
 
 from __future__ import annotations
 
@@ -7,12 +7,23 @@ from datetime import datetime
 
 from common.contracts.envelope import Envelope
 from common.contracts.journal import JournalEntryV1
+from common.contracts.notices import notices_of
 from common.http import Change
 from common.ids import derived_id, new_id
 from common.messaging import outbox
 from common.telemetry import current_traceparent, scrub_text
 
 _LONGEST_REASON = 500
+
+
+async def publish(change: Change, *events: Envelope | tuple[str, bytes]) -> None:
+    """Put events into the outbox, in the change's own transaction, and name what people are told by them in its answer.
+
+    Each is an envelope, or (type, encoded envelope). They are published at least once after the commit; never from a rehearsal.
+    """
+    encoded = [(event.type, event.encode()) if isinstance(event, Envelope) else event for event in events]
+    await outbox.add_encoded(change.connection, encoded)
+    change.tells(*notices_of(encoded))
 
 
 async def add_act(

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import BaseModel, Field, model_validator
 
-from common.http import AdminChange, CustomersData, Moment, PageQuery
+from common.http import AdminChange, ChangeAnswer, CustomersData, Moment, PageQuery
 from common.http.kept_bodies import mask_carried, mask_message
 from common.messaging.dead_letter_reads import Became, LetterFilter, State
 from common.postgres import Record
@@ -96,7 +96,7 @@ class MendLetter(AdminChange):
         return self
 
 
-class Replayed(BaseModel):
+class Replayed(ChangeAnswer):
     """What a replay did; with ``dry_run`` what it would do."""
 
     id: int
@@ -105,7 +105,7 @@ class Replayed(BaseModel):
     replayed: bool
 
 
-class Decided(BaseModel):
+class Decided(ChangeAnswer):
     """What became of it; with `dry_run` what would."""
 
     id: int

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
 
 from common.contracts.envelope import Envelope
+from common.contracts.notices import notices_of
 from common.errors import Conflict, NotFound, Unprocessable
 from common.http import (
     BULK_ERRORS,
@@ -27,7 +28,7 @@ from common.http import (
 from common.messaging import dead_letter_decisions as decisions
 from common.messaging import dead_letter_reads
 from common.postgres import Connection, Database, Record
-from common.service.acts import add_act
+from common.service.acts import add_act, publish
 from common.service.dead_letter_bulk import DecideLetters, MendLetters, decide_letters, patched
 from common.service.dead_letter_views import (
     DeadLetter,
@@ -46,9 +47,18 @@ KnownAs = Callable[[str, Envelope], tuple[str, str]]
 """Of a queue and an event: the consumer that reads it, and the key under which that one's inbox knows the event."""
 
 
+Foretell = Callable[[Connection, str, Envelope], Awaitable[Sequence[str]]]
+"""In a transaction, of a queue and an event that it is sent to: the notices that follow once its consumer has taken it in."""
+
+
 def known_by_id(queue: str, envelope: Envelope) -> tuple[str, str]:
     """Return what holds where consumers are named as their queues, and know events by their ids."""
     return queue, envelope.id
+
+
+async def told_itself(_connection: Connection, _queue: str, event: Envelope) -> Sequence[str]:
+    """Return what holds where the event itself is what people are told."""
+    return notices_of([(event.type, event.encode())])
 
 
 class DeadLetterRoutes:
@@ -59,10 +69,12 @@ class DeadLetterRoutes:
         database: Database,
         *,
         service: str,
+        foretell: Foretell = told_itself,
         after_commit: Callable[[], None] = lambda: None,
         known_as: KnownAs = known_by_id,
     ) -> None:
         """``after_commit`` wakes the outbox relay."""
+        self._foretell = foretell
         self._database = database
         self._known_as = known_as
         self._service = service
@@ -236,8 +248,18 @@ class DeadLetterRoutes:
             details={"dead_letter": str(letter["id"]), "event_id": letter["event_id"] or ""},
             now=datetime.now(UTC),
         )
-        await decisions.end_problems(change.connection, [letter], service=self._service)
+        await publish(change, *await decisions.ended_problems(change.connection, [letter], service=self._service))
+        if verb != "dismiss":
+            change.tells(*await self._follows(change.connection, letter["id"]))
         return letter
+
+    async def _follows(self, connection: Connection, letter_id: int) -> Sequence[str]:
+        row = await dead_letter_reads.find(connection, letter_id)
+        try:
+            event = Envelope.decode(row["mended"] or row["body"])
+        except ValueError:
+            return ()  # nobody can read it: it dies again
+        return await self._foretell(connection, row["queue"], event)
 
 
 _STATE_OF: Mapping[Verb, Literal["replayed", "mended", "dismissed"]] = {
@@ -251,11 +273,14 @@ def dead_letter_routes(
     database: Database,
     *,
     service: str,
+    foretell: Foretell = told_itself,
     after_commit: Callable[[], None] = lambda: None,
     known_as: KnownAs = known_by_id,
 ) -> list[Route]:
     """Return the addresses of a service's dead letters; see ``DeadLetterRoutes``."""
-    return DeadLetterRoutes(database, service=service, after_commit=after_commit, known_as=known_as).routes()
+    return DeadLetterRoutes(
+        database, service=service, foretell=foretell, after_commit=after_commit, known_as=known_as
+    ).routes()
 
 
 def _letter(row: Record) -> DeadLetter:

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from common.http import ADMIN, AdminChange, Answer, Change, Changes, Request, Route
+from common.http import ADMIN, AdminChange, Answer, Change, ChangeAnswer, Changes, Request, Route
 from common.postgres import Connection
 from common.telemetry import mask_contact
 
@@ -55,8 +55,8 @@ class Erasure(AdminChange):
         return self
 
 
-class Erased(BaseModel):
-    """In how many places of each kind something was blanked; with a dry run, would be. `kept` says what stays, and why."""
+class Erased(ChangeAnswer):
+    """In how many places of each kind something was blanked; with a dry run, would be. `kept` says what stays, and why. Nobody is told."""
 
     dry_run: bool
     places: int

@@ -11,9 +11,18 @@ from common.reading.model import MAJOR_PARTS
 from console.cli.changing import Manner, change, reason_for
 from console.cli.commands import Context, add, parameter
 from console.cli.exits import EndedError, Exit
-from console.cli.fields import argument, given_fields, minor_units, options, read, read_filter
+from console.cli.fields import (
+    argument,
+    filter_words,
+    given_fields,
+    minor_units,
+    offering,
+    options,
+    read,
+    read_filter,
+)
 from console.client.acts import Act
-from console.client.operations import Operation
+from console.client.operations import SERVICES, Operation
 from console.client.parts import LISTED, PARTS, address_said
 from console.client.things import THINGS, value
 
@@ -25,10 +34,14 @@ MANNER = (
     ),
     parameter("yes", Annotated[bool, typer.Option("--yes", "-y", help="ask nothing")], False),
     parameter("wait", Annotated[bool, typer.Option("--wait", help="watch until the effect is seen")], False),
-    parameter("timeout", Annotated[float, typer.Option(min=0, help="seconds to watch at most")], 60.0),
+    parameter(
+        "timeout", Annotated[float, typer.Option(min=0, metavar="SECONDS", help="seconds to watch at most")], 60.0
+    ),
 )
 REASON = parameter(
-    "reason", Annotated[str | None, typer.Option("--reason", "-r", help="why; stands in the audit log")], None
+    "reason",
+    Annotated[str | None, typer.Option("--reason", "-r", metavar="TEXT", help="why; stands in the audit log")],
+    None,
 )
 _SUMS = ("amount",)
 _NOT_OFFERED = {"order recalculate": ("numbers",)}  # the names themselves say it
@@ -48,17 +61,18 @@ def add_act(app: typer.Typer, act: Act, *, find_service: FindService | None = No
     offered = options(
         act.name, (field for field in operation.fields if field.name not in hidden), sums=_SUMS, parts=parts
     )
-    whose = Annotated[str | None, typer.Option(help="whose, where several have it")]
+    whose = Annotated[str | None, typer.Option(help="whose, where several have it", autocompletion=offering(SERVICES))]
     more = [parameter("service", whose, None)] if find_service else []
     if act.compared:
         says = "the version that was looked at; what has changed since is left alone"
-        more.append(parameter("expected_version", Annotated[int | None, typer.Option(min=0, help=says)], None))
+        more.append(
+            parameter("expected_version", Annotated[int | None, typer.Option(min=0, metavar="NUMBER", help=says)], None)
+        )
     more += [*_targets(act, operation), *offered, REASON, *MANNER]
 
     async def run(at: Context, **given: Any) -> Exit | None:
         """Rehearse, ask, apply, watch."""
         from console.client.change import Wish
-        from console.client.suite import RefusedError
 
         manner = manner_of(given)
         names = tuple(dict.fromkeys(given.pop("names", None) or ()))
@@ -75,6 +89,8 @@ def add_act(app: typer.Typer, act: Act, *, find_service: FindService | None = No
         if any(name.startswith("field_address__") and held is not None for name, held in given.items()):
             fields["address"], version = await _address(at, names, fields["address"], version)
         service = await find_service(at, names, service) if find_service else act.service
+        if act.name == "order refund" and not fields and len(names) == 1:
+            await _tell_what_is_left(at, names[0])
         why = reason_for(at, why)
         wish = Wish(
             act=act.name,
@@ -86,12 +102,7 @@ def add_act(app: typer.Typer, act: Act, *, find_service: FindService | None = No
             limit=limit,
             version=version,
         )
-        try:
-            return await change(at, wish, manner)
-        except RefusedError as error:
-            if error.status != 403:
-                raise
-            raise EndedError(f"{error}: it needs the role {operation.role}", Exit.NO_RIGHT) from None
+        return await change(at, wish, manner)
 
     add(app, act.verb, run, more=more, about=f"{operation.summary} ({operation.role})")
 
@@ -101,19 +112,24 @@ def _targets(act: Act, operation: Operation) -> list[Any]:
     if act.named:
         thing = THINGS.get(act.noun)
         metavar = (thing.id if thing else act.key).upper()
-        names = Annotated[list[str] | None, typer.Argument(metavar=metavar, show_default=False)]
+        names = Annotated[
+            list[str] | None, typer.Argument(metavar=metavar, show_default=False, help="which: one or several")
+        ]
         found.append(parameter("names", names, None))
     if act.place is not None:
         found.append(argument(act.place))
     if operation.filter:
         says = "instead of names: " + ", ".join(field.name for field in operation.filter)
-        pairs = Annotated[list[str] | None, typer.Option("--filter", "-f", metavar="NAME=VALUE", help=says)]
+        offered = offering(filter_words(act.name, operation.filter))
+        option = typer.Option("--filter", "-f", metavar="NAME=VALUE", help=says, autocompletion=offered)
+        pairs = Annotated[list[str] | None, option]
         found.append(parameter("filter", pairs, None))
     if operation.takes("limit"):
         at_most = Annotated[
             int | None,
             typer.Option(
                 min=1,
+                metavar="NUMBER",
                 help="at most so many of those that match (else all, a plan after the other)",
             ),
         ]
@@ -154,6 +170,24 @@ async def _address(
     if not known and value(order, "address.text") and said.keys() & set(MAJOR_PARTS):
         raise EndedError(f"the address of order {names[0]} was said in words: say the whole of it with --address")
     return address_said(known, {**known, **said}), order["version"] if version is None else version
+
+
+async def _tell_what_is_left(at: Context, number: str) -> None:
+    """Say what a refund without a sum means, before anybody agrees to it."""
+    from console.client.money import sum_of
+    from console.client.remainder import left_of
+
+    left = await left_of(at.suite, number)
+    if left is None:
+        at.out.note("without --amount: all that is left of the captured sum")
+        return
+    sum_ = sum_of("amount", left.amount, left.currency)
+    if left.payment is None:
+        at.out.note(
+            f"without --amount: all that was captured; nothing was given back yet of this order, which comes to {sum_}"
+        )
+    else:
+        at.out.note(f"without --amount: all that is left, {sum_} of payment {left.payment}")
 
 
 async def _currency(at: Context, names: tuple[str, ...]) -> str:

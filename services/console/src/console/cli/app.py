@@ -15,6 +15,13 @@ COMPLETE = "_ORDERSCTL_COMPLETE"
 """The variable by which a shell asks what could follow the words that it gives as arguments."""
 
 
+_BEGIN = (
+    "Begin with `status`, and with `find` and whatever you have. A change is rehearsed, shown and asked about before it is made; "
+    "`--dry-run` only rehearses, `--wait` watches its effect. Exit codes: 0 done, 1 refused or differs, 2 wrong usage, 3 not found, "
+    "4 timed out, 5 no right, 6 unreachable, 7 partly done, 130 Ctrl-C."
+)
+
+
 def application(nouns: Iterable[str] | None = None) -> typer.Typer:
     """Return the commands, those of ``nouns`` (None: of all) whole and the others by name only."""
     import typer
@@ -24,7 +31,9 @@ def application(nouns: Iterable[str] | None = None) -> typer.Typer:
 
     app = typer.Typer(
         help="What people do with the order suite: see, rehearse, apply, prove.",
+        epilog=_BEGIN,
         no_args_is_help=True,
+        add_completion=False,  # `completion` has our own, which answers at once
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )

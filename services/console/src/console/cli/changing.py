@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from console.cli.asking import consent, line
 from console.cli.commands import Context
 from console.cli.exits import EndedError, Exit
 from console.cli.output import Columns, as_json, readable
@@ -19,6 +20,8 @@ from console.client.money import amount_told
 
 if TYPE_CHECKING:
     from console.client.change import Done, Item, Plan, Progress, Wish
+    from console.client.effects import Effect
+    from console.client.things import Thing
 
 _NOTHING_DONE = frozenset({"refused", "not_found", "changed_since"})
 _FILE_FORM = 1
@@ -38,9 +41,7 @@ class Manner:
 def reason_for(at: Context, reason: str | None) -> str:
     """Return why, and ask for it where a person can be asked. ``EndedError`` (usage) where nobody can."""
     if reason is None and at.interactive:
-        import typer
-
-        reason = str(typer.prompt("Reason", err=True))
+        reason = line(at.out, "Reason")
     if reason is None or not reason.strip():
         raise EndedError("--reason: say why; it stands in the audit log")
     return reason.strip()
@@ -141,7 +142,6 @@ async def prove(at: Context, done: Done, manner: Manner) -> Exit:
 
 
 async def _wait(at: Context, done: Done, manner: Manner, code: Exit) -> Exit:
-    from console.client.things import Thing
     from console.client.watching import UnprovableError, watch
 
     last: Counter[str] = Counter()
@@ -162,10 +162,20 @@ async def _wait(at: Context, done: Done, manner: Manner, code: Exit) -> Exit:
         at.out.note(f"still on its way after {manner.timeout:g} s")
         return Exit.TIMED_OUT
     if bad := sum(count for state, count in last.items() if act.failed(state)):
-        if isinstance(sight, Thing) and sight.one is not None and len(done.items) == 1:
-            at.out.note(f"why: ordersctl {sight.noun} show {done.items[0].id}")
+        if len(done.items) == 1 and (why := _shown_by(sight, done.items[0])) is not None:
+            at.out.note(f"why: ordersctl {why}")
         return Exit.REFUSED if bad == sum(last.values()) and code is Exit.DONE else Exit.PARTLY
     return code
+
+
+def _shown_by(sight: Thing | Effect, item: Item) -> str | None:
+    """Return the command that shows why an effect is bad: of the thing itself, or of what was done to another by way of it."""
+    from console.client.things import Thing
+
+    if isinstance(sight, Thing):
+        return None if sight.one is None else f"{sight.noun} show {item.id}"
+    noun = sight.onward.get(str(item.shown.get("name")))
+    return None if noun is None else f"{noun} show {item.shown['target']}"
 
 
 def show_plan(at: Context, plan: Plan, *, aside: bool = False, plans: int = 1) -> None:
@@ -182,6 +192,9 @@ def show_plan(at: Context, plan: Plan, *, aside: bool = False, plans: int = 1) -
             out.note(f"  and {len(plan.items) - _MOST_ASIDE} others: --dry-run shows each")
     else:
         out.rows([_shown(item, told=True) for item in plan.items], _columns(plan.items))
+        for item in plan.items:
+            for line in _handed_over(item):
+                out.note(line)
     out.note(
         f"plan: {wish.act} on {at.profile.name}: {_counted(Counter(item.outcome for item in plan.items)) or 'nothing'}"
     )
@@ -259,14 +272,12 @@ def ask(at: Context) -> None:
     """Have the person say yes, on production with the profile's name. ``EndedError`` when she does not, or nobody can be asked."""
     if not at.interactive:
         raise EndedError("nobody can be asked here: say --yes, or --dry-run")
-    import typer
-
     name = at.profile.name
     if at.profile.production:
         at.out.note(f"This is PRODUCTION ({name}).", style="bold white on red")
-        if typer.prompt(f"Type {name} to do it", err=True, default="", show_default=False) != name:
+        if line(at.out, f"Type {name} to do it", default="", show_default=False) != name:
             raise EndedError("nothing was done", Exit.REFUSED)
-    elif not typer.confirm("Do it?", err=True):
+    elif not consent(at.out, "Do it?"):
         raise EndedError("nothing was done", Exit.REFUSED)
 
 
@@ -284,11 +295,11 @@ def _shown(item: Item, *, told: bool = False) -> Mapping[str, Any]:
     """Return an item as it is shown; ``told``: to people, who are told what an open amount means."""
     shown = asdict(item)
     own = amount_told(shown.pop("shown")) if told else shown.pop("shown")
-    shown["notices"] = list(item.notices)
+    shown["notices"], shown["warnings"] = list(item.notices or ()), list(item.warnings)
     return {**own, **shown}
 
 
-_ASIDE = frozenset({"number", "business_key", "payment_id", "currency"})
+_ASIDE = frozenset({"number", "business_key", "payment_id", "currency", "holder", "held_since"})
 """What the answer says again, or what only machines need: whoever wants it asks for JSON."""
 
 
@@ -300,7 +311,8 @@ def _columns(items: tuple[Item, ...]) -> Columns:
         for name, held in amount_told(item.shown).items()
         if (isinstance(held, str | int | float) and name not in _ASIDE) or (name == "positions" and held)
     }
-    return Columns(("id", "outcome", *sorted(own - {"id", "outcome"}), "code", "detail", "notices"))
+    warned = ("warnings",) if any(item.warnings for item in items) else ()
+    return Columns(("id", "outcome", *sorted(own - {"id", "outcome"}), "code", "detail", *warned, "notices"))
 
 
 def _sentence(item: Item) -> str:
@@ -309,7 +321,22 @@ def _sentence(item: Item) -> str:
         said += f" - {item.detail}"
     own = _words(item.shown)
     said += f" ({own})" if own else ""
-    return said + "".join(f"\n      tells: {notice}" for notice in item.notices)
+    said += "".join(f"\n      {line}" for line in _handed_over(item))
+    said += "".join(f"\n      warning: {warning}" for warning in item.warnings)
+    told = ("no message to anybody",) if item.notices == () and item.code is None else item.notices or ()
+    return said + "".join(f"\n      tells: {notice}" for notice in told)
+
+
+def _handed_over(item: Item) -> list[str]:
+    """Say who is replaced on duty by whom, from when until when, and from whom an incident is taken over."""
+    said = [
+        f"{readable(each, 'place')}: {each['person'] or 'nobody'} instead of {each['instead_of'] or 'nobody'}, "
+        f"{readable(each, 'starts_at')} to {readable(each, 'ends_at')}"
+        for each in item.shown.get("replaced") or ()
+    ]
+    if holder := item.shown.get("holder"):
+        said.append(f"it is taken over from {holder}, who has it since {readable(item.shown, 'held_since')}")
+    return said
 
 
 def _who_changed(item: Item) -> str:
@@ -324,6 +351,7 @@ def _words(shown: Mapping[str, Any]) -> str:
     """What the service says in words, figures and sums of its own, and the goods that were chosen."""
     told = amount_told(shown)
     words = [name for name, held in told.items() if isinstance(held, str | int) and not isinstance(held, bool)]
+    words = [name for name in words if name not in ("holder", "held_since")]  # said in words of their own
     said = [f"{name} {readable(told, name)}" for name in words]
     goods = told.get("positions")
     if isinstance(goods, list) and goods:

@@ -14,6 +14,7 @@ import typer
 from console.cli.exits import EndedError, Exit, told
 from console.cli.output import Form, Output
 from console.cli.profiles import Profile, chosen
+from console.client.sentences import language_of
 
 if TYPE_CHECKING:
     from console.client.suite import Suite
@@ -22,11 +23,17 @@ _Option = tuple[str, Any, Any]
 _COMMON: tuple[_Option, ...] = (
     (
         "profile",
-        Annotated[str | None, typer.Option("--profile", "-p", help="which suite, as whom (ORDERSCTL_PROFILE)")],
+        Annotated[
+            str | None, typer.Option("--profile", "-p", metavar="NAME", help="which suite, as whom (ORDERSCTL_PROFILE)")
+        ],
         None,
     ),
     ("output", Annotated[Form | None, typer.Option("--output", "-o", help="the form of the result")], None),
-    ("columns", Annotated[str | None, typer.Option(help="columns of a table: dotted names, by commas")], None),
+    (
+        "columns",
+        Annotated[str | None, typer.Option(metavar="NAMES", help="columns of a table: dotted names, by commas")],
+        None,
+    ),
     ("no_color", Annotated[bool, typer.Option("--no-color", help="without colours (NO_COLOR)")], False),
 )
 
@@ -109,7 +116,8 @@ def execute(
 ) -> int:
     """Run a command and return its exit code. What was not foreseen is raised."""
     names = tuple(filter(None, (each.strip() for each in (columns or "").split(","))))
-    out = Output(form=output, columns=names, color=not no_color and not os.environ.get("NO_COLOR"))
+    color = not no_color and not os.environ.get("NO_COLOR")
+    out = Output(form=output, columns=names, color=color, language=language_of(os.environ))
     try:
         return call(out, profile, given) or Exit.DONE
     except KeyboardInterrupt:
@@ -126,6 +134,7 @@ async def _connected(run: Run, given: dict[str, Any], profile: str | None, out: 
     from console.client.suite import connected
 
     found = chosen(profile)
+    out.language = language_of(os.environ, found.language)
     token = found.read_token()
     if not token.isascii() or any(sign.isspace() or not sign.isprintable() for sign in token):
         raise EndedError(f"profile {found.name}: what was read is no token", Exit.NO_RIGHT)

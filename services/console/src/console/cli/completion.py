@@ -8,9 +8,24 @@ if TYPE_CHECKING:
     import typer
 
 _SCRIPTS = {
+    # To bash `--state=cr` is three words, of which it completes the last; ordersctl sees one, as it is run.
     "bash": """_ordersctl() {
-    local IFS=$'\\n'
-    COMPREPLY=($(_ORDERSCTL_COMPLETE=1 ordersctl "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
+    local IFS=$'\\n' i word words=() broken=
+    for ((i = 1; i <= COMP_CWORD; i++)); do
+        word=${COMP_WORDS[i]}
+        if [[ ${#words[@]} -gt 0 && ( $word == = || $broken ) ]]; then
+            words[${#words[@]}-1]+=$word
+        else
+            words+=("$word")
+        fi
+        if [[ $word == = ]]; then broken=1; else broken=; fi
+    done
+    COMPREPLY=($(_ORDERSCTL_COMPLETE=1 ordersctl "${words[@]}" 2>/dev/null))
+    word=${words[${#words[@]}-1]}
+    if [[ $COMP_WORDBREAKS == *=* && $word == *=* ]]; then
+        COMPREPLY=("${COMPREPLY[@]#"${word%=*}="}")
+    fi
+    if [[ ${COMPREPLY[0]} == *= ]]; then compopt -o nospace 2>/dev/null; fi
 }
 complete -o default -F _ordersctl ordersctl""",
     "zsh": """#compdef ordersctl

@@ -11,6 +11,7 @@ from console.cli.acts import MANNER, REASON, manner_of
 from console.cli.changing import Manner, ask, plan_file, reason_for
 from console.cli.commands import Context, add
 from console.cli.exits import EndedError, Exit
+from console.cli.fields import offering
 from console.cli.output import Columns
 from console.client.operations import SERVICES, operations
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 _PATH = "/admin/v1/erasures"
 _COLUMNS = Columns(("service", "places", "by_kind", "kept"), name="service")
-_SERVICE = Annotated[list[str] | None, typer.Option(help="only there; as often as needed")]
+_SERVICE = Annotated[
+    list[str] | None, typer.Option(help="only there; as often as needed", autocompletion=offering(SERVICES))
+]
 _ORDER = Annotated[str | None, typer.Option(help="whom: the customer of this order")]
 _PHONE = Annotated[str | None, typer.Option(help="whom: who has this phone")]
 _EMAIL = Annotated[str | None, typer.Option(help="whom: who has this mail")]
@@ -70,7 +73,7 @@ async def erase(
 async def _carry_out(at: Context, plans: Sequence[Plan], manner: Manner) -> Exit:
     """Erase service by service; one that fails keeps none of the others from it. Asked again it erases what is left."""
     from console.client.change import apply
-    from console.client.suite import UnreachableError
+    from console.client.suite import RefusedError, UnreachableError
 
     done: list[Done] = []
     failed = 0
@@ -79,7 +82,7 @@ async def _carry_out(at: Context, plans: Sequence[Plan], manner: Manner) -> Exit
             try:
                 found = await apply(at.suite, plan)
                 problem = next((item.detail for item in found.refused), None)
-            except UnreachableError as error:
+            except (RefusedError, UnreachableError) as error:
                 problem = str(error)
             if problem is None:
                 done.append(found)

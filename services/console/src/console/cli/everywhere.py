@@ -10,13 +10,13 @@ import typer
 from console.cli.acts import add_act
 from console.cli.commands import Context, add
 from console.cli.exits import EndedError, Exit
-from console.cli.fields import given_fields, options, read
+from console.cli.fields import given_fields, offering, options, read
 from console.cli.output import Columns
 from console.client.acts import act_of
 from console.client.operations import SERVICES, operation, operations
 from console.client.things import EVERYWHERE, thing_of
 
-_SERVICE = Annotated[str | None, typer.Option(help="only this service's")]
+_SERVICE = Annotated[str | None, typer.Option(help="only this service's", autocompletion=offering(SERVICES))]
 _LIMIT = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="at most so many")]
 
 

@@ -17,7 +17,7 @@ import typer
 from common.money import exponent
 from console.cli.commands import parameter
 from console.cli.exits import EndedError
-from console.cli.meanings import meaning
+from console.cli.meanings import meaning, words_of
 from console.client.operations import Field
 
 _PREFIX = "field_"  # so that a field may have any name, and none hides an option that all commands have
@@ -76,20 +76,38 @@ def _option(command: str, field: Field, sums: Sequence[str], has_parts: bool) ->
         return parameter(
             _PREFIX + field.name, Annotated[bool | None, typer.Option(f"{name}/--no-{name[2:]}", help=says)], None
         )
-    completed = _completed(field) if field.choices else None
-    option = typer.Option(name, help=says, show_default=False, autocompletion=completed)
+    words = words_of(command, field.name, field.choices)
+    offered = offering(words) if words else None
+    option = typer.Option(name, help=says, show_default=False, metavar=_form(field, sums), autocompletion=offered)
     return parameter(_PREFIX + field.name, Annotated[str | None, option], None)
+
+
+def _form(field: Field, sums: Sequence[str]) -> str:
+    """In which form it is written, in a word."""
+    if field.name in sums:
+        return "SUM"
+    if field.rules.get("format") == "date-time":
+        return "TIME"
+    return {"object": "JSON", "array": "JSON", "integer": "NUMBER", "number": "NUMBER"}.get(field.type, "TEXT")
 
 
 def argument(field: Field) -> inspect.Parameter:
     """Return a word behind the names for a field that has only these choices."""
     says = f"[{'|'.join(field.choices)}]"
-    word = typer.Argument(metavar=field.name.upper(), help=says, show_default=False, autocompletion=_completed(field))
+    offered = offering(field.choices)
+    word = typer.Argument(metavar=field.name.upper(), help=says, show_default=False, autocompletion=offered)
     return parameter(_PREFIX + field.name, Annotated[str, word])
 
 
-def _completed(field: Field) -> Callable[[str], list[str]]:
-    return lambda incomplete: [choice for choice in field.choices if choice.startswith(incomplete)]
+def offering(words: Iterable[str]) -> Callable[[str], list[str]]:
+    """Return what tells Tab that these words could stand there."""
+    return lambda incomplete: [word for word in words if word.startswith(incomplete)]
+
+
+def filter_words(command: str, fields: Iterable[Field]) -> list[str]:
+    """Return what could stand behind ``--filter``: each name, with its words where they are known."""
+    words = {field.name: words_of(command, field.name, field.choices) for field in fields}
+    return [f"{name}={word}" for name, known in words.items() for word in known or ("",)]
 
 
 def read(field: Field, written: Any) -> Any:

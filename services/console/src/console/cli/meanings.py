@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+from console.client.operations import SERVICES
 
 _ORDER = "the order's number"
 _PHONE = "in any spelling, or its last digits"
@@ -113,6 +115,22 @@ _OF_ONE: Mapping[tuple[str, str], str] = {
     ("dead-letter list", "state"): "what was decided",
     ("refund list", "error"): "such as gateway_silent or declined",
 }
+
+
+WORDS: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("workflow", "state"): ("running", "stopped", "finished", "crashed"),
+    ("event", "state"): ("new", "done", "failed", "skipped", "superseded", "mended"),
+    ("refund", "state"): (
+        *("CREATE", "SENDING", "PENDING", "SUCCESS", "UNKNOWN", "ERROR"),
+        *("DECLINED", "REVERSED", "REJECTED", "CANCELLED", "CLOSED"),
+    ),
+}
+"""What Tab offers where the service takes these words and numbers, too. By noun and field."""
+
+
+def words_of(command: str, name: str, choices: Sequence[str]) -> Sequence[str]:
+    """Return what Tab offers for an option of a command; ``choices``: all that the service takes, if it says so."""
+    return choices or (SERVICES if name == "service" else WORDS.get((command.partition(" ")[0], name), ()))
 
 
 def meaning(command: str, name: str) -> str:

@@ -18,6 +18,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from console.client.money import currency_of, sum_of
+from console.client.sentences import sentences
 from console.client.things import value
 
 if TYPE_CHECKING:
@@ -33,6 +34,12 @@ _COPIED = frozenset(
     {"id", "number", "order_number", "order", "name", "state", "state_name", "status", "phone", "severity"}
 )
 """Columns of words that people copy, or look for: a narrow terminal breaks the others first."""
+_IDS = ("id", "number", "key")
+"""How names of values end that are of no use in two halves."""
+_NARROWEST, _GAP = 8, 2
+"""Characters: what a column of words needs at least, and between two."""
+_SENTENCES = frozenset({"detail", "message"})
+"""Fields that hold sentences of services and checks."""
 
 
 class Form(StrEnum):
@@ -89,11 +96,12 @@ def flat(item: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 
 @dataclass
 class Output:
-    """How one command speaks. ``columns``: those that the person chose instead of the usual."""
+    """How one command speaks. ``columns``: those that the person chose instead of the usual; ``language``: of sentences for people."""
 
     form: Form | None = None
     columns: tuple[str, ...] = ()
     color: bool = True
+    language: str = "en"
 
     @cached_property
     def console(self) -> Console:
@@ -110,6 +118,13 @@ class Output:
 
         colors: Literal["auto"] | None = "auto" if self.color else None
         return Console(stderr=stderr, color_system=colors, highlight=False, soft_wrap=True, emoji=False)
+
+    def say(self, sentence: str) -> str:
+        """Return a sentence, or several lines of them, in the person's language."""
+        if self.language == "en":
+            return sentence
+        say = sentences(self.language)
+        return "\n".join(map(say, sentence.split("\n")))
 
     @property
     def for_people(self) -> bool:
@@ -148,7 +163,7 @@ class Output:
         else:
             shown = {c: value(item, c) for c in self.columns} if self.columns else flat(item)
             if self.for_people:
-                self._pairs(shown, item)
+                self._pairs(shown, self._said(item))
             else:
                 self._lines(f"{printable(at)}\t{_raw(held)}" for at, held in shown.items())
 
@@ -160,7 +175,7 @@ class Output:
         """Say something beside the result."""
         from rich.text import Text
 
-        self.remarks.print(Text(printable(said, lines=True), style=style))
+        self.remarks.print(Text(printable(self.say(said), lines=True), style=style))
 
     @contextmanager
     def progress(self, doing: str) -> Iterator[Callable[[int, int], None]]:
@@ -172,7 +187,7 @@ class Output:
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         with Progress(*columns, console=self.remarks, transient=True) as bar:
-            task = bar.add_task(doing, total=None)
+            task = bar.add_task(self.say(doing), total=None)
 
             def show(done: int, of: int) -> None:
                 """Move the bar."""
@@ -188,22 +203,53 @@ class Output:
         from rich.table import Table
         from rich.text import Text
 
+        chosen = self._chosen(columns)
+        said = [self._said(item) for item in items]
+        rows = [[printable(readable(item, column)) for column in chosen] for item in said]
+        whole = [column == columns.name or column.rpartition(".")[2] in _COPIED for column in chosen]
+        widest = [max(map(len, cells)) for cells in zip(chosen, *rows, strict=True)]
+        needed = sum(width if kept else min(width, _NARROWEST) for width, kept in zip(widest, whole, strict=True))
+        if items and needed + _GAP * len(chosen) > self.console.width:
+            for row in rows:
+                self._over_lines(list(zip(chosen, row, strict=True)))
+                self.console.print()
+            return
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for column in self._chosen(columns):
-            whole = column == columns.name or column.rpartition(".")[2] in _COPIED
-            table.add_column(Text(column), overflow="fold", no_wrap=whole)
-        for item in items:
-            table.add_row(*(Text(printable(readable(item, column))) for column in self._chosen(columns)))
+        for column, kept in zip(chosen, whole, strict=True):
+            table.add_column(Text(column), overflow="fold", no_wrap=kept)
+        for row in rows:
+            table.add_row(*map(Text, row))
         self.console.print(table, soft_wrap=False)
+
+    def _said(self, item: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return an item with its sentences in the person's language."""
+        found = {
+            name: self.say(held) if isinstance(held, str) else held for name, held in item.items() if name in _SENTENCES
+        }
+        faults = [{**each, "message": self.say(str(each.get("message")))} for each in item.get("faults") or ()]
+        return {**item, **found, **({"faults": faults} if faults else {})}
 
     def _pairs(self, shown: Mapping[str, Any], item: Mapping[str, Any]) -> None:
         from rich.table import Table
         from rich.text import Text
 
-        grid = Table.grid(padding=(0, 2))
-        for name in shown:
-            grid.add_row(Text(printable(name), style="bold"), Text(printable(readable(item, name), lines=True)))
+        pairs = [(printable(name), printable(readable(item, name), lines=True)) for name in shown]
+        room = self.console.width - _GAP - max((len(name) for name, _ in pairs), default=0)
+        if any(len(text) > room for name, text in pairs if name.endswith(_IDS)):
+            self._over_lines(pairs)
+            return
+        grid = Table.grid(padding=(0, _GAP))
+        for name, text in pairs:
+            grid.add_row(Text(name, style="bold"), Text(text))
         self.console.print(grid, soft_wrap=False)
+
+    def _over_lines(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Show names and values one under the other, none of them broken: the window is narrow."""
+        from rich.text import Text
+
+        for name, text in pairs:
+            beside = len(name) + _GAP + len(text) <= self.console.width
+            self.console.print(Text(name, style="bold"), Text(text), sep=" " * _GAP if beside else "\n" + " " * _GAP)
 
     def _lines(self, lines: Iterable[str]) -> None:
         for line in lines:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from console.cli.asking import line
 from console.cli.commands import add_local
 from console.cli.exits import EndedError, Exit
 from console.cli.output import Columns, Output
@@ -46,7 +47,7 @@ def token(out: Output, *, name: _NAME) -> Exit | None:
         raise EndedError(
             f"profile {name} takes its token from {next(iter(found.token), 'nowhere')}, not from the keyring"
         )
-    store_token(found, str(typer.prompt("Token", hide_input=True, err=True)).strip())
+    store_token(found, line(out, "Token", hide_input=True).strip())
     out.note(f"kept in the keyring for {found.token['keyring']}")
     return None
 

@@ -6,10 +6,12 @@ They stand in ``ordersctl/config.toml`` of the user's configuration directory; t
     url = "https://{service}.orders.example.com"
     console = "https://console.example.com"
     production = true
+    language = "ru"
     token = { keyring = "anna" }
 
 ``url`` has a place for the service, or ``services`` names each. ``token`` is one of ``keyring`` (an account), ``command``, ``file``
-and ``env``; without one, ``oidc = { issuer = "https://…", client_id = "ordersctl" }`` is whom ``ordersctl login`` asks.
+and ``env``; without one, ``oidc = { issuer = "https://…", client_id = "ordersctl" }`` is whom ``ordersctl login`` asks. ``language`` is
+``en`` or ``ru``, else what the terminal's environment says.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ KEYRING = "ordersctl"
 """The service under which tokens are kept in the keyring."""
 _LOCAL = {"local": "operator", "local-viewer": "viewer", "local-admin": "admin"}
 _SOURCES = ("keyring", "command", "file", "env")
-_KNOWN = {"url", "services", "console", "production", "token", "oidc"}
+_KNOWN = {"url", "services", "console", "production", "token", "oidc", "language"}
 _OIDC = {"issuer", "client_id", "scope"}
 _COMMAND_TIMEOUT_S = 60
 
@@ -48,6 +50,7 @@ class Profile:
     console: str | None = None
     production: bool = False
     oidc: Mapping[str, str] = field(default_factory=dict)
+    language: str | None = None
 
     def read_token(self) -> str:
         """Return the token. ``EndedError`` (no right) says where it was looked for; the token itself is in no message."""
@@ -144,6 +147,8 @@ def _profile(name: str, table: Any, file: Path) -> Profile:
         raise wrong(f"no such service: {', '.join(sorted(strangers))}")
     if bad := [url for url in services.values() if not url.startswith(("https://", "http://"))]:
         raise wrong(f"url or services: {bad[0]!r} is no address")
+    if table.get("language", "en") not in ("en", "ru"):
+        raise wrong("language: en or ru")
     token = table.get("token", {})
     if not isinstance(token, dict) or len(token) > 1 or not token.keys() <= set(_SOURCES):
         raise wrong(f"token: one of {', '.join(_SOURCES)}")
@@ -158,6 +163,7 @@ def _profile(name: str, table: Any, file: Path) -> Profile:
         console=table.get("console"),
         production=table.get("production") is True,
         oidc={name: str(text) for name, text in oidc.items()},
+        language=table.get("language"),
     )
 
 

@@ -28,6 +28,9 @@ def candidates(words: Sequence[str]) -> list[str]:
     options = dict(each.partition("=")[::2] for each in verbs[verb] if "=" in each)
     if before[-1] in options:
         return _beginning(_values(options[before[-1]]), typed)
+    option, equals, _ = typed.partition("=")
+    if equals and option in options:
+        return _beginning([f"{option}={each}" for each in _values(options[option])], typed)
     names = [each.partition("=")[0] for each in verbs[verb]]
     return _beginning([*names, "--help"], typed) if typed.startswith("-") else []
 

@@ -111,7 +111,7 @@ async def tail(
         looks = await asyncio.gather(*(_look(at, each) for each in followed))
         now_silent = {each.thing.service for each, found in zip(followed, looks, strict=True) if found is None}
         for service in sorted(now_silent ^ silent):
-            at.out.note(f"{service} {'does not answer' if service in now_silent else 'answers again'}")
+            at.out.note(f"{service} does not answer" if service in now_silent else f"{service} answers again")
         silent = now_silent
         news = [row for found in looks for row in found or ()]
         for row in sorted(news, key=lambda row: str(row["at"])):

@@ -13,9 +13,6 @@ from console.client.effects import Effect, of_erasure, of_letter
 from console.client.operations import Field, Operation, operation
 from console.client.things import THINGS, Thing
 
-RECIPES = ("retry_workflow", "restart_refund")
-"""The recipes that incidents may offer."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Act:
@@ -89,11 +86,6 @@ class Act:
     def compared(self) -> bool:
         """Tell whether it is done to one thing, and only if that is as it was seen."""
         return self.many is None and self.named and self.operation.takes("expected_version")
-
-    @property
-    def proved_by_version(self) -> bool:
-        """Tell whether its effect is seen by a later version than the one that was rehearsed."""
-        return self.effect is not None and self.effect.over is not None and self.effect.over[1] == effects.LOOKED_AT
 
     @property
     def named(self) -> bool:
@@ -224,7 +216,9 @@ def _acts() -> tuple[Act, ...]:
             verb="recipe",
             service=notices,
             one="POST /admin/v1/incidents/{id}/recipes/{name}",
-            place=Field("name", "string", required=True, rules={"enum": RECIPES}),
+            place=Field("name", "string", required=True, rules={"enum": tuple(effects.RECIPES)}),
+            version_at="/admin/v1/incidents/{id}",
+            version_in="revision",
             effect=effects.RECIPE,
         ),
         Act(noun="ticket", verb="open", service=notices, one="POST /admin/v1/tickets", effect=effects.OPENED),

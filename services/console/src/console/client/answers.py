@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_OF_BULK = ("dry_run", "plan", "matched", "more", "items", "already_applied")
+_OF_BULK = ("dry_run", "plan", "matched", "more", "items", "already_applied", "notices", "warnings")
 
 
 def of_the_whole(answer: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,11 +15,14 @@ from typing import Any
 
 from console.client.acts import Act, act_of
 from console.client.answers import of_one, of_the_whole
+from console.client.items import Item as Item
+from console.client.items import item_of, items_of, texts_of
 from console.client.since import has_changed, last_change
-from console.client.suite import CHANGED_SINCE, RefusedError, Sent, Suite, filled, one_word
+from console.client.suite import CHANGED_SINCE, RefusedError, Sent, Suite, filled
 from console.client.things import THINGS
 
 _MOST_ASKED_WHO = 25
+_NO_RIGHT = frozenset({401, 403})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,19 +46,6 @@ class Wish:
     def found(self) -> Act:
         """Return the act itself."""
         return act_of(self.act, self.service)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
-    """One thing of a plan, or what became of it: in the service's words."""
-
-    id: str
-    outcome: str
-    detail: str | None = None
-    code: str | None = None
-    version: int | None = None
-    notices: tuple[str, ...] = ()
-    shown: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +84,7 @@ class Plan:
         wish = Wish(**{**kept["wish"], "ids": tuple(kept["wish"]["ids"])})
         wish.found()
         uuid.UUID(kept["key"])
-        return cls(**{**kept, "wish": wish, "items": _items_of(kept)})
+        return cls(**{**kept, "wish": wish, "items": items_of(kept)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +103,7 @@ class Done:
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Done:
         """Return what ``to_json`` kept. ``KeyError``, ``TypeError`` or ``ValueError`` when it is none."""
-        return cls(**{**kept, "plan": Plan.from_json(kept["plan"]), "items": _items_of(kept)})
+        return cls(**{**kept, "plan": Plan.from_json(kept["plan"]), "items": items_of(kept)})
 
     @property
     def left_alone(self) -> tuple[Item, ...]:
@@ -140,7 +130,7 @@ async def rehearse(suite: Suite, wish: Wish, *, progress: Progress | None = None
         answer = sent.answer
         return Plan(
             wish=wish,
-            items=tuple(_item(each) for each in answer["items"]),
+            items=tuple(item_of(each) for each in answer["items"]),
             matched=answer["matched"],
             more=answer["more"],
             digest=answer["plan"],
@@ -209,27 +199,32 @@ async def apply(suite: Suite, plan: Plan, *, progress: Progress | None = None) -
     """Do what was rehearsed. Called again with the same plan it answers the same and nothing happens twice.
 
     What has changed since is left alone and says so, and who did it as the audit has it (``changed_by``, ``changed_at``, ``change``). Items
-    without a bulk operation are done one after the other: if one is refused, the others still are. ``UnreachableError`` leaves unknown
-    what was done: applying the same plan again finishes it once.
+    without a bulk operation are done one after the other: if one is refused, the others still are. ``RefusedError`` where the person has
+    no right to it; ``UnreachableError`` leaves unknown what was done: applying the same plan again finishes it once.
     """
     wish = plan.wish
     if wish.found().by_plan is not None:
         by_plan = {"plan": plan.digest} if plan.digest is not None else {}
         body = {**_bulk_body(wish, dry_run=False), **by_plan}
         sent = await _send(suite, wish, wish.found().operation.path, body, plan.key)
-        items = [_item(each) for each in sent.answer["items"]]
+        items = [item_of(each) for each in sent.answer["items"]]
         already = sent.repeated or bool(sent.answer.get("already_applied"))
         by_whom = await _by_whom(suite, plan, items)
         return Done(plan=plan, items=by_whom, already_applied=already, shown=of_the_whole(sent.answer))
-    done, all_repeated = [], True
+    done: list[Item] = []
+    all_repeated = True
     for planned in plan.items:
         try:
             key = str(uuid.uuid5(uuid.UUID(plan.key), planned.id))
             item, sent = await _one(suite, wish, planned.id, dry_run=False, version=planned.version, key=key)
             all_repeated = all_repeated and sent.repeated
         except RefusedError as error:
+            if error.status in _NO_RIGHT and not done:
+                raise
             outcome = CHANGED_SINCE if has_changed(error) else "refused"
-            item = replace(planned, outcome=outcome, detail=error.detail, code=error.code, notices=(), shown={})
+            item = replace(
+                planned, outcome=outcome, detail=error.detail, code=error.code, notices=(), warnings=(), shown={}
+            )
             all_repeated = False
         done.append(item)
         if progress is not None:
@@ -282,10 +277,10 @@ async def _one(
     if act.place is not None:
         places[act.place.name] = fields.pop(act.place.name)
     body: dict[str, Any] = {**act.fixed, **fields, "reason": wish.reason, "dry_run": dry_run}
-    if operation.takes("expected_version") or act.proved_by_version:
+    if operation.takes("expected_version"):
         version = version if version is not None else wish.version
         version = version if version is not None else await version_of(suite, act, name)
-        if version is not None and operation.takes("expected_version"):
+        if version is not None:
             body["expected_version"] = version
     sent = await _send(suite, wish, filled(operation.path, **places), body, key)
     shown = sent.answer
@@ -293,7 +288,8 @@ async def _one(
         id=name,
         version=version,
         outcome=str(shown.get("outcome") or act.verb),
-        notices=tuple(shown.get("notices") or ()),
+        notices=texts_of(shown.get("notices")),
+        warnings=texts_of(shown.get("warnings")) or (),
         shown=of_one(shown),
     )
     return item, sent
@@ -316,24 +312,6 @@ async def version_of(suite: Suite, act: Act, name: str) -> int | None:
         return None
     found = (await thing.read(suite, name)).get("version")
     return found if isinstance(found, int) else None
-
-
-def _item(said: Mapping[str, Any]) -> Item:
-    own = ("id", "version", "outcome", "code", "detail", "notices")
-    code = None if said.get("code") is None else one_word(said["code"])
-    return Item(
-        id=str(said["id"]),
-        version=said.get("version"),
-        outcome=CHANGED_SINCE if code == CHANGED_SINCE else str(said["outcome"]),
-        code=code,
-        detail=said.get("detail"),
-        notices=tuple(said.get("notices") or ()),
-        shown={name: value for name, value in said.items() if name not in own},
-    )
-
-
-def _items_of(kept: Mapping[str, Any]) -> tuple[Item, ...]:
-    return tuple(Item(**{**each, "notices": tuple(each["notices"])}) for each in kept["items"])
 
 
 def count(items: Sequence[Item]) -> Counter[str]:

@@ -55,6 +55,11 @@ class Thing:
         """Say the state of one in a word."""
         return str(value(item, self.state)) if self.state else ""
 
+    def state_now(self, item: Mapping[str, Any]) -> str:
+        """Say the same, of a workflow that runs and has nothing to do that it waits: nothing happens by itself."""
+        state = self.state_of(item)
+        return "waiting" if self.noun == "workflow" and state == "running" and not item.get("pending") else state
+
 
 THINGS = {
     thing.noun: thing
@@ -87,6 +92,8 @@ THINGS = {
             noun="event",
             service="orchestrator",
             list="/admin/v1/workflow-events",
+            one="/admin/v1/workflow-events/{id}",
+            address="/v/{id}",
             state="state_name",
             columns=("id", "workflow_id", "seq", "type", "state_name", "received_at"),
             wide=("event_id", "failure.code", "failure.error"),
@@ -120,6 +127,8 @@ THINGS = {
             noun="payment",
             service="refunds",
             list="/admin/v1/payments",
+            one="/admin/v1/payments/{id}",
+            address="/p/{id}",
             id="payment_id",
             columns=("payment_id", "captured", "refunded", "reserved", "left", "refunds"),
             wide=("gateway", "captured_at", "currency"),
@@ -146,7 +155,9 @@ THINGS = {
             noun="countdown",
             service="webhook-gateway",
             list="/admin/v1/countdowns",
-            id="external_id",
+            one="/admin/v1/countdowns/{id}",
+            address="/c/{id}",
+            id="number",
             state="state",
             columns=("source", "external_id", "number", "state", "reason", "cancels_at"),
             wide=("status", "started_at", "replica"),
@@ -163,6 +174,8 @@ THINGS = {
             noun="limit",
             service="webhook-gateway",
             list="/admin/v1/order-limits",
+            one="/admin/v1/order-limits/{id}",
+            address="/l/{id}",
             columns=("id", "source", "kind", "value", "refused", "since", "until"),
         ),
         Thing(
@@ -221,18 +234,24 @@ THINGS = {
             noun="silence",
             service="notifier",
             list="/admin/v1/silences",
+            one="/admin/v1/silences/{id}",
+            address="/s/{id}",
             columns=("id", "match", "starts_at", "ends_at", "created_by", "reason"),
         ),
         Thing(
             noun="unread-alert",
             service="notifier",
             list="/admin/v1/unread-alerts",
+            one="/admin/v1/unread-alerts/{id}",
+            address="/u/{id}",
             columns=("id", "sender", "first_at", "last_at", "seen", "reason"),
         ),
         Thing(
             noun="alert-sender",
             service="notifier",
             list="/admin/v1/alert-senders",
+            one="/admin/v1/alert-senders/{id}",
+            address="/a/{id}",
             state="state",
             columns=("id", "name", "state", "seen_at", "environment", "incident_id"),
             bad=frozenset({"silent"}),
@@ -241,7 +260,18 @@ THINGS = {
             noun="known-defect",
             service="notifier",
             list="/admin/v1/known-defects",
+            one="/admin/v1/known-defects/{id}",
+            address="/k/{id}",
             columns=("id", "match", "cause", "development_ticket", "created_by", "created_at"),
+        ),
+        Thing(
+            noun="duty",
+            service="notifier",
+            list="/admin/v1/roster/overrides",
+            one="/admin/v1/roster/overrides/{id}",
+            columns=("id", "place", "person", "starts_at", "ends_at", "created_by", "reason"),
+            wide=("created_at",),
+            address="/duty/{id}",
         ),
         Thing(
             noun="flag",

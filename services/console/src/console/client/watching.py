@@ -33,10 +33,7 @@ class Watching:
         untouched = {item.id for item in (*done.left_alone, *done.refused)}
         self._changed = [item for item in done.items if item.id not in untouched]
         self._planned = {item.id: item.version for item in done.plan.items}
-        self._said = {
-            item.id: said_of(item.id, item.shown, wish.fields, looked_at=self._planned.get(item.id))
-            for item in self._changed
-        }
+        self._said = {item.id: said_of(item.id, item.shown, wish.fields, reason=wish.reason) for item in self._changed}
         if sight is None or (isinstance(sight, Effect) and not all(map(sight.named_in, self._said.values()))):
             raise UnprovableError(self._act.name)
         self._sight: Thing | Effect = sight
@@ -80,9 +77,9 @@ async def watch(suite: Suite, done: Done, *, deadline: float) -> AsyncIterator[C
 
 def _seen(act: Act, thing: Thing, found: Mapping[str, Any], planned: int | None) -> str:
     """Return the state of a thing, ``ON_ITS_WAY`` while the effect is not there and nothing stands in its way."""
-    state = thing.state_of(found)
-    if thing.noun == "workflow" and state == "running" and not found.get("pending"):
-        return "waiting"
+    state = thing.state_now(found)
+    if state == "waiting":
+        return state
     there = (not act.until or state in act.until) and not (act.newer and found.get("version") == planned)
     if there or (act.fills is not None and found.get(act.fills) is not None):
         return state

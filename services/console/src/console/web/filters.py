@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,10 +15,12 @@ from babel.dates import format_date, format_datetime, format_timedelta
 from babel.numbers import format_currency
 from markupsafe import Markup, escape
 
+from common.contracts.notices import FOLLOWERS, NOBODY, NOTHING, ON_CALL, ORDERS_PEOPLE, WHO_KNOWS
 from common.currencies import DECIMAL_DIGITS
 from common.money import to_decimal_string
 from console.client.acts import Act
 from console.client.money import amount_told, currency_of
+from console.client.sentences import sentences
 from console.client.things import ON_ITS_WAY
 from console.web.screens import TITLES
 
@@ -136,6 +139,7 @@ PHRASES = {
     "incident ack": "take incidents",
     "incident resolve": "resolve incidents",
     "known-defect add": "add a known defect",
+    "instruction set": "write an instruction",
     "limits lift": "let somebody order again",
     "message test": "send a test message",
     "order enter-event": "enter an event that never came",
@@ -150,14 +154,44 @@ PHRASES = {
 """What an act is called where its noun does not stand beside it, if not by both."""
 OUTCOMES = frozenset({"retried", "resumed", "stopped", "skipped", "restarted", "recalculated", "given_up", "unchanged"})
 """How acts come out, beside what answers name."""
-NOTICES = frozenset({"problem.raised", "problem.resolved", "refund.wanted", "refund.rejected"})
-"""What people are told of when an act is done, beside what happens to orders and workflows."""
-_ENVELOPE = re.compile(r"^(?:alerts|orders|refunds|journal)\.|\.v\d+$")
+_WHOM = frozenset({ORDERS_PEOPLE, NOBODY, ON_CALL, WHO_KNOWS, FOLLOWERS})
+_NOTIFIERS = {
+    *(f"incident.{word}" for word in ("opened", "escalated", "resolved", "recipe_done", "recipe_failed")),
+    *(f"ticket.{word}" for word in ("opened", "commented", "closed")),
+    *("message.edited", "digest", "announced", "unconfirmed", "test"),
+    *("calls.end", "calls.pause", "calls.resume", "call.dropped", "call.waits", "reminder.waits"),
+}
+NOTICES = (
+    _WHOM | {"problem.raised", "problem.resolved", "refund.rejected", "order.corrected", "mail", NOTHING} | _NOTIFIERS
+)
+"""What people are told of when an act is done, and who, beside what happens to orders and workflows."""
+_ENVELOPE = re.compile(r"^(?:alerts|orders|refunds)\.|\.v\d+$")
+_NOTICE = re.compile(
+    r"(?P<events>[\w.]+(?: \([\w.]+\))?(?: or [\w.]+(?: \([\w.]+\))?)*)(?: of (?P<of>\S+))?: (?P<to>.+)"
+)
 
 
-def notice(told: object) -> str:
-    """Return the name of a notice without what only machines need of it."""
-    return _ENVELOPE.sub("", told) if isinstance(told, str) else as_json(told)
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A notice as people read it: the name of each event and the kind of its problem, the order, whom. Without events it is no such."""
+
+    events: tuple[tuple[str, str], ...] = ()
+    of: str | None = None
+    to: str | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Tell whether it is for people who have a name here, not for an address."""
+        return self.to in _WHOM
+
+
+def told(notice: str) -> Told:
+    """Read a notice, without what only machines need of it."""
+    found = _NOTICE.fullmatch(notice)
+    if found is None:
+        return Told()
+    events = (event.rstrip(")").partition(" (") for event in found["events"].split(" or "))
+    return Told(tuple((_ENVELOPE.sub("", name), kind) for name, _, kind in events), found["of"], found["to"])
 
 
 def phrase(act: Act, *, translate: Translate) -> str:
@@ -205,6 +239,13 @@ _LATIN = re.compile("[A-Za-z]{2}")
 _CYRILLIC = re.compile("[А-Яа-яЁё]")
 
 
+def meant(text: str, *, translate: Translate) -> str:
+    """Return a word that a filter has, in the page's language where it is one of ours; any other text as it is."""
+    asked = label(text)
+    found = translate(asked)
+    return text if found == asked else found
+
+
 def coded(text: str) -> Markup:
     """Write a text with what stands between backticks as code."""
     return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
@@ -233,10 +274,12 @@ def writers(
         "day": lambda value: format_date(value, "EEEE, d MMMM", locale=language),
         "money": lambda minor, currency: money(minor, currency, language=language),
         "label": lambda name: translate(label(str(name))),
-        "notice": notice,
+        "told": told,
         "phrase": lambda act: phrase(act, translate=translate),
         "label_plural": lambda noun: translate(TITLES[noun]),
         "translated": translate,
+        "meant": lambda text: meant(text, translate=translate),
+        "sentence": sentences(language),
         "coded": coded,
         "foreign": lambda text: foreign(text, language=language),
         "explained": lambda code: explained(code, translate=translate),

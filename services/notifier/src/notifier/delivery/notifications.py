@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +20,7 @@ from common.postgres import Connection
 from notifier.delivery import posts
 from notifier.delivery.model import CRITICAL, EDIT, NewNotice, urgency_of
 from notifier.incidents.model import ProblemFact, Reported
-from notifier.routing.model import Labels, labels_of, like
+from notifier.routing.model import Labels, labels_json, labels_of, like
 from notifier.silences.model import Inhibition, Silence, silence_of
 
 _SEEN = """
@@ -164,10 +164,14 @@ class Kept:
 
 
 class NotificationStore:
-    """The notification log and the incidents, inside one transaction that the caller commits. One connection inside a transaction."""
+    """The notification log and the incidents, inside one transaction that the caller commits. One connection inside a transaction.
+
+    ``added``, ``refreshed``: the notices that are new by it, and the incidents whose messages it has edited.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self.connection = self._connection = connection
+        self.added, self.refreshed = list[NewNotice](), list[int]()
 
     async def versions_seen(self, versions: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
         """Return those (order number, version) of which there is a notice, sent or not."""
@@ -195,10 +199,12 @@ class NotificationStore:
             [notice.event_id for notice in notices],
             [notice.traceparent for notice in notices],
             [notice.occurred_at for notice in notices],
-            [None if notice.labels is None else _labels_json(notice.labels) for notice in notices],
+            [None if notice.labels is None else labels_json(notice.labels) for notice in notices],
         )
         added = {str(row["id"]) for row in rows}
-        await self._add_deliveries([notice for notice in notices if notice.id in added])
+        new = [notice for notice in notices if notice.id in added]
+        await self._add_deliveries(new)
+        self.added += new
         return added
 
     async def _add_deliveries(self, notices: Sequence[NewNotice]) -> None:
@@ -224,7 +230,6 @@ class NotificationStore:
             [notice.hold_for for notice, _ in pairs],
             [notice.group for notice, _ in pairs],
         )
-
         urgent = [(notice, chosen) for notice, chosen in pairs if notice.incident_id and _priority(notice) == CRITICAL]
         if urgent:
             await self._connection.execute(
@@ -339,6 +344,7 @@ class NotificationStore:
         ``priority`` is ``urgency.ACT`` where a person has just done something and looks at the message.
         """
         await posts.refresh(self._connection, incident_ids, priority=priority)
+        self.refreshed += incident_ids
 
     async def add_to_outbox(self, *envelopes: Envelope) -> None:
         """Put events into the outbox."""
@@ -371,11 +377,6 @@ def problem_of(row: Any) -> ProblemFact:
         responsible=tuple(row["responsible"]),
         named_service=row["named_service"],
     )
-
-
-def _labels_json(labels: Labels) -> dict[str, str]:
-    # Without what the release before this one does not know: it reads these back, too.
-    return {name: value for name, value in asdict(labels).items() if value is not None and name != "named_service"}
 
 
 def _kept(row: Any) -> Kept:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from common.ids import first_id
 from common.postgres import Database
+from notifier.incidents.model import REVISING
 
 _NOTIFICATIONS = """
 SELECT n.id::text AS notice_id, n.subject, n.transition, n.kind, n.severity, n.order_number, n.incident_id, n.document, n.event_id,
@@ -40,7 +41,10 @@ FROM (
     WHERE n.id >= $1 AND n.id < $2 AND n.kind = 'order.created' GROUP BY n.id
 ) AS notices
 """
-_INCIDENT = "SELECT * FROM incidents WHERE id = $1"
+_INCIDENT = f"""
+SELECT i.*, (SELECT count(*) FROM incident_history AS h WHERE h.incident_id = i.id AND h.act IN {REVISING}) AS revision
+FROM incidents AS i WHERE i.id = $1
+"""  # noqa: S608 - a constant
 _HISTORY = """
 SELECT * FROM (SELECT id, actor, act, text, at FROM incident_history WHERE incident_id = $1 ORDER BY id DESC LIMIT $2) AS h ORDER BY id
 """

@@ -10,6 +10,7 @@ from common.http import Change
 from common.ids import new_id
 from common.telemetry import current_traceparent, scrub_text
 from notifier.delivery.model import NewNotice
+from notifier.delivery.named import lines_of
 from notifier.delivery.notifications import NotificationStore
 from notifier.delivery.views import TestMessage, TestMessageAccepted
 from notifier.messages.incident_notices import render_test
@@ -41,23 +42,24 @@ class SendTest:
     async def __call__(self, wanted: TestMessage, change: Change) -> TestMessageAccepted:
         """Put a test message into the queue of the destination's chat, in the change's transaction. Raises as ``destination`` does."""
         destination = self.destination(wanted.destination)
-        notice_id = None if change.dry_run else new_id()
-        if notice_id is not None:
-            notice = NewNotice(
-                id=notice_id,
-                subject=f"test:{notice_id}",
-                transition="test",
-                sequence=0,
-                kind="test",
-                severity="info",
-                event_id=notice_id,
-                occurred_at=self._clock.now(),
-                document=render_test(scrub_text(wanted.text), environment=self._environment, words=self._words),
-                traceparent=current_traceparent(),
-                chosen=(Chosen(destination, "test-message"),),
-            )
-            await NotificationStore(change.connection).add([notice])
-            await change.record("message.test", f"destination:{wanted.destination}", after={"notice": notice_id})
+        notice_id = new_id()
+        notice = NewNotice(
+            id=notice_id,
+            subject=f"test:{notice_id}",
+            transition="test",
+            sequence=0,
+            kind="test",
+            severity="info",
+            event_id=notice_id,
+            occurred_at=self._clock.now(),
+            document=render_test(scrub_text(wanted.text), environment=self._environment, words=self._words),
+            traceparent=current_traceparent(),
+            chosen=(Chosen(destination, "test-message"),),
+        )
+        await NotificationStore(change.connection).add([notice])
+        await change.record("message.test", f"destination:{wanted.destination}", after={"notice": notice_id})
+        change.tells(*lines_of(notice))
+        made = None if change.dry_run else notice_id
         return TestMessageAccepted(
-            notice_id=notice_id, channel=destination.channel, address=destination.address, dry_run=change.dry_run
+            notice_id=made, channel=destination.channel, address=destination.address, dry_run=change.dry_run
         )

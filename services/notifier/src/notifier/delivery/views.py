@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from common.http import AdminChange, Moment, PageQuery, TraceId
+from common.http import AdminChange, ChangeAnswer, Moment, PageQuery, TraceId
 
 _Name = Annotated[str | None, Field(max_length=200)]
 _BIGINT = 2**63 - 1
@@ -104,7 +104,7 @@ class TestMessage(AdminChange):
     text: str = Field(default="", max_length=500)
 
 
-class TestMessageAccepted(BaseModel):
+class TestMessageAccepted(ChangeAnswer):
     """The notice that will be sent; look it up in the notification log. A dry run has none."""
 
     notice_id: str | None

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from common.contracts.notices import notice
 from common.errors import Conflict, NotFound
 from common.http import Change
 from common.postgres import Connection
 from notifier.duty.roster import running
 from notifier.duty.roster_store import HandoverStore, RosterReader
+
+_WAITING = "SELECT person FROM calls WHERE handover_id = $1 AND state = 'waiting' ORDER BY person"
 
 
 async def confirm_own(connection: Connection, handover_id: int, *, person: str) -> tuple[str | None, bool]:
@@ -30,7 +33,9 @@ async def confirm_running(change: Change, *, now: datetime) -> tuple[int, str]:
     handover = await reader.handover(starts_at=shift.starts_at, person=shift.on_duty)
     if handover is None:
         raise Conflict("the handover was not announced yet")
+    waiting = await change.connection.fetch(_WAITING, handover.id)
     await confirm_own(change.connection, handover.id, person=shift.on_duty)
+    change.tells(*(notice("call.dropped", of=f"handover:{handover.id}", to=row["person"]) for row in waiting))
     await change.record(
         "handover.confirm",
         f"handover:{handover.id}",

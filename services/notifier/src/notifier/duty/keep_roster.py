@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -17,13 +18,23 @@ from notifier.messages.incident_notices import data_of, render_handover
 from notifier.messages.words import Words
 from notifier.metrics import PeopleMetrics
 from notifier.people.model import Directory
-from notifier.routing.model import Labels, Routes
+from notifier.routing.model import Destination, Labels, Routes
 
 _AHEAD = timedelta(weeks=4)
 _BEHIND = timedelta(days=8)
 _MOST_GAPS = 3
 _KIND = "problem.roster"
+_HANDOVER = "roster.handover"
 _FINGERPRINTS = "roster:"
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRoster:
+    """What was done: whether the running shift was announced, how many handovers went back, and the gaps of the next weeks."""
+
+    announced: bool
+    unconfirmed: int
+    gaps: int
 
 
 class KeepRoster:
@@ -55,17 +66,35 @@ class KeepRoster:
     async def __call__(self) -> bool:
         """Do what is due now; returns whether anybody was notified."""
         async with self._rosters.transaction() as rosters:
-            if rosters is None:
-                return False
-            plan, now = await rosters.plan(), await rosters.now()
-            found = await rosters.shifts(since=now - _BEHIND, until=now + _AHEAD)
-            if plan is None and all(shift.on_duty is None for shift in found):
-                found = ()  # no roster yet: that nobody is on it is said elsewhere; what was said of former shifts ends
-            plan = plan or NO_PLAN
-            notified = await self._announce(rosters, plan, found, now)
-            notified |= await self._give_back(rosters, found, now)
-            await self._check(rosters, plan, found, now)
-        return notified
+            kept = None if rosters is None else await self.keep(rosters)
+        if kept is None:
+            return False
+        self.count(kept)
+        return kept.announced or kept.unconfirmed > 0
+
+    def count(self, kept: KeptRoster) -> None:
+        """Count what was done, once it is committed."""
+        self._metrics.handovers.labels("announced").inc(kept.announced)
+        self._metrics.handovers.labels("unconfirmed").inc(kept.unconfirmed)
+        self._metrics.gaps.set(kept.gaps)
+
+    async def keep(self, rosters: HandoverStore) -> KeptRoster:
+        """Do what is due now in a transaction that has the roster: of a person who has just changed it, too."""
+        plan, now = await rosters.plan(), await rosters.now()
+        found = await rosters.shifts(since=now - _BEHIND, until=now + _AHEAD)
+        if plan is None and all(shift.on_duty is None for shift in found):
+            found = ()  # no roster yet: that nobody is on it is said elsewhere; what was said of former shifts ends
+        plan = plan or NO_PLAN
+        announced = await self._announce(rosters, plan, found, now)
+        unconfirmed = await self._give_back(rosters, found, now)
+        return KeptRoster(announced, unconfirmed, await self._check(rosters, plan, found, now))
+
+    def announced_to(self) -> Sequence[Destination]:
+        """Return where handovers are announced as the routes are now."""
+        return [chosen.destination for chosen in self._routes.choose(self._labels("warning"))]
+
+    def _labels(self, severity: str) -> Labels:
+        return Labels(environment=self._environment, kind=_HANDOVER, severity=severity)
 
     async def _announce(self, rosters: HandoverStore, plan: Plan, found: Sequence[Shift], now: datetime) -> bool:
         current = running(found, now)
@@ -77,7 +106,6 @@ class KeepRoster:
         if handover is None:
             return False
         await rosters.notifications.add([self._announcement(handover, current, previous, plan, found, now)])
-        self._metrics.handovers.labels("announced").inc()
         return True
 
     def _announcement(
@@ -104,16 +132,16 @@ class KeepRoster:
             handover, transition="announced", sequence=0, severity="warning", title=title, lines=lines, now=now
         )
 
-    async def _give_back(self, rosters: HandoverStore, found: Sequence[Shift], now: datetime) -> bool:
+    async def _give_back(self, rosters: HandoverStore, found: Sequence[Shift], now: datetime) -> int:
         kept = {(shift.starts_at, shift.on_duty) for shift in found if shift.ends_at > now}
-        notified = False
+        notified = 0
         for handover, due in await rosters.unconfirmed():
             if (handover.starts_at, handover.person) not in kept:
                 await rosters.end(handover)  # the roster was changed, or the shift is over: nothing is to be confirmed
                 continue
             if not due:
                 continue
-            notified = True
+            notified += 1
             await rosters.give_back(handover, occasion="unconfirmed")
             person = self._shown(handover.person)
             title = self._words["handover.unconfirmed_alone"].format(person=person)
@@ -125,16 +153,14 @@ class KeepRoster:
                 handover.id, transition="unconfirmed", sequence=1, severity="critical", title=title, lines=(), now=now
             )
             await rosters.notifications.add([notice])
-            self._metrics.handovers.labels("unconfirmed").inc()
         return notified
 
-    async def _check(self, rosters: HandoverStore, plan: Plan, found: Sequence[Shift], now: datetime) -> None:
-        """Preflight: a gap, or somebody who cannot be phoned, is a problem some time before the shift begins.
+    async def _check(self, rosters: HandoverStore, plan: Plan, found: Sequence[Shift], now: datetime) -> int:
+        """Preflight: a gap, or somebody who cannot be phoned, is a problem some time before the shift begins; returns how many gaps.
 
         It ends when it is mended, however the shifts lie then, and when its shift is over.
         """
         ahead = [shift for shift in found if shift.ends_at > now]
-        self._metrics.gaps.set(len(gaps(ahead)))
         wrong = {
             f"{_FINGERPRINTS}{plan.zone}:{shift.ends_at.isoformat()}": summary
             for shift in ahead
@@ -167,6 +193,7 @@ class KeepRoster:
             entries.append(Report(fact=fact, event_id=event_id))
         if entries:
             await self._problems.ingest(rosters.notifications, entries)
+        return len(gaps(ahead))
 
     def _what_is_wrong(self, shift: Shift, plan: Plan) -> str | None:
         if shift.on_duty is None:
@@ -190,13 +217,13 @@ class KeepRoster:
     ) -> NewNotice:
         confirm = Button(label=self._words["button.handover"], data=data_of("handover", handover))
         document = render_handover(title, lines, environment=self._environment, buttons=(confirm,))
-        chosen = self._routes.choose(Labels(environment=self._environment, kind="roster.handover", severity=severity))
+        chosen = self._routes.choose(self._labels(severity))
         return NewNotice(
             id=new_id(),
             subject=f"handover:{handover}",
             transition=transition,
             sequence=sequence,
-            kind="roster.handover",
+            kind=_HANDOVER,
             severity=severity,
             event_id=derived_id("notifier.handover", str(handover), transition),
             occurred_at=now,

@@ -82,6 +82,17 @@ class Shift:
     backup: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replaced:
+    """Who answers instead of whom (None: nobody) after a change of the roster, for a while."""
+
+    place: Place
+    person: str | None
+    instead_of: str | None
+    starts_at: datetime
+    ends_at: datetime
+
+
 def week_start(plan: Plan, monday: date) -> datetime:
     """Return the moment (UTC) at which a week begins. A wall time that a change of the clocks skips is the first one after it."""
     local = datetime.combine(monday, plan.starts, tzinfo=ZoneInfo(plan.zone))
@@ -127,6 +138,26 @@ def running(found: Sequence[Shift], now: datetime) -> Shift | None:
 def gaps(found: Sequence[Shift]) -> tuple[Shift, ...]:
     """Return the shifts in which nobody is on duty."""
     return tuple(shift for shift in found if shift.on_duty is None)
+
+
+def replaced(before: Sequence[Shift], after: Sequence[Shift], *, since: datetime) -> tuple[Replaced, ...]:
+    """Return who answers instead of whom from ``since`` on; both are shifts of one time without a hole. What touches is one."""
+    edges = {moment for shift in (*before, *after) for moment in (shift.starts_at, shift.ends_at)}
+    parts = list(pairwise(sorted({since, *(edge for edge in edges if edge > since)})))
+    found: list[Replaced] = []
+    places: tuple[Place, ...] = ("on_duty", "backup")
+    for place in places:
+        last: Replaced | None = None
+        for start, end in parts:
+            was, now = running(before, start), running(after, start)
+            one, other = (None if shift is None else getattr(shift, place) for shift in (was, now))
+            if was is None or now is None or one == other:
+                continue
+            if last is not None and (last.ends_at, last.person, last.instead_of) == (start, other, one):
+                start = found.pop().starts_at
+            last = Replaced(place=place, person=other, instead_of=one, starts_at=start, ends_at=end)
+            found.append(last)
+    return tuple(found)
 
 
 def swap(

@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from common.clock import Clock
 from common.errors import Conflict, NotFound, Unprocessable
-from common.http import OPERATOR, VIEWER, AdminChange, Answer, Change, Changes, Request, Route
+from common.http import (
+    OPERATOR,
+    VIEWER,
+    AdminChange,
+    Answer,
+    Change,
+    Changes,
+    Page,
+    PageQuery,
+    Request,
+    Route,
+    listed,
+    one_listed,
+)
 from common.postgres import Connection, Database
 from notifier.duty.change_roster import ChangeRoster
 from notifier.duty.confirm_handover import confirm_running
-from notifier.duty.roster import Plan, Week, gaps, running
-from notifier.duty.roster_store import SHOWN, RosterReader
+from notifier.duty.follow_roster import FollowRoster
+from notifier.duty.roster import Override, Plan, Shift, Week, gaps, running
+from notifier.duty.roster_store import SHOWN, RosterReader, select_overrides
 from notifier.duty.views import (
     Confirmed,
     OnCallView,
     Overridden,
     OverrideBody,
-    OverrideView,
+    OverrideKept,
     PersonView,
     RosterChange,
+    RosterChanged,
     RosterView,
 )
 from notifier.people.model import Directory
@@ -34,7 +49,10 @@ _GAPS = timedelta(weeks=4)
 class RosterRoutes:
     """The handlers; ``routes`` is the table of them."""
 
-    def __init__(self, *, database: Database, directory: Directory, clock: Clock, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, *, database: Database, directory: Directory, clock: Clock, follow: FollowRoster, wake: Callable[[], None]
+    ) -> None:
+        self._follow = follow
         self._database = database
         self._changes = Changes(database, committed=wake)
         self._roster = ChangeRoster(directory=directory)
@@ -65,9 +83,29 @@ class RosterRoutes:
             request, partial(self._replace, plan=plan, expected_version=body.expected_version)
         )
 
-    async def _replace(self, change: Change, *, plan: Plan, expected_version: int | None) -> RosterView:
+    async def _replace(self, change: Change, *, plan: Plan, expected_version: int | None) -> RosterChanged:
+        before = await self._follow.before(change)
         await self._roster.replace(change, plan, expected_version=expected_version)
-        return await self._view(change.connection, dry_run=change.dry_run)
+        replaced = await self._follow(change, before)
+        view = await self._view(change.connection, dry_run=change.dry_run)
+        return RosterChanged.model_validate({**dict(view), "replaced": replaced}, from_attributes=True)
+
+    async def overrides(self, request: Request[None, PageQuery]) -> Page[OverrideKept]:
+        """Answer the overrides, also those that are over."""
+
+        def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            """Return the statement of a page and its values."""
+            return select_overrides(before=None if after is None else after[0], limit=limit)
+
+        return await listed(
+            self._database, request.query, select, key={"id": int}, item=lambda row: OverrideKept(**row)
+        )
+
+    async def one_override(self, request: Request[None, None]) -> OverrideKept:
+        """Answer one override, also one that is over."""
+        name = request.path_int("id")
+        found = select_overrides(before=name + 1, limit=1)
+        return await one_listed(self._database, found, named={"id": name}, item=lambda row: OverrideKept(**row))
 
     async def override(self, request: Request[OverrideBody, None]) -> Answer:
         """Put somebody over the plan for a while, or swap two weeks."""
@@ -75,6 +113,7 @@ class RosterRoutes:
 
     async def _override(self, change: Change, *, body: OverrideBody) -> Overridden:
         await self._roster.ensure_unchanged(change, body.expected_version)
+        before = await self._follow.before(change)
         if body.swap is not None:
             made = await self._roster.swap(change, *body.swap)
         elif body.starts_at is None or body.ends_at is None:
@@ -84,17 +123,19 @@ class RosterRoutes:
                 change, place=body.place, person=body.person, starts_at=body.starts_at, ends_at=body.ends_at
             )
             made = [override]
-        items = [OverrideView.model_validate(each, from_attributes=True) for each in made]
-        return Overridden(items=items, dry_run=change.dry_run)
+        return await self._overridden(change, made, before)
 
     async def take_back(self, request: Request[AdminChange, None]) -> Answer:
         """Take an override back."""
         return await self._changes.carry_out(request, partial(self._take_back, override_id=request.path_int("id")))
 
     async def _take_back(self, change: Change, *, override_id: int) -> Overridden:
-        override = await self._roster.take_back(change, override_id)
-        items = [OverrideView.model_validate(override, from_attributes=True)]
-        return Overridden(items=items, dry_run=change.dry_run)
+        before = await self._follow.before(change)
+        return await self._overridden(change, [await self._roster.take_back(change, override_id)], before)
+
+    async def _overridden(self, change: Change, overrides: Sequence[Override], before: Sequence[Shift]) -> Overridden:
+        answer = {"items": overrides, "replaced": await self._follow(change, before), "dry_run": change.dry_run}
+        return Overridden.model_validate(answer, from_attributes=True)
 
     async def confirm(self, request: Request[AdminChange, None]) -> Answer:
         """Confirm the running shift's handover for whoever has it."""
@@ -169,7 +210,27 @@ class RosterRoutes:
                 roles=VIEWER,
                 tags=_ADMIN,
             ),
-            _change("PUT", "/admin/v1/roster", self.replace, "Replace the plan", RosterChange, RosterView),
+            _change("PUT", "/admin/v1/roster", self.replace, "Replace the plan", RosterChange, RosterChanged),
+            Route(
+                method="GET",
+                path="/admin/v1/roster/overrides",
+                handler=self.overrides,
+                summary="Overrides of the roster with who made them and why, the newest first",
+                query=PageQuery,
+                response=Page[OverrideKept],
+                roles=VIEWER,
+                tags=_ADMIN,
+            ),
+            Route(
+                method="GET",
+                path="/admin/v1/roster/overrides/{id}",
+                handler=self.one_override,
+                summary="One override of the roster, also one that is over",
+                response=OverrideKept,
+                errors=(NotFound,),
+                roles=VIEWER,
+                tags=_ADMIN,
+            ),
             _change(
                 "POST",
                 "/admin/v1/roster/overrides",

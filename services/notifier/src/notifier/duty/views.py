@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import date, datetime, time
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from common.http import AdminChange
+from common.http import AdminChange, ChangeAnswer
 
 _BIGINT = 2**63 - 1
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -73,6 +73,14 @@ class OverrideView(BaseModel):
     ends_at: datetime
 
 
+class OverrideKept(OverrideView):
+    """An override as it is kept, also one that is over: who made it, when and why."""
+
+    reason: str
+    created_by: str
+    created_at: datetime
+
+
 class RosterView(BaseModel):
     """The plan, the overrides that are not over, the final shifts of the next weeks and the gaps among them.
 
@@ -86,6 +94,25 @@ class RosterView(BaseModel):
     shifts: list[ShiftView]
     gaps: list[ShiftView]
     dry_run: bool = False
+
+
+class ReplacedView(BaseModel):
+    """Who answers instead of whom, from when until when; null is nobody."""
+
+    place: str
+    person: str | None
+    instead_of: str | None
+    starts_at: datetime
+    ends_at: datetime
+
+
+REPLACED: Any = Field(description="who answers instead of whom within the next year")
+
+
+class RosterChanged(RosterView, ChangeAnswer):
+    """The roster as it is after the change (or would be)."""
+
+    replaced: list[ReplacedView] = REPLACED
 
 
 class OverrideBody(AdminChange):
@@ -115,10 +142,11 @@ class OverrideBody(AdminChange):
         return self
 
 
-class Overridden(BaseModel):
+class Overridden(ChangeAnswer):
     """The overrides that were made or taken back (or would be)."""
 
     items: list[OverrideView]
+    replaced: list[ReplacedView] = REPLACED
     dry_run: bool
 
 
@@ -144,7 +172,7 @@ class OnCallView(BaseModel):
     gaps: list[ShiftView]
 
 
-class Confirmed(BaseModel):
+class Confirmed(ChangeAnswer):
     """The handover that is confirmed now."""
 
     handover_id: int

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Literal, TypeVar
 
+from common.http import Change
 from common.ids import derived_id
 from common.telemetry import scrub_text
 from notifier.delivery.model import ACT
@@ -18,6 +19,8 @@ from notifier.incidents.store import IncidentStore
 
 Act = Literal["ack", "resolve", "comment"]
 Answer = TypeVar("Answer")
+NameNotices = Callable[[Change, NotificationStore, Sequence[int]], Awaitable[None]]
+"""Names what follows from what a change has done to these incidents: see ``tickets/name_notices.py``."""
 _ACK_LASTS = timedelta(hours=1)
 _ASK_AGAIN = 0.05
 
@@ -48,16 +51,15 @@ class ActOnIncident:
     ) -> tuple[Incident, IncidentState]:
         """Carry the act out, in the caller's transaction; returns the incident before it, and the state after it.
 
-        The end of an incident is notified wherever the problem was; every message about it is edited. A dry run changes nothing.
+        The end of an incident is notified wherever the problem was; every message about it is edited. A dry run, which the caller rolls
+        back, does the same, without regard to a call under way.
         """
         incident = await incident_store.incident(incident_id)
         if act == "ack":
             state = incidents.acknowledge(incident.state, by=actor, holder=incident.holder, take_over=take_over)
         else:
             state = incidents.resolve(incident.state) if act == "resolve" else incidents.comment(incident.state)
-        if dry_run:
-            return incident, state
-        if act != "comment":
+        if act != "comment" and not dry_run:
             await incident_store.ensure_no_call_in_progress(incident)
         await incident_store.change(
             incident, state, act=act, actor=actor, text=scrub_text(text), ack_lasts=self._ack_lasts, origin=origin
@@ -78,7 +80,8 @@ class ActOnIncident:
                     )
                 ]
             )
-        await notifications.refresh([incident_id], priority=ACT)  # last: chats are locked before posts
+        if act != "comment":  # which no message shows
+            await notifications.refresh([incident_id], priority=ACT)  # last: chats are locked before posts
         return incident, state
 
 

@@ -10,7 +10,7 @@ from common.errors import Conflict
 from common.http import Bulk, BulkDone, Change, Request
 from common.postgres import Connection
 from notifier.delivery.notifications import NotificationStore
-from notifier.incidents.act import ActOnIncident
+from notifier.incidents.act import ActOnIncident, NameNotices
 from notifier.incidents.model import CallUnderWay
 from notifier.incidents.store import IncidentStore, lock_incidents, select_incidents
 from notifier.incidents.views import IncidentFilter
@@ -22,13 +22,15 @@ class BeingCalled(Conflict):
     code = CallUnderWay.code
 
 
-def act_on_many(act: ActOnIncident, name: Literal["ack", "resolve"], request: Request[Any, None]) -> Bulk[int]:
+def act_on_many(
+    act: ActOnIncident, name: Literal["ack", "resolve"], request: Request[Any, None], name_notices: NameNotices
+) -> Bulk[int]:
     """Return the operation. Nobody waits for a call that is on its way: that incident is refused (``call_under_way``)."""
     return Bulk(
         operation=f"incident.{name}",
         find=_find,
         lock=lock_incidents,
-        work=partial(_act, act=act, name=name, request=request),
+        work=partial(_act, act=act, name=name, request=request, name_notices=name_notices),
     )
 
 
@@ -39,11 +41,13 @@ async def _act(
     act: ActOnIncident,
     name: Literal["ack", "resolve"],
     request: Request[Any, None],
+    name_notices: NameNotices,
 ) -> BulkDone:
+    notifications = NotificationStore(change.connection)
     try:
         before, after = await act(
             IncidentStore(change.connection, principal=change.principal, request_id=request.request_id),
-            NotificationStore(change.connection),
+            notifications,
             incident_id=incident_id,
             act=name,
             actor=change.principal.name,
@@ -53,6 +57,7 @@ async def _act(
         )
     except CallUnderWay as error:
         raise BeingCalled(error.detail) from None
+    await name_notices(change, notifications, [incident_id])
     return BulkDone(outcome=after.value, detail=f"was {before.state.value}")
 
 

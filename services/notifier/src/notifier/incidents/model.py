@@ -18,6 +18,8 @@ _PATHS: Mapping[RecipeName, str] = {
     "restart_refund": "/admin/v1/refunds/{}/restart",
 }
 _WORKFLOW = "workflow:"
+REVISING = ("ack", "resolve", "resolved", "ack_expired")
+"""Lines of an incident's history that change who has it, or end it: its ``revision`` counts them, and not that it is reported again."""
 NOBODY_NOTIFIED = "nobody was told"  # stored: reasons in the notification log begin with it
 
 
@@ -114,6 +116,7 @@ class Incident:
     version: int
     holder: str | None = None
     """Who acknowledged it last."""
+    held_since: datetime | None = None
     ack_until: datetime | None = None
     muted: str | None = None
     """Why nobody was notified of it yet."""

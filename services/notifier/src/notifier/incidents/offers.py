@@ -9,6 +9,8 @@ from typing import Any, Literal
 from notifier.incidents.kinds import recipe_of
 from notifier.incidents.model import ProblemFact, RecipeName
 
+NO_TOKEN = "no_key_of_own"  # noqa: S105 - the code of an error
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferWords:
@@ -34,8 +36,8 @@ OFFERS: Mapping[RecipeName, OfferWords] = {
 }
 
 
-def offers_of(fact: ProblemFact, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return what `RecipeOffer` shows. ``requests``: the last request for each recipe."""
+def offers_of(fact: ProblemFact, requests: Sequence[Mapping[str, Any]], *, with_token: bool) -> list[dict[str, Any]]:
+    """Return what `RecipeOffer` shows. ``requests``: the last request for each; ``with_token``: whether who asks has a token there."""
     recipe = recipe_of(fact)
     if recipe is None:
         return []
@@ -48,6 +50,7 @@ def offers_of(fact: ProblemFact, requests: Sequence[Mapping[str, Any]]) -> list[
             "does": words.does,
             "role": words.role,
             "target": recipe.target,
+            "refusal": None if with_token else NO_TOKEN,
             "last": last,
         }
     ]

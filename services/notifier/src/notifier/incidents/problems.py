@@ -8,7 +8,7 @@ from datetime import datetime
 
 from common.ids import new_id
 from notifier.delivery.model import NewNotice
-from notifier.delivery.notifications import NotificationStore, named_service
+from notifier.delivery.notifications import Kept, NotificationStore, named_service
 from notifier.incidents.defects import live_defects, with_known_defect
 from notifier.incidents.doubtful import keep_doubtful
 from notifier.incidents.kinds import recipe_of, runbook_of
@@ -209,7 +209,15 @@ class Problems:
 
     async def unmute(self, notifications: NotificationStore, *, limit: int) -> int:
         """Notify of problems that are not over although what kept them back is; returns how many."""
-        waiting = await notifications.muted(limit)
+        changes, notices = await self.unmuted(notifications, await notifications.muted(limit))
+        await notifications.mute(changes)
+        await notifications.add(notices)
+        return len(notices)
+
+    async def unmuted(
+        self, notifications: NotificationStore, waiting: Sequence[Kept]
+    ) -> tuple[dict[int, str | None], list[NewNotice]]:
+        """Return of what kept problems back why they are now (None: nothing does), where that is another, and the notices of the latter."""
         still = await self._why_muted(notifications, [settled.fact for settled in waiting])
         notices: list[NewNotice] = []
         changes: dict[int, str | None] = {}
@@ -231,9 +239,7 @@ class Problems:
                         muted=None,
                     )
                 )
-        await notifications.mute(changes)
-        await notifications.add(notices)
-        return len(notices)
+        return changes, notices
 
     async def _why_muted(self, notifications: NotificationStore, facts: Sequence[ProblemFact]) -> list[str | None]:
         """Return for each problem why nobody is notified of it."""

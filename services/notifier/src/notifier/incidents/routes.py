@@ -13,12 +13,13 @@ from notifier.delivery.notifications import NotificationStore, problem_of
 from notifier.delivery.reads import NotificationReads
 from notifier.delivery.routes import notification_of
 from notifier.incidents import views as models
-from notifier.incidents.act import Act, ActOnIncident, patiently
+from notifier.incidents.act import Act, ActOnIncident, NameNotices, patiently
 from notifier.incidents.act_on_many import act_on_many
 from notifier.incidents.kinds import runbook_page
 from notifier.incidents.model import CallUnderWay
 from notifier.incidents.offers import offers_of
 from notifier.incidents.store import IncidentStore, select_groups, select_incidents
+from notifier.people.model import Directory
 
 _ADMIN = ("admin",)
 _CALL_SECONDS = 8.0
@@ -28,9 +29,19 @@ _STORY = 500
 class IncidentRoutes:
     """The handlers; ``routes`` is the table of them."""
 
-    def __init__(self, *, database: Database, act: ActOnIncident, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        act: ActOnIncident,
+        name_notices: NameNotices,
+        directory: Directory,
+        wake: Callable[[], None],
+    ) -> None:
+        self._directory = directory
         self._changes = Changes(database, committed=wake)
         self._database = database
+        self._name_notices = name_notices
         self._reader = NotificationReads(database)
         self._act = act
 
@@ -62,11 +73,13 @@ class IncidentRoutes:
         row = await self._reader.incident(request.path_int("id"), limit=_STORY)
         if row is None:
             raise NotFound("no such incident")
+        person = self._directory.person(request.principal.name)
+        with_token = person is not None and person.token is not None
         return models.IncidentStory.model_validate(
             {
                 **row,
                 "runbook": runbook_page(row["kind"], service=row["service"]),
-                "recipes": offers_of(problem_of(row), row["recipes"]),
+                "recipes": offers_of(problem_of(row), row["recipes"], with_token=with_token),
                 "notices": list(map(notification_of, row["notices"])),
             }
         )
@@ -75,7 +88,7 @@ class IncidentRoutes:
         self, act: Literal["ack", "resolve"], request: Request[models.ChangeIncidents, None]
     ) -> Answer:
         """Carry an act on many incidents out."""
-        return await act_on_many(self._act, act, request).carry_out(self._changes, request)
+        return await act_on_many(self._act, act, request, self._name_notices).carry_out(self._changes, request)
 
     async def act(self, act: Act, request: Request[models.IncidentChange, None]) -> Answer:
         """Carry an act on an incident out, once for an Idempotency-Key; done again while a call is on its way."""
@@ -85,10 +98,10 @@ class IncidentRoutes:
     async def _acted(
         self, act: Act, request: Request[models.IncidentChange, None], change: Change
     ) -> models.IncidentChanged:
-        incident_id = request.path_int("id")
+        incident_id, notifications = request.path_int("id"), NotificationStore(change.connection)
         incident, state = await self._act(
             IncidentStore(change.connection, principal=request.principal, request_id=request.request_id),
-            NotificationStore(change.connection),
+            notifications,
             incident_id=incident_id,
             act=act,
             actor=request.principal.name,
@@ -96,6 +109,7 @@ class IncidentRoutes:
             dry_run=change.dry_run,
             take_over=request.body.take_over,
         )
+        await self._name_notices(change, notifications, [incident_id])
         return models.IncidentChanged(
             id=incident_id, before=incident.state.value, after=state.value, dry_run=change.dry_run
         )

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from common.errors import NotFound
+from common.errors import ChangedSince, NotFound
 from common.http import Principal, audit
 from common.postgres import Connection
 from notifier.delivery.notifications import problem_of
-from notifier.incidents.model import CallUnderWay, Incident, IncidentState
+from notifier.incidents.model import REVISING, CallUnderWay, Incident, IncidentState
 from notifier.incidents.views import GroupQuery, IncidentConditions
 
 _READ = "SELECT * FROM incidents WHERE id = $1"
@@ -25,6 +25,7 @@ _COLUMNS = {
     "severity": "severity",
     "order": "order_number",
     "kind": "kind",
+    "alert": "lower(details ->> 'alert')",
     "service": "service",
     "source": "source",
 }
@@ -40,6 +41,10 @@ SET state = $2, version = version + 1,
 WHERE id = $1
 """
 _HISTORY = "INSERT INTO incident_history (incident_id, actor, act, text, origin) VALUES ($1, $2, $3, $4, $5)"
+_REVISED = f"""
+SELECT actor, act, at, count(*) OVER () AS revision FROM incident_history
+WHERE incident_id = $1 AND act IN {REVISING} ORDER BY id DESC LIMIT 1
+"""  # noqa: S608 - a constant
 _CALL_UNDER_WAY = """
 SELECT EXISTS (SELECT FROM calls WHERE incident_id = $1 AND state = 'calling' AND lease_until > clock_timestamp())
 """
@@ -64,6 +69,13 @@ class IncidentStore:
         if row is None:
             raise NotFound("no such incident")
         return incident_of(row)
+
+    async def ensure_revision(self, incident: Incident, expected: int | None) -> None:
+        """Raise ``ChangedSince``, with who did what and when, if somebody has taken or ended this (locked) incident since a revision."""
+        row = await self._connection.fetchrow(_REVISED, incident.id)
+        if expected is not None and expected != (0 if row is None else row["revision"]):
+            last = "" if row is None else f": {row['actor']}, {row['act']} at {row['at']:%Y-%m-%dT%H:%M:%SZ}"
+            raise ChangedSince(f"incident {incident.id} has changed hands since it was looked at{last}")
 
     async def ensure_no_call_in_progress(self, incident: Incident) -> None:
         """Raise ``CallUnderWay`` while a call because of this (locked) incident is on its way: after its end none can begin."""
@@ -147,7 +159,11 @@ def select_groups(wanted: GroupQuery) -> tuple[str, list[Any]]:
 
 def _conditions(wanted: IncidentConditions, *, more: Sequence[tuple[str, Any]], live: bool) -> tuple[str, list[Any]]:
     """A state stands in the statement itself: only then the planner can use the index of what is not over."""
-    given = [(f"{column} = ", getattr(wanted, name)) for name, column in _COLUMNS.items() if name != "state"]
+    given = [
+        (f"{column} = {'lower' if name == 'alert' else ''}", getattr(wanted, name))
+        for name, column in _COLUMNS.items()
+        if name != "state"
+    ]
     asked = [(condition, value) for condition, value in (*given, *more) if value is not None]
     conditions = [f"{condition}(${place})" for place, (condition, _) in enumerate(asked, start=1)]
     if wanted.state is not None:
@@ -170,6 +186,7 @@ def incident_of(row: Any) -> Incident:
         fact=problem_of(row),
         version=row["version"],
         holder=row["acknowledged_by"],
+        held_since=row["acknowledged_at"],
         ack_until=row["ack_until"],
         muted=row["muted"],
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from common.http import AdminChange, BulkChange, BulkFilter, PageQuery, RowId
+from common.http import AdminChange, BulkChange, BulkFilter, ChangeAnswer, PageQuery, RowId
 from notifier.delivery.views import Notification
 from notifier.incidents.model import RecipeName
 
@@ -21,6 +21,7 @@ class IncidentConditions(BaseModel):
     severity: Literal["critical", "warning", "info"] | None = None
     order: Name | None = None
     kind: Name | None = None
+    alert: Annotated[Name | None, Field(description="the alert's own name at Alertmanager, in any case")] = None
     service: Name | None = None
     source: Name | None = None
 
@@ -155,12 +156,16 @@ class RecipeOffer(BaseModel):
     does: str = Field(description="what will happen")
     role: Literal["operator", "admin"] = Field(description="the least that may")
     target: str = Field(description="the workflow or the refund")
+    refusal: Literal["no_key_of_own"] | None = Field(
+        None, description="why whoever asks could not start it: the people file has no token of theirs"
+    )
     last: RecipeRun | None = Field(description="the last request for it")
 
 
 class IncidentStory(IncidentView):
     """One problem with the last 500 lines of its history, its newest 500 notices, its calls and its timer."""
 
+    revision: int = Field(0, description="grows when somebody takes it, when that ends and when it is over")
     runbook: str | None = Field(None, description="the page of the runbook of its kind")
     recipes: list[RecipeOffer] = Field(description="what a person can have done about it")
     history: list[HistoryLine]
@@ -175,7 +180,7 @@ class IncidentChange(AdminChange):
     take_over: bool = Field(default=False, description="acknowledge also what somebody else has taken")
 
 
-class IncidentChanged(BaseModel):
+class IncidentChanged(ChangeAnswer):
     """What the act did, or would do."""
 
     id: int

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import BaseModel
-
 from common.errors import Conflict, NotFound
-from common.http import Change
+from common.http import Change, ChangeAnswer
 from notifier.delivery.notifications import NotificationStore
+from notifier.incidents.act import NameNotices
 from notifier.incidents.problems import Problems
 from notifier.inputs.watchdog import AlertSender, over
 
@@ -24,7 +23,7 @@ class OnlySender(Conflict):
     code = "only_sender"
 
 
-class SenderGivenUp(BaseModel):
+class SenderGivenUp(ChangeAnswer):
     """Whose Watchdog is not expected any more, or would not be, and when it came last."""
 
     id: int
@@ -33,7 +32,9 @@ class SenderGivenUp(BaseModel):
     dry_run: bool
 
 
-async def give_up_sender(sender_id: int, change: Change, *, problems: Problems, now: datetime) -> SenderGivenUp:
+async def give_up_sender(
+    sender_id: int, change: Change, *, problems: Problems, name_notices: NameNotices, now: datetime
+) -> SenderGivenUp:
     """Forget a sender and end the problem that its silence is, with an audit record.
 
     Raises ``NotFound``, and ``OnlySender`` for the last one: a deployment without any says so in its settings.
@@ -50,7 +51,8 @@ async def give_up_sender(sender_id: int, change: Change, *, problems: Problems, 
     if known == [sender_id]:
         raise OnlySender("it is the only one; where none is wanted, leave NOTIFIER_WATCHDOG_PATIENCE out")
     await change.connection.execute(_DELETE, sender_id)
-    await problems.ingest(notifications, [over(sender.fingerprint, actor=change.principal.name, at=now)])
+    ended = await problems.ingest(notifications, [over(sender.fingerprint, actor=change.principal.name, at=now)])
+    await name_notices(change, notifications, [incident_id for incident_id in ended if incident_id is not None])
     await change.record(
         "alert_sender.give_up",
         f"alert_sender:{sender_id}",

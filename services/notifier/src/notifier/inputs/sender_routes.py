@@ -11,8 +11,21 @@ from pydantic import BaseModel
 
 from common.clock import Clock
 from common.errors import NotFound
-from common.http import OPERATOR, VIEWER, AdminChange, Answer, Changes, Page, PageQuery, Request, Route, listed
+from common.http import (
+    OPERATOR,
+    VIEWER,
+    AdminChange,
+    Answer,
+    Changes,
+    Page,
+    PageQuery,
+    Request,
+    Route,
+    listed,
+    one_listed,
+)
 from common.postgres import Database
+from notifier.incidents.act import NameNotices
 from notifier.incidents.problems import Problems
 from notifier.inputs.give_up_sender import OnlySender, SenderGivenUp, give_up_sender
 from notifier.inputs.watchdog import select_senders
@@ -32,7 +45,16 @@ class AlertSender(BaseModel):
 class SenderRoutes:
     """The handlers; ``routes`` is the table of them."""
 
-    def __init__(self, *, database: Database, problems: Problems, clock: Clock, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        problems: Problems,
+        name_notices: NameNotices,
+        clock: Clock,
+        wake: Callable[[], None],
+    ) -> None:
+        self._name_notices = name_notices
         self._database = database
         self._problems = problems
         self._clock = clock
@@ -44,9 +66,21 @@ class SenderRoutes:
             self._database, request.query, select_senders, key={"id": int}, item=lambda row: AlertSender(**row)
         )
 
+    async def sender(self, request: Request[None, None]) -> AlertSender:
+        """Answer one sender."""
+        name = request.path_int("id")
+        found = select_senders((name - 1,), 1)
+        return await one_listed(self._database, found, named={"id": name}, item=lambda row: AlertSender(**row))
+
     async def give_up(self, request: Request[AdminChange, None]) -> Answer:
         """Expect nothing from one any more; the problem of its silence is over."""
-        work = partial(give_up_sender, request.path_int("id"), problems=self._problems, now=self._clock.now())
+        work = partial(
+            give_up_sender,
+            request.path_int("id"),
+            problems=self._problems,
+            name_notices=self._name_notices,
+            now=self._clock.now(),
+        )
         return await self._changes.carry_out(request, work)
 
     def routes(self) -> list[Route]:
@@ -59,6 +93,16 @@ class SenderRoutes:
                 summary="From whom alerts come, and who is silent",
                 query=PageQuery,
                 response=Page[AlertSender],
+                roles=VIEWER,
+                tags=("admin",),
+            ),
+            Route(
+                method="GET",
+                path="/admin/v1/alert-senders/{id}",
+                handler=self.sender,
+                summary="From whom alerts come: one of them",
+                response=AlertSender,
+                errors=(NotFound,),
                 roles=VIEWER,
                 tags=("admin",),
             ),

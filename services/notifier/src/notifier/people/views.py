@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from common.http import AdminChange
+from common.http import AdminChange, ChangeAnswer
 from notifier.people.file import PeopleFields, PersonFields, directory_of
 from notifier.people.model import Directory
 
@@ -70,7 +70,7 @@ def shown(directory: Directory, *, version: int, phones: bool) -> PeopleView:
     )
 
 
-class PeopleChanged(BaseModel):
+class PeopleChanged(ChangeAnswer):
     """Who was added, removed or changed (with the names of the fields)."""
 
     version: int

@@ -25,8 +25,12 @@ class BeginRecipe:
         named: str,
         reason: str | None = None,
         traceparent: str | None,
+        dry_run: bool = False,
     ) -> None:
-        """Take the incident and let a worker carry the request out, audited, in the caller's transaction. The request is locked."""
+        """Take the incident, whoever has it, and let a worker carry the request out, audited, in the caller's transaction.
+
+        The request is locked. A dry run is rolled back by the caller.
+        """
         await self._act(
             incident_store,
             notifications,
@@ -34,7 +38,7 @@ class BeginRecipe:
             act="ack",
             actor=request.person,
             text=named if reason is None else f"{named}: {reason}",
-            dry_run=False,
+            dry_run=dry_run,
             take_over=True,
         )
         await requests.confirm(request.id, traceparent=traceparent, reason=reason)

@@ -50,7 +50,8 @@ class HttpRecipes:
                 ) as answer,
             ):
                 if answer.status < 300:
-                    return RecipeDone(_outcome(await _json(answer)))
+                    said = await _json(answer)
+                    return RecipeDone(_outcome(said), tuple(map(str, said.get("notices") or ())))
                 detail = _detail(answer.status, await _json(answer))
                 if answer.status in {408, 425, 429} or answer.status >= 500:
                     return TryLater(detail)

@@ -34,9 +34,10 @@ class RecipeRequest:
 
 @dataclass(frozen=True, slots=True)
 class RecipeDone:
-    """The service carried it out, or would; ``said`` is its word for what came of it, where it has one."""
+    """The service carried it out, or would; ``said`` is its word for what came of it, if any, ``notices`` what it tells people."""
 
     said: str | None = None
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

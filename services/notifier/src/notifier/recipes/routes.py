@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from common.errors import Conflict, NotFound, Unavailable
+from common.errors import ChangedSince, Conflict, NotFound, SuiteError, Unavailable
 from common.http import OPERATOR, Answer, Change, Changes, Request, Route
 from common.postgres import Database
 from notifier.incidents.act import patiently
-from notifier.incidents.model import CallUnderWay, TakenAlready
+from notifier.incidents.model import CallUnderWay, IncidentState, TakenAlready
+from notifier.recipes.model import RecipeDone
 from notifier.recipes.start import NoKeyOfHerOwn, NoSuchRecipe, RecipeNotPossible, StartRecipe
 from notifier.recipes.views import RecipeStarted, StartRecipeBody
 
@@ -25,20 +26,36 @@ class RecipeRoutes:
     async def start(self, request: Request[StartRecipeBody, None]) -> Answer:
         """Start a recipe, once for an Idempotency-Key. A dry run asks the service that would carry it out, before any transaction."""
         incident_id, name = request.path_int("id"), request.path["name"]
-        would = None
-        if request.body.dry_run:
-            would = await self._start.rehearse(
+        there = RecipeDone()
+        try:
+            there = await self._start.rehearse(
                 incident_id, name, principal=request.principal, reason=request.body.reason
             )
+        except SuiteError:
+            if request.body.dry_run:
+                raise  # else a worker tries, again and again, and what comes of it is told
 
         async def _work(change: Change) -> RecipeStarted:
-            asked, before = await self._start(change, incident_id, name, request_id=request.request_id)
+            asked, incident, before = await self._start(
+                change,
+                incident_id,
+                name,
+                expected_revision=request.body.expected_version,
+                request_id=request.request_id,
+            )
+            change.tells(*there.notices)
+            held = incident.state is IncidentState.ACKNOWLEDGED and incident.holder not in (
+                None,
+                request.principal.name,
+            )
             return RecipeStarted(
                 outcome="under_way" if before else "started",
                 id=incident_id,
                 name=asked.recipe,
                 target=asked.target,
-                would=would,
+                holder=incident.holder if held else None,
+                held_since=incident.held_since if held else None,
+                would=there.said if change.dry_run else None,
                 dry_run=change.dry_run,
             )
 
@@ -52,7 +69,8 @@ class RecipeRoutes:
                 path="/admin/v1/incidents/{id}/recipes/{name}",
                 handler=self.start,
                 summary="Carry out a recipe of an incident: another service does it, in the person's name",
-                description="The same as the recipe's button in a chat. What came of it stands in the incident.",
+                description="The same as the recipe's button in a chat. What came of it stands in the incident. `notices` are those of "
+                "the service that carries it out, too: it is asked for them.",
                 request=StartRecipeBody,
                 response=RecipeStarted,
                 errors=(
@@ -60,6 +78,7 @@ class RecipeRoutes:
                     NoSuchRecipe,
                     Conflict,
                     TakenAlready,
+                    ChangedSince,
                     NoKeyOfHerOwn,
                     RecipeNotPossible,
                     CallUnderWay,

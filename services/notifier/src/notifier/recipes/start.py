@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from common.contracts.notices import NOBODY, NOTHING, notice
 from common.errors import Conflict, NotFound, Unavailable
 from common.http import Change, Principal
 from common.postgres import Database
 from common.telemetry import current_traceparent
+from notifier.delivery.named import incident_named, place
 from notifier.delivery.notifications import NotificationStore
 from notifier.duty.model import TryLater
+from notifier.incidents.act import NameNotices
 from notifier.incidents.kinds import recipe_of
 from notifier.incidents.model import Incident, IncidentState, Recipe, TakenAlready
+from notifier.incidents.problems import Problems
 from notifier.incidents.store import IncidentStore, read_incident
 from notifier.messages.words import Words
 from notifier.people.model import Directory
 from notifier.recipes.begin import BeginRecipe
 from notifier.recipes.http import HttpRecipes
-from notifier.recipes.model import RecipeRefused, RecipeRequest, named
+from notifier.recipes.model import RecipeDone, RecipeRefused, RecipeRequest, named
 from notifier.recipes.requests import RecipeRequests
 
 _CHANNEL = "http"
@@ -55,6 +59,8 @@ class StartRecipe:
         database: Database,
         http: HttpRecipes,
         begin: BeginRecipe,
+        name_notices: NameNotices,
+        problems: Problems,
         directory: Directory,
         words: Words,
         deadline: float,
@@ -62,12 +68,14 @@ class StartRecipe:
         self._database = database
         self._http = http
         self._begin = begin
+        self._name_notices = name_notices
+        self._problems = problems
         self._directory = directory
         self._words = words
         self._deadline = deadline
 
-    async def rehearse(self, incident_id: int, name: str, *, principal: Principal, reason: str) -> str | None:
-        """Ask the service what the recipe would do there; nothing does. Returns its word for it, None where it has none.
+    async def rehearse(self, incident_id: int, name: str, *, principal: Principal, reason: str) -> RecipeDone:
+        """Ask the service what the recipe would do there; nothing does.
 
         Opens no transaction. Raises ``RecipeNotPossible``, ``Unavailable`` when the service does not answer.
         """
@@ -81,15 +89,19 @@ class StartRecipe:
             raise RecipeNotPossible(outcome.reason)
         if isinstance(outcome, TryLater):
             raise Unavailable(outcome.reason, retry_after=5.0)
-        return outcome.said
+        return outcome
 
     async def __call__(
-        self, change: Change, incident_id: int, name: str, *, request_id: str
-    ) -> tuple[RecipeRequest, bool]:
-        """Start it; returns the request that is carried out, and whether it was under way before."""
+        self, change: Change, incident_id: int, name: str, *, expected_revision: int | None, request_id: str
+    ) -> tuple[RecipeRequest, Incident, bool]:
+        """Start it; returns the request that is carried out, the incident before it, and whether it was under way before.
+
+        Raises ``ChangedSince`` when somebody has taken or ended the incident since that revision.
+        """
         incident_store = IncidentStore(change.connection, principal=change.principal, request_id=request_id)
-        requests = RecipeRequests(change.connection)
-        recipe = self._possible(await incident_store.incident(incident_id), name, change.principal)
+        requests, notifications = RecipeRequests(change.connection), NotificationStore(change.connection)
+        incident = await incident_store.incident(incident_id)
+        recipe = self._possible(incident, name, change.principal)
         person = change.principal.name
         request, new = await requests.ask(
             incident_id=incident_id, recipe=recipe, person=person, channel=_CHANNEL, lasts=_ASKED_LASTS
@@ -97,17 +109,32 @@ class StartRecipe:
         if request.person != person:
             raise TakenAlready(f"{request.person} has asked for this recipe already")
         if not new and request.state != "asked":
-            return request, True
+            return request, incident, True
+        await incident_store.ensure_revision(incident, expected_revision)
         await self._begin(
             requests,
             incident_store,
-            NotificationStore(change.connection),
+            notifications,
             request,
             named=named(request, self._words),
             reason=change.reason,
             traceparent=current_traceparent(),
+            dry_run=change.dry_run,
         )
-        return request, False
+        await self._name_notices(change, notifications, [incident_id])
+        change.tells(*self._ends(incident))
+        return request, incident, False
+
+    def _ends(self, incident: Incident) -> list[str]:
+        """Name what follows when the service has carried it out, or refuses."""
+        over = self._problems.resolved(incident.id, incident.fact, event_id="", traceparent=None, muted=incident.muted)
+        kind, about = incident.fact.kind, incident_named(incident.id)
+        lines: list[str] = []
+        for where in [place(each.destination.name, each.destination.channel) for each in over.chosen] or [NOBODY]:
+            ends = [f"incident.{end} ({kind})" for end in ("recipe_done", "recipe_failed")]
+            lines.append(notice(*ends, of=about, to=where))
+            lines.append(notice(f"incident.resolved ({kind})", NOTHING, of=about, to=where))
+        return lines
 
     def _possible(self, incident: Incident, name: str, principal: Principal) -> Recipe:
         recipe = recipe_of(incident.fact)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -171,6 +171,11 @@ def labels_of(row: Any) -> Labels:
         order_number=row["order_number"],
         fingerprint=row["fingerprint"],
     )
+
+
+def labels_json(labels: Labels) -> dict[str, str]:
+    """Return labels as they are stored: without what the release before does not know, for it reads these back, too."""
+    return {name: value for name, value in asdict(labels).items() if value is not None and name != "named_service"}
 
 
 def like(pattern: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from common.errors import Unprocessable
@@ -12,7 +13,11 @@ from notifier.silences.views import KeptBack, NewSilence, SilenceEnded, SilenceK
 _LOOKED_BACK = timedelta(hours=24)
 
 
-async def add_silence(body: NewSilence, change: Change, *, now: datetime) -> SilenceKept:
+Follows = Callable[[Change, int, datetime], Awaitable[None]]
+"""Names what follows for the problems that a silence (its id), as it is now, covers, or covered until a moment."""
+
+
+async def add_silence(body: NewSilence, change: Change, *, now: datetime, follows: Follows) -> SilenceKept:
     """Keep it, with its audit record. Raises ``Unprocessable`` where it would be over from the beginning."""
     if body.ends_at <= now:
         raise Unprocessable("ends_at is in the past")
@@ -33,6 +38,7 @@ async def add_silence(body: NewSilence, change: Change, *, now: datetime) -> Sil
         f"silence:{row['id']}",
         after={"match": row["match"], "ends_at": row["ends_at"].isoformat(), "purpose": row["purpose"]},
     )
+    await follows(change, row["id"], row["ends_at"])
     return SilenceKept(
         id=None if change.dry_run else row["id"],
         ends_at=body.ends_at if change.dry_run else row["ends_at"],
@@ -42,7 +48,7 @@ async def add_silence(body: NewSilence, change: Change, *, now: datetime) -> Sil
     )
 
 
-async def end_silence(silence_id: int, change: Change) -> SilenceEnded:
+async def end_silence(silence_id: int, change: Change, *, follows: Follows) -> SilenceEnded:
     """End it now; what it kept back and is not over is notified. Raises ``NotFound``."""
     before, after = await SilenceStore(change.connection).end(silence_id, by=change.principal.name)
     await change.record(
@@ -51,4 +57,5 @@ async def end_silence(silence_id: int, change: Change) -> SilenceEnded:
         before={"ends_at": before.isoformat()},
         after={"ends_at": after.isoformat()},
     )
+    await follows(change, silence_id, before)
     return SilenceEnded(id=silence_id, before=before, after=after, dry_run=change.dry_run)

@@ -21,9 +21,10 @@ from common.http import (
     Request,
     Route,
     listed,
+    one_listed,
 )
 from common.postgres import Database
-from notifier.silences.change_silence import add_silence, end_silence
+from notifier.silences.change_silence import Follows, add_silence, end_silence
 from notifier.silences.store import select_silences
 from notifier.silences.views import NewSilence, Silence, SilenceEnded, SilenceKept
 
@@ -44,8 +45,10 @@ class SilenceRoutes:
         *,
         database: Database,
         clock: Clock,
+        follows: Follows,
         wake: Callable[[], None],
     ) -> None:
+        self._follows = follows
         self._database = database
         self._clock = clock
         self._changes = Changes(database, committed=wake)
@@ -60,13 +63,21 @@ class SilenceRoutes:
 
         return await listed(self._database, query, select, key={"id": int}, item=lambda row: Silence(**row))
 
+    async def silence(self, request: Request[None, None]) -> Silence:
+        """Answer one silence, also one that is over."""
+        name = request.path_int("id")
+        found = select_silences(over_too=True, before=name + 1, limit=1)
+        return await one_listed(self._database, found, named={"id": name}, item=lambda row: Silence(**row))
+
     async def add(self, request: Request[NewSilence, None]) -> Answer:
         """Begin or plan a silence."""
-        return await self._changes.carry_out(request, partial(add_silence, request.body, now=self._clock.now()))
+        work = partial(add_silence, request.body, now=self._clock.now(), follows=self._follows)
+        return await self._changes.carry_out(request, work)
 
     async def end(self, request: Request[AdminChange, None]) -> Answer:
         """End a silence now; what it kept back and is not over is notified."""
-        return await self._changes.carry_out(request, partial(end_silence, request.path_int("id")))
+        work = partial(end_silence, request.path_int("id"), follows=self._follows)
+        return await self._changes.carry_out(request, work)
 
     def routes(self) -> list[Route]:
         """Return the table of routes."""
@@ -91,6 +102,16 @@ class SilenceRoutes:
                 roles=OPERATOR,
                 tags=_ADMIN,
                 idempotent=True,
+            ),
+            Route(
+                method="GET",
+                path="/admin/v1/silences/{id}",
+                handler=self.silence,
+                summary="One silence, also one that is over",
+                response=Silence,
+                errors=(NotFound,),
+                roles=VIEWER,
+                tags=_ADMIN,
             ),
             Route(
                 method="DELETE",

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from common.http import AdminChange, Moment
+from common.http import AdminChange, ChangeAnswer, Moment
 from notifier.routing.file import Match
 
 
@@ -55,7 +55,7 @@ class KeptBack(BaseModel):
     incidents: int
 
 
-class SilenceKept(BaseModel):
+class SilenceKept(ChangeAnswer):
     """The silence, the open incidents that fit it now, and what it would have kept back before. A dry run has no id."""
 
     id: int | None
@@ -65,7 +65,7 @@ class SilenceKept(BaseModel):
     dry_run: bool
 
 
-class SilenceEnded(BaseModel):
+class SilenceEnded(ChangeAnswer):
     """What ending did, or would do."""
 
     id: int

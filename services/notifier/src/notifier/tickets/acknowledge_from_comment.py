@@ -31,6 +31,7 @@ class AcknowledgeFromComment:
         author: str,
         text: str,
         duty: Duty,
+        dry_run: bool = False,
     ) -> bool:
         """Acknowledge the ticket's incident if that is what the comment says; returns whether it did.
 
@@ -49,7 +50,7 @@ class AcknowledgeFromComment:
                 act="ack",
                 actor=author,
                 text=text,
-                dry_run=False,
+                dry_run=dry_run,
                 origin=f"ticket:{ticket_id}",
             )
         except Conflict:

@@ -21,6 +21,7 @@ from notifier.messages.words import Words
 from notifier.people.model import Directory
 from notifier.tickets.acknowledge_from_comment import AcknowledgeFromComment
 from notifier.tickets.model import REQUESTS, NewTicket, TicketComment
+from notifier.tickets.name_notices import NameNotices, comment_in, opening_in
 from notifier.tickets.store import TicketStore
 from notifier.tickets.views import CommentBody, Commented, Linked, NewTicketBody, TicketOpened
 
@@ -31,8 +32,16 @@ class ChangeTicket:
     """Texts are scrubbed of customers' data before they are stored. ``outside``: the tickets lie in the outside tracker."""
 
     def __init__(
-        self, *, outside: bool, acknowledge: AcknowledgeFromComment, directory: Directory, words: Words, clock: Clock
+        self,
+        *,
+        outside: bool,
+        acknowledge: AcknowledgeFromComment,
+        directory: Directory,
+        words: Words,
+        clock: Clock,
+        name_notices: NameNotices,
     ) -> None:
+        self.name_notices = name_notices
         self._outside = outside
         self._acknowledge = acknowledge
         self._directory = directory
@@ -51,6 +60,7 @@ class ChangeTicket:
             order_number=wanted.order_number,
         )
         [row] = await self.store(change).open([ticket])
+        change.tells(opening_in(queue))
         await change.record("ticket.open", f"ticket:{row['id']}", after={"queue": queue, "key": row["key"]})
         await self.note(
             change,
@@ -66,12 +76,10 @@ class ChangeTicket:
     async def comment(self, change: Change, key: str, remark: CommentBody, *, request_id: str) -> Commented:
         """Add a remark; "no need to call", said by somebody who could be called, takes the incident.
 
-        Raises ``NotFound``, and ``CallUnderWay`` (see ``patiently``). A dry run only looks for the ticket.
+        Raises ``NotFound``, and ``CallUnderWay`` (see ``patiently``).
         """
         tickets, author, text = self.store(change), change.principal.name, scrub_text(remark.said)
         ticket = await tickets.ticket(key)
-        if change.dry_run:
-            return Commented(id=None, ticket=shown(ticket), acknowledged=False, dry_run=True)
         seniors = [self._directory.people[name] for name in self._directory.seniors] if remark.tell_customer else []
         tagged = ", ".join(person.shown for person in seniors)
         comment = TicketComment(
@@ -89,18 +97,22 @@ class ChangeTicket:
             reason=remark.reason or remark.said,
         )
         await self.note(change, "commented", ticket["order_number"], f"{shown(ticket)}: a comment", reason=remark.said)
-        acknowledged = False
+        change.tells(comment_in(shown(ticket), tagged=[person.name for person in seniors]))
+        notifications, acknowledged = NotificationStore(change.connection), False
         for incident_id in (ticket["incident_id"], ticket["summons_id"]):
             acknowledged |= await self._acknowledge(
                 IncidentStore(change.connection, principal=change.principal, request_id=request_id),
-                NotificationStore(change.connection),
+                notifications,
                 ticket_id=ticket["id"],
                 incident_id=incident_id,
                 author=author,
                 text=text,
                 duty=await RosterReader(change.connection).duty(),
+                dry_run=change.dry_run,
             )
-        return Commented(id=row["id"], ticket=shown(ticket), acknowledged=acknowledged, dry_run=False)
+        await self.name_notices(change, notifications, ())
+        made = None if change.dry_run else row["id"]
+        return Commented(id=made, ticket=shown(ticket), acknowledged=acknowledged, dry_run=change.dry_run)
 
     async def link(self, change: Change, key: str, development_ticket: str) -> Linked:
         """Link a ticket to a development ticket, and say so in a comment. Raises ``NotFound``."""
@@ -111,6 +123,7 @@ class ChangeTicket:
         text = f"{after}: {change.reason}"
         comment = TicketComment(ticket_id=ticket["id"], author=change.principal.name, text=text)
         await tickets.comment(comment, link=after)
+        change.tells(comment_in(shown(ticket)))
         await change.record("ticket.link", f"ticket:{ticket['id']}", before=before, after=after)
         await self.note(change, "linked", ticket["order_number"], f"{shown(ticket)} → {after}")
         return Linked(ticket=shown(ticket), before=before, after=after, dry_run=change.dry_run)

@@ -174,7 +174,7 @@ class FollowUp:
 
     async def _notify(self, follow_ups: FollowUpBatch, lines: Sequence[HistoryLine]) -> None:
         for line in lines:
-            if line.ticket_id is None or line.act in _NOT_IN_TICKETS or _said_in_ticket(line):
+            if line.ticket_id is None or not is_commented(line):
                 continue
             sentence = self._sentence(line)
             comment = TicketComment(ticket_id=line.ticket_id, author=line.actor, text=sentence, history_id=line.id)
@@ -200,7 +200,7 @@ class FollowUp:
         await follow_ups.mark_notified([line.id for line in lines])
         # Last: who acts on a ticket has its incidents first, and notices wait for those.
         await follow_ups.close_tickets(
-            [line.ticket_id for line in lines if line.ticket_id is not None and _closes(line)]
+            [line.ticket_id for line in lines if line.ticket_id is not None and ends_ticket(line)]
         )
 
     def _sentence(self, line: HistoryLine) -> str:
@@ -250,12 +250,17 @@ def _journal_entry(
     )
 
 
+def is_commented(line: HistoryLine) -> bool:
+    """Whether the line becomes a comment in its ticket."""
+    return line.ticket_id is not None and line.act not in _NOT_IN_TICKETS and not _said_in_ticket(line)
+
+
 def _said_in_ticket(line: HistoryLine) -> bool:
     """Whether it was done by way of the ticket itself, which shows it, and is closed if that was what closed it."""
     return line.origin == f"ticket:{line.ticket_id}"
 
 
-def _closes(line: HistoryLine) -> bool:
+def ends_ticket(line: HistoryLine) -> bool:
     """Whether the line ends the ticket. One that was closed, and opened again since, stays open."""
     return line.act in _ENDS and not line.summons and not _said_in_ticket(line)
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from common.postgres import Connection, Database
 from notifier.delivery.notifications import NotificationStore
@@ -22,14 +23,16 @@ SELECT * FROM incidents WHERE followed_up_kind IS DISTINCT FROM kind ORDER BY id
 """
 _FOLLOWED = "UPDATE incidents SET followed_up_kind = kind WHERE id = ANY($1::bigint[])"
 _LINES = """
-SELECT h.id AS line_id, h.actor, h.act, h.text, h.at, h.origin, coalesce(t.id, s.id) AS ticket_id, t.id IS NULL AS summons, i.*
+SELECT h.id AS line_id, h.actor, h.act, h.text, h.at, h.origin, coalesce(t.id, s.id) AS ticket_id, t.id IS NULL AS summons,
+       coalesce(t.key, t.id::text, s.key, s.id::text) AS ticket, coalesce(t.state, s.state) = 'open' IS TRUE AS ticket_open, i.*
 FROM incident_history AS h
 JOIN incidents AS i ON i.id = h.incident_id
 LEFT JOIN tickets AS t ON t.incident_id = i.id
-LEFT JOIN LATERAL (SELECT id FROM tickets WHERE summons_id = i.id ORDER BY id LIMIT 1) AS s ON true
+LEFT JOIN LATERAL (SELECT id, key, state FROM tickets WHERE summons_id = i.id ORDER BY id LIMIT 1) AS s ON true
 WHERE NOT h.told
-ORDER BY h.id LIMIT $1
 """
+_NEXT_LINES = _LINES + "ORDER BY h.id LIMIT $1"
+_OWN_LINES = _LINES + "AND h.incident_id = ANY($1::bigint[]) AND h.at = now() ORDER BY h.id"
 _BACKLOG = """
 SELECT (SELECT coalesce(extract(epoch FROM now() - min(at)), 0)::float8 FROM incident_history WHERE NOT told) AS oldest,
        (SELECT count(*) FROM incident_history WHERE NOT told) AS lines,
@@ -106,23 +109,9 @@ class FollowUpBatch:
 
     async def lines(self, *, limit: int) -> Sequence[HistoryLine]:
         """Return lines of history that are to be notified, in order."""
-        rows = await self._connection.fetch(_LINES, limit)
+        rows = await self._connection.fetch(_NEXT_LINES, limit)
         silenced = await silenced_of(self.notifications, rows) if rows else []
-        return [
-            HistoryLine(
-                id=row["line_id"],
-                incident=incident_of(row),
-                actor=row["actor"],
-                act=row["act"],
-                text=row["text"],
-                at=row["at"],
-                origin=row["origin"],
-                ticket_id=row["ticket_id"],
-                summons=row["summons"],
-                silenced=why,
-            )
-            for row, why in zip(rows, silenced, strict=True)
-        ]
+        return [_line_of(row, silenced=why) for row, why in zip(rows, silenced, strict=True)]
 
     async def close_tickets(self, ticket_ids: Sequence[int]) -> None:
         """Close tickets whose problem is over."""
@@ -136,3 +125,25 @@ class FollowUpBatch:
     async def mark_notified(self, line_ids: Sequence[int]) -> None:
         """Mark lines as notified."""
         await self._connection.execute(_MARK_NOTIFIED, list(line_ids))
+
+
+async def own_lines(connection: Connection, incident_ids: Sequence[int]) -> Sequence[HistoryLine]:
+    """Return the lines that this very transaction has written about these incidents, to be followed up once it is committed."""
+    return [_line_of(row, silenced=None) for row in await connection.fetch(_OWN_LINES, list(incident_ids))]
+
+
+def _line_of(row: Any, *, silenced: str | None) -> HistoryLine:
+    return HistoryLine(
+        id=row["line_id"],
+        incident=incident_of(row),
+        actor=row["actor"],
+        act=row["act"],
+        text=row["text"],
+        at=row["at"],
+        origin=row["origin"],
+        ticket_id=row["ticket_id"],
+        summons=row["summons"],
+        silenced=silenced,
+        ticket=row["ticket"],
+        ticket_open=row["ticket_open"],
+    )

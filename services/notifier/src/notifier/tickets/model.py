@@ -82,6 +82,9 @@ class HistoryLine:
     """Whether the incident only summons somebody to the ticket: its end is not the ticket's."""
     silenced: str | None = None
     """The silence that covers it now, told or not."""
+    ticket: str | None = None
+    """How people call the ticket."""
+    ticket_open: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

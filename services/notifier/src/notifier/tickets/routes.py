@@ -20,6 +20,7 @@ from common.http import (
     Request,
     Route,
     listed,
+    one_listed,
 )
 from common.postgres import Database
 from notifier.incidents.act import patiently
@@ -141,6 +142,12 @@ class TicketRoutes:
 
         return await listed(self._database, query, select, key={"id": int}, item=lambda row: DefectView(**row))
 
+    async def defect(self, request: Request[None, None]) -> DefectView:
+        """Answer one known defect, also one that is mended."""
+        name = request.path_int("id")
+        found = select_defects(over_too=True, before=name + 1, limit=1)
+        return await one_listed(self._database, found, named={"id": name}, item=lambda row: DefectView(**row))
+
     async def keep_defect(self, request: Request[DefectBody, None]) -> Answer:
         """Keep a known defect."""
         return await self._carry_out(request, lambda change: keep_defect(change, request.body))
@@ -234,6 +241,16 @@ class TicketRoutes:
                 DefectBody,
                 DefectKept,
                 status=201,
+            ),
+            Route(
+                method="GET",
+                path="/admin/v1/known-defects/{id}",
+                handler=self.defect,
+                summary="One known defect, also one that is mended",
+                response=DefectView,
+                errors=(NotFound,),
+                roles=VIEWER,
+                tags=_ADMIN,
             ),
             self._change(
                 "DELETE",

@@ -24,6 +24,7 @@ from notifier.people.model import Directory
 from notifier.tickets.change_ticket import ChangeTicket, shown
 from notifier.tickets.known_defects import DefectStore
 from notifier.tickets.model import SUMMONS, NewTicket, TicketComment
+from notifier.tickets.name_notices import closing_of, comment_in, opening_in
 from notifier.tickets.store import TicketStore
 from notifier.tickets.views import (
     AssignBody,
@@ -56,7 +57,7 @@ class SupportDesk:
         words: Words,
         development_queue: str,
     ) -> None:
-        self._tickets = tickets
+        self.tickets = tickets
         self._problems = problems
         self._act = act
         self._directory = directory
@@ -74,17 +75,18 @@ class SupportDesk:
 
     async def follow_assignee(self, change: Change, key: str, assignee: str | None) -> Assigned:
         """Write down whose it became elsewhere, the directory knowing the person or not."""
-        return await self._assign(change, await self._tickets.store(change).ticket(key), assignee)
+        return await self._assign(change, await self.tickets.store(change).ticket(key), assignee)
 
     async def _assign(self, change: Change, ticket: Mapping[str, Any], after: str | None) -> Assigned:
-        store, before, person = self._tickets.store(change), ticket["assignee"], self._directory.person(after)
+        store, before, person = self.tickets.store(change), ticket["assignee"], self._directory.person(after)
         await store.assign(ticket["id"], after)
         name = (after or self._words["ticket.nobody"]) if person is None else person.shown
         login = "" if person is None or person.tracker is None else person.tracker
         comment = self._comment(change, ticket, f"{self._words['ticket.assigned']}: {name}")
         await store.comment(comment, assign=login)
+        change.tells(comment_in(shown(ticket), tagged=[] if person is None else [person.name]))
         await change.record("ticket.assign", f"ticket:{ticket['id']}", before=before, after=after)
-        await self._tickets.note(change, "assigned", ticket["order_number"], f"{shown(ticket)}: {name}")
+        await self.tickets.note(change, "assigned", ticket["order_number"], f"{shown(ticket)}: {name}")
         return Assigned(ticket=shown(ticket), before=before, after=after, dry_run=change.dry_run)
 
     async def summon(self, change: Change, key: str) -> Summoned:
@@ -104,7 +106,7 @@ class SupportDesk:
             fingerprint=f"ticket:{ticket['id']}:summons",
             summary=self._words["summons"].format(ticket=shown(ticket), summary=one_line(ticket["summary"])),
             service="notifier",
-            occurred_at=self._tickets.now(),
+            occurred_at=self.tickets.now(),
             details={"ticket": shown(ticket), "reason": reason, "summoned_by": change.principal.name},
             order_number=ticket["order_number"],
             link=f"/t/{shown(ticket).removeprefix('#')}",
@@ -118,8 +120,10 @@ class SupportDesk:
             await store.summon(ticket["id"], incident_id)
         summon = tuple(person.tracker for person in named if person.tracker is not None)
         await store.comment(self._comment(change, ticket, f"{self._words['ticket.summoned']}: {names}", summon=summon))
+        change.tells(comment_in(shown(ticket), tagged=[person.name for person in named]))
+        await self.tickets.name_notices(change, notifications, ())
         await change.record("ticket.summon", f"ticket:{ticket['id']}", after={"people": people})
-        await self._tickets.note(change, "summoned", ticket["order_number"], f"{shown(ticket)}: {names}")
+        await self.tickets.note(change, "summoned", ticket["order_number"], f"{shown(ticket)}: {names}")
         return Summoned(
             ticket=shown(ticket),
             incident_id=None if change.dry_run else incident_id,
@@ -134,32 +138,34 @@ class SupportDesk:
         """
         store, ticket = await self._open(change, key)
         incidents = IncidentStore(change.connection, principal=change.principal, request_id=request_id)
-        resolved: list[int] = []
+        notifications, resolved = NotificationStore(change.connection), list[int]()
         for incident_id in (ticket["incident_id"], ticket["summons_id"]):
             if incident_id is None or (await incidents.incident(incident_id)).state is IncidentState.RESOLVED:
                 continue
             await self._act(
                 incidents,
-                NotificationStore(change.connection),
+                notifications,
                 incident_id=incident_id,
                 act="resolve",
                 actor=change.principal.name,
                 text=change.reason,
-                dry_run=False,
+                dry_run=change.dry_run,
                 origin=f"ticket:{ticket['id']}",
             )
             resolved.append(incident_id)
         await store.close(ticket["id"])
         await store.comment(self._comment(change, ticket, self._words["ticket.closed"]))
+        change.tells(comment_in(shown(ticket)), closing_of(shown(ticket)))
+        await self.tickets.name_notices(change, notifications, resolved)
         if ticket["key"] is not None:
             await DefectStore(change.connection).end_of(change, ticket["key"])
         await change.record("ticket.close", f"ticket:{ticket['id']}", before="open", after="closed")
-        await self._tickets.note(change, "closed", ticket["order_number"], f"{shown(ticket)}: {change.reason}")
+        await self.tickets.note(change, "closed", ticket["order_number"], f"{shown(ticket)}: {change.reason}")
         return Closed(ticket=shown(ticket), incidents=resolved, dry_run=change.dry_run)
 
     async def reopen(self, change: Change, key: str) -> None:
         """Open a closed ticket again; known defects that ended with it live again. Raises ``Conflict`` for an open one."""
-        store = self._tickets.store(change)
+        store = self.tickets.store(change)
         ticket = await store.ticket(key)
         if ticket["state"] != "closed":
             raise Conflict("the ticket is open")
@@ -168,32 +174,33 @@ class SupportDesk:
         if ticket["key"] is not None:
             await DefectStore(change.connection).live_again(change, ticket["key"], closed_at=ticket["closed_at"])
         await change.record("ticket.reopen", f"ticket:{ticket['id']}", before="closed", after="open")
-        await self._tickets.note(change, "reopened", ticket["order_number"], f"{shown(ticket)}: {change.reason}")
+        await self.tickets.note(change, "reopened", ticket["order_number"], f"{shown(ticket)}: {change.reason}")
 
     async def link(self, change: Change, key: str, wanted: LinkTicketBody) -> TicketLinked:
         """Link the development ticket that mends the cause, or another ticket. Raises ``ChangedSince``."""
-        looked = self._tickets.store(change)
+        looked = self.tickets.store(change)
         await looked.ensure_version(await looked.ticket(key), wanted.expected_version)
         if wanted.development_ticket is not None:
-            made = await self._tickets.link(change, key, wanted.development_ticket)
-            ticket = await self._tickets.store(change).ticket(key)
+            made = await self.tickets.link(change, key, wanted.development_ticket)
+            ticket = await self.tickets.store(change).ticket(key)
             defect = await self._defect(change, ticket, wanted.known_defect, development_ticket=made.after, made=None)
             return TicketLinked(
                 ticket=made.ticket, linked=made.after, before=made.before, known_defect=defect, dry_run=change.dry_run
             )
-        store = self._tickets.store(change)
+        store = self.tickets.store(change)
         ticket, other = await store.ticket(key), str(wanted.ticket)
         if other == ticket["key"]:
             raise Conflict("a ticket is not linked to itself")
         await store.link(ticket["id"], other, by=change.principal.name)
         await store.comment(self._comment(change, ticket, f"→ {other}"), link=other)
+        change.tells(comment_in(shown(ticket)))
         await change.record("ticket.link", f"ticket:{ticket['id']}", after=other)
-        await self._tickets.note(change, "linked", ticket["order_number"], f"{shown(ticket)} → {other}")
+        await self.tickets.note(change, "linked", ticket["order_number"], f"{shown(ticket)} → {other}")
         return TicketLinked(ticket=shown(ticket), linked=other, dry_run=change.dry_run)
 
     async def develop(self, change: Change, key: str, wanted: DevelopBody) -> Developed:
         """Have a development ticket made of this one, linked both ways. Raises ``Conflict`` when it has one."""
-        store = self._tickets.store(change)
+        store = self.tickets.store(change)
         ticket = await store.ticket(key)
         known = ticket["development_ticket"] or await store.developed_by(ticket["id"])
         if known is not None:
@@ -211,13 +218,15 @@ class SupportDesk:
         )
         [row] = await store.open([new])
         made: str | None = row["key"]
+        # An outside tracker links it when it has given the key, in a comment all the same.
+        change.tells(opening_in(queue), comment_in(shown(ticket)))
         if made is not None:
             await store.develop(ticket["id"], made)
             await store.comment(self._comment(change, ticket, f"→ {made}"), link=made)
         defect = await self._defect(change, ticket, wanted.known_defect, development_ticket=made, made=row["id"])
         target = made or f"#{row['id']}"
         await change.record("ticket.develop", f"ticket:{ticket['id']}", after={"queue": queue, "key": made})
-        await self._tickets.note(change, "developed", ticket["order_number"], f"{shown(ticket)} → {target}")
+        await self.tickets.note(change, "developed", ticket["order_number"], f"{shown(ticket)} → {target}")
         return Developed(
             ticket=shown(ticket),
             id=None if change.dry_run else row["id"],
@@ -244,7 +253,7 @@ class SupportDesk:
         )
 
     async def _open(self, change: Change, key: str) -> tuple[TicketStore, Mapping[str, Any]]:
-        store = self._tickets.store(change)
+        store = self.tickets.store(change)
         ticket = await store.ticket(key)
         if ticket["state"] == "closed":
             raise Conflict("the ticket is closed")

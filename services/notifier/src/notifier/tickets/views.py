@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from common.http import AdminChange, PageQuery
+from common.http import AdminChange, ChangeAnswer, PageQuery
 from notifier.routing.file import Match
 
 _BIGINT = 2**63 - 1
@@ -79,7 +79,7 @@ class NewTicketBody(AdminChange):
     order_number: _Name | None = None
 
 
-class TicketOpened(BaseModel):
+class TicketOpened(ChangeAnswer):
     """The ticket; a dry run has none."""
 
     id: int | None
@@ -110,7 +110,7 @@ class CommentBody(BaseModel):
         return (self.text or "").strip() or (self.reason or "").strip()
 
 
-class Commented(BaseModel):
+class Commented(ChangeAnswer):
     """The remark, and whether it took the incident."""
 
     id: int | None
@@ -125,7 +125,7 @@ class LinkBody(AdminChange):
     development_ticket: _Key
 
 
-class Linked(BaseModel):
+class Linked(ChangeAnswer):
     """Before and after."""
 
     ticket: str
@@ -149,7 +149,7 @@ class LinkTicketBody(AdminChange):
         return self
 
 
-class TicketLinked(BaseModel):
+class TicketLinked(ChangeAnswer):
     """What is linked now; `known_defect`: problems of this kind say so from now on."""
 
     ticket: str
@@ -166,7 +166,7 @@ class AssignBody(AdminChange):
     expected_version: _Version = None
 
 
-class Assigned(BaseModel):
+class Assigned(ChangeAnswer):
     """Before and after."""
 
     ticket: str
@@ -175,7 +175,7 @@ class Assigned(BaseModel):
     dry_run: bool
 
 
-class Summoned(BaseModel):
+class Summoned(ChangeAnswer):
     """The incident by which the on-call person is told, phoned if need be, and answers (`ack`); `people` are on duty now."""
 
     ticket: str
@@ -184,7 +184,7 @@ class Summoned(BaseModel):
     dry_run: bool
 
 
-class Closed(BaseModel):
+class Closed(ChangeAnswer):
     """The ticket is closed; these incidents were resolved with it."""
 
     ticket: str
@@ -200,7 +200,7 @@ class DevelopBody(AdminChange):
     known_defect: bool | None = KNOWN_DEFECT
 
 
-class Developed(BaseModel):
+class Developed(ChangeAnswer):
     """The development ticket. `development_ticket` is null until the outside tracker has given its key; then it is linked."""
 
     ticket: str
@@ -232,7 +232,7 @@ class DefectView(BaseModel):
     ended_by: str | None
 
 
-class DefectKept(BaseModel):
+class DefectKept(ChangeAnswer):
     """The known defect, as it is now (or would be)."""
 
     defect: DefectView
@@ -281,7 +281,7 @@ class InstructionBody(AdminChange):
         return self
 
 
-class InstructionChanged(BaseModel):
+class InstructionChanged(ChangeAnswer):
     """Before and after; null where there is none."""
 
     kind: str

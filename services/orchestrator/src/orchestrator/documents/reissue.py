@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import BaseModel
-
 from common.errors import Conflict, NotFound
-from common.http import AdminChange, Change
+from common.http import AdminChange, Change, ChangeAnswer
 from common.ids import new_id
 from common.telemetry import current_traceparent
 from orchestrator.documents.issue import REISSUE
@@ -23,8 +21,8 @@ class ReissueChange(AdminChange):
     expected_version: int | None = ExpectedVersion
 
 
-class ReissueTaken(BaseModel):
-    """A new version will be issued; `replaces` is the version of now, 0 for none."""
+class ReissueTaken(ChangeAnswer):
+    """A new version will be issued; `replaces` is the version of now, 0 for none. Nobody is told."""
 
     number: str
     dry_run: bool

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from common.errors import Conflict, NotFound
 from common.http import Change
-from common.messaging import outbox
 from common.postgres import Connection, Record
+from common.service import publish
 from common.telemetry import current_traceparent
 from orchestrator.engine.messages import workflow_goes_on, workflow_stopped
 from orchestrator.engine.model import WorkflowState, require_version
@@ -55,6 +55,11 @@ RETRY = Operation(
     "retry", frozenset({WorkflowState.CRASHED}), WorkflowState.RUNNING, "only a crashed one can be retried"
 )
 """It tries the events again that failed."""
+
+
+def refusals(state: WorkflowState) -> dict[str, str]:
+    """Return what cannot be done to a workflow that people see in this state, and why."""
+    return {each.name: each.refusal for each in (STOP, RESUME, RETRY) if state not in each.allowed}
 
 
 async def change_workflow(
@@ -106,4 +111,4 @@ async def record_operation(
         message = workflow_stopped(after, actor=actor, reason=change.reason, now=now, traceparent=trace)
     else:
         message = workflow_goes_on(after, actor=actor, now=now, traceparent=trace)
-    await outbox.add_encoded(change.connection, [message])
+    await publish(change, message)

@@ -12,6 +12,7 @@ from pydantic import model_validator
 from common.clock import Clock
 from common.http import Bulk, BulkAnswer, BulkChange, BulkDone, BulkItem, Change, RowId
 from common.postgres import Connection
+from orchestrator.engine.foresee import Foretellers, tell_what_follows
 from orchestrator.engine.operate import Operation, change_workflow
 from orchestrator.engine.select import WorkflowFilter, find_workflows
 from orchestrator.engine.views import WorkflowView
@@ -22,11 +23,6 @@ SELECT id, last_seq + done_seq + revision AS version FROM workflow WHERE id = AN
 ORDER BY order_number, kind, key FOR NO KEY UPDATE
 """
 _DONE = {"stop": "stopped", "resume": "resumed", "retry": "retried"}
-_NOTICES = {
-    "stop": "orders.workflow.stopped.v1",
-    "resume": "alerts.problem.resolved.v1",
-    "retry": "alerts.problem.resolved.v1",
-}
 
 
 class OperateWorkflows(BulkChange[RowId, WorkflowFilter]):
@@ -66,13 +62,13 @@ class WorkflowsStopped(WorkflowsOperated):
         return self
 
 
-def bulk_of(operation: Operation, clock: Clock) -> Bulk[int]:
+def bulk_of(operation: Operation, clock: Clock, foretellers: Foretellers) -> Bulk[int]:
     """Return an operation on many workflows."""
     return Bulk(
         operation=f"workflow.{operation.name}",
         find=partial(find_workflows, allowed=operation.allowed),
         lock=_lock,
-        work=partial(_operate, operation=operation, clock=clock),
+        work=partial(_operate, operation=operation, clock=clock, foretellers=foretellers),
         answer=WorkflowsStopped if operation.name == "stop" else WorkflowsOperated,
     )
 
@@ -81,11 +77,13 @@ async def _lock(connection: Connection, ids: Sequence[int]) -> Mapping[int, int]
     return {row["id"]: row["version"] for row in await connection.fetch(_LOCK, ids)}
 
 
-async def _operate(change: Change, workflow_id: int, *, operation: Operation, clock: Clock) -> BulkDone:
+async def _operate(
+    change: Change, workflow_id: int, *, operation: Operation, clock: Clock, foretellers: Foretellers
+) -> BulkDone:
     now: datetime = clock.now()
     changed = await change_workflow(change, workflow_id, operation, expected_version=None, now=now)
+    await tell_what_follows(change, changed.after, foretellers)
     return BulkDone(
         outcome=_DONE[operation.name],
-        notices=[_NOTICES[operation.name]],
         extra={"workflow": changed.after.model_dump(mode="json")},
     )

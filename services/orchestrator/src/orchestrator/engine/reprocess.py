@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel
-
 from common.errors import Conflict, NotFound
-from common.http import Change
+from common.http import Change, ChangeAnswer
 from common.postgres import Connection, Record
 from common.telemetry import current_traceparent
 from orchestrator.engine.model import require_version
@@ -36,7 +34,7 @@ SELECT seq FROM workflow_event WHERE workflow_id = $1 AND seq > $2 AND attribute
 _ASIDE = "SELECT EXISTS (SELECT FROM set_aside_event WHERE workflow_id = $1 AND seq = $2)"
 
 
-class EventReprocessed(BaseModel):
+class EventReprocessed(ChangeAnswer):
     """The event, its copy that will be carried out, and the workflow after that."""
 
     dry_run: bool

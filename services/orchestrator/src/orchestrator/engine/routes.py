@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
@@ -17,6 +17,8 @@ from common.http import (
     Answer,
     Bulk,
     BulkAnswer,
+    Change,
+    ChangeAnswer,
     Changes,
     Page,
     PageQuery,
@@ -24,11 +26,13 @@ from common.http import (
     Route,
     TraceId,
     listed,
+    one_listed,
 )
 from orchestrator.engine.admin import admin_change, admin_read
+from orchestrator.engine.foresee import Foretellers, tell_what_follows
 from orchestrator.engine.mend import MendPayload, mend_event
 from orchestrator.engine.model import EventState, WorkflowState
-from orchestrator.engine.operate import RESUME, RETRY, STOP, Operation, change_workflow
+from orchestrator.engine.operate import RESUME, RETRY, STOP, Operation, change_workflow, refusals
 from orchestrator.engine.operate_many import (
     OperateWorkflows,
     StopWorkflows,
@@ -49,6 +53,7 @@ from orchestrator.engine.views import (
     WorkflowGroup,
     WorkflowGroups,
     WorkflowView,
+    shown_state,
     workflow_detail,
     workflow_event_view,
     workflow_view,
@@ -57,6 +62,8 @@ from orchestrator.engine.views import (
 _SHOWN = 200
 """Events and acts of one workflow that are shown with it: the last ones."""
 _MOST_GROUPS = 200
+
+AnswerT = TypeVar("AnswerT", bound=ChangeAnswer)
 
 
 class WorkflowChange(AdminChange):
@@ -112,6 +119,7 @@ class WorkflowRoutes:
     changes: Changes
     clock: Clock
     menders: Mapping[str, MendPayload]
+    foretellers: Foretellers
 
     def routes(self) -> list[Route]:
         """The table."""
@@ -138,6 +146,13 @@ class WorkflowRoutes:
                 "Workflow events, by workflow and sequence",
                 Page[WorkflowEventView],
                 query=WorkflowEventsQuery,
+            ),
+            admin_read(
+                "workflow-events/{id}",
+                self._event,
+                "A workflow event and how it stands",
+                WorkflowEventView,
+                errors=(NotFound,),
             ),
             self._operation(STOP, "Stop a workflow: it is not carried on with any more"),
             self._operation(RESUME, "Let a stopped workflow go on"),
@@ -191,7 +206,7 @@ class WorkflowRoutes:
     ) -> Route:
         return admin_change(
             f"workflows/{operation.name}",
-            partial(self._on_many, bulk_of(operation, self.clock)),
+            partial(self._on_many, bulk_of(operation, self.clock, self.foretellers)),
             f"{summary}, by ids or by a filter",
             models,
             errors=BULK_ERRORS,
@@ -230,12 +245,18 @@ class WorkflowRoutes:
         key = {"workflow_id": int, "seq": int}
         return await listed(self.search.database, query, select, key=key, item=workflow_event_view)
 
+    async def _event(self, request: Request[None, None]) -> WorkflowEventView:
+        workflow_id, seq = _event_id(request.path["id"])
+        found = self.search.events(workflow_id, after=(workflow_id, seq - 1), limit=1)
+        named = {"workflow_id": workflow_id, "seq": seq}
+        return await one_listed(self.search.database, found, named=named, item=workflow_event_view)
+
     async def _workflow(self, request: Request[None, None]) -> WorkflowDetail:
         workflow_id = request.path_int("id")
         found = await self.search.workflow(workflow_id, events=_SHOWN)
         if found is None:
             raise NotFound(f"there is no workflow {workflow_id}")
-        return workflow_detail(*found)
+        return workflow_detail(*found, refusals=refusals(shown_state(found[0])))
 
     async def _operate(self, operation: Operation, request: Request[WorkflowChange, None]) -> Answer:
         work = partial(
@@ -245,20 +266,20 @@ class WorkflowRoutes:
             expected_version=request.body.expected_version,
             now=self.clock.now(),
         )
-        return await self.changes.carry_out(request, work)
+        return await self._carry_out(request, work, lambda changed: changed.after)
 
     async def _on_many(self, bulk: Bulk[int], request: Request[OperateWorkflows, None]) -> Answer:
         return await bulk.carry_out(self.changes, request)
 
     async def _skip_many(self, request: Request[SkipEvents, None]) -> Answer:
-        return await skip_many(self.clock).carry_out(self.changes, request)
+        return await skip_many(self.clock, self.foretellers).carry_out(self.changes, request)
 
     async def _reprocess(self, request: Request[WorkflowChange, None]) -> Answer:
         workflow_id, seq = _event_id(request.path["id"])
         work = partial(
             reprocess_event, workflow_id=workflow_id, seq=seq, expected_version=request.body.expected_version
         )
-        return await self.changes.carry_out(request, work)
+        return await self._carry_out(request, work, lambda done: done.workflow)
 
     async def _skip(self, request: Request[WorkflowChange, None]) -> Answer:
         workflow_id, seq = _event_id(request.path["id"])
@@ -269,7 +290,7 @@ class WorkflowRoutes:
             expected_version=request.body.expected_version,
             now=self.clock.now(),
         )
-        return await self.changes.carry_out(request, work)
+        return await self._carry_out(request, work, lambda ended: ended.workflow)
 
     async def _mend(self, request: Request[MendEvent, None]) -> Answer:
         workflow_id, seq = _event_id(request.path["id"])
@@ -283,7 +304,22 @@ class WorkflowRoutes:
             expected_version=request.body.expected_version,
             now=self.clock.now(),
         )
-        return await self.changes.carry_out(request, work)
+        return await self._carry_out(request, work, lambda ended: ended.workflow)
+
+    async def _carry_out(
+        self,
+        request: Request[Any, None],
+        work: Callable[[Change], Awaitable[AnswerT]],
+        workflow: Callable[[AnswerT], WorkflowView],
+    ) -> Answer:
+        """Change one workflow, and name what follows once it goes on."""
+
+        async def _work(change: Change) -> AnswerT:
+            answer = await work(change)
+            await tell_what_follows(change, workflow(answer), self.foretellers)
+            return answer
+
+        return await self.changes.carry_out(request, _work)
 
 
 def _event_id(text: str) -> tuple[int, int]:

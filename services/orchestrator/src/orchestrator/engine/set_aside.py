@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from common.errors import Conflict
-from common.messaging import outbox
 from common.postgres import Connection, Record
 from orchestrator.engine.messages import workflow_goes_on
-from orchestrator.engine.model import SERVICE, EventState, Outcome, WorkflowState
+from orchestrator.engine.model import SERVICE, Encoded, EventState, Outcome, WorkflowState
 from orchestrator.engine.store import request_derivation
 from orchestrator.engine.views import workflow_view
 
@@ -72,11 +71,15 @@ ON CONFLICT (workflow_id) DO UPDATE SET ready_at = excluded.ready_at
 """
 
 
-async def supersede(connection: Connection, outcomes: Sequence[Outcome], *, now: datetime) -> None:
-    """End failures whose place events of these accepted outcomes have taken. Their workflows are locked (by the completion)."""
+async def supersede(connection: Connection, outcomes: Sequence[Outcome], *, now: datetime) -> list[Encoded]:
+    """End failures whose place events of these accepted outcomes have taken; return what the caller is to publish.
+
+    Their workflows are locked (by the completion).
+    """
     touched = [item for item in outcomes if item.retried or item.claim.failed]
+    messages: list[Encoded] = []
     if not touched:
-        return
+        return messages
     over = [
         (item.claim.workflow_id, seq, good, int(item.state), certain)
         for item in touched
@@ -88,9 +91,12 @@ async def supersede(connection: Connection, outcomes: Sequence[Outcome], *, now:
         rows = await connection.fetch(_SUPERSEDE, ids, failed, good, SERVICE, states, certain)
         traces = {item.claim.workflow_id: item.claim.traceparent for item in touched}
         for row in rows:
-            await let_go_on(connection, row, actor="a good event", now=now, traceparent=traces[row["id"]], run=False)
+            messages += await let_go_on(
+                connection, row, actor="a good event", now=now, traceparent=traces[row["id"]], run=False
+            )
     # An order that has just come into being is not known to have a failed event.
     await request_derivation(connection, sorted({item.claim.order_number for item in touched}))
+    return messages
 
 
 async def try_again(connection: Connection, workflow_ids: Sequence[int]) -> None:
@@ -140,14 +146,14 @@ async def make_ready(connection: Connection, workflow_id: int) -> None:
 
 async def let_go_on(
     connection: Connection, workflow: Record, *, actor: str, now: datetime, traceparent: str | None, run: bool = True
-) -> None:
-    """Let a workflow whose failures have ended go on, and end its incident; ``workflow`` is its row now.
+) -> list[Encoded]:
+    """Let a workflow whose failures have ended go on; ``workflow`` is its row now. Returns the end of its incident, to be published.
 
     ``run`` False: whether and when it runs is known.
     """
     if run:
         await make_ready(connection, workflow["id"])
     await request_derivation(connection, [workflow["order_number"]])
-    if not workflow["failed_events"] and workflow["state"] != WorkflowState.STOPPED:
-        message = workflow_goes_on(workflow_view(workflow), actor=actor, now=now, traceparent=traceparent)
-        await outbox.add_encoded(connection, [message])
+    if workflow["failed_events"] or workflow["state"] == WorkflowState.STOPPED:
+        return []
+    return [workflow_goes_on(workflow_view(workflow), actor=actor, now=now, traceparent=traceparent)]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import BaseModel
-
 from common.errors import NotFound
-from common.http import Change
+from common.http import Change, ChangeAnswer
 from common.postgres import Connection, Record
+from common.service import publish
 from common.telemetry import current_traceparent
 from orchestrator.engine.model import TIMER, EventState, require_version
 from orchestrator.engine.search import EVENTS
@@ -19,7 +18,7 @@ _LOCK = "SELECT * FROM workflow WHERE id = $1 FOR NO KEY UPDATE"
 _EVENT = f"{EVENTS} WHERE w.id = $1 AND e.workflow_id = $1 AND e.seq = $2"
 
 
-class FailureEnded(BaseModel):
+class FailureEnded(ChangeAnswer):
     """The event as it is now, the one that takes its place (when it was mended), and the workflow, which goes on."""
 
     dry_run: bool
@@ -70,7 +69,7 @@ async def failure_ended(
         if row is None:
             raise NotFound(f"there is no event {workflow_id}-{place}")
         shown.append(workflow_event_view(row))
-    await let_go_on(
+    over = await let_go_on(
         connection,
         after,
         actor=change.principal.name,
@@ -78,6 +77,7 @@ async def failure_ended(
         traceparent=current_traceparent(),
         run=shown[0].type != TIMER,  # it would be the timer again
     )
+    await publish(change, *over)
     return FailureEnded(
         dry_run=change.dry_run,
         event=shown[0],

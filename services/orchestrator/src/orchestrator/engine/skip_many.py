@@ -11,6 +11,7 @@ from pydantic import Field
 from common.clock import Clock
 from common.http import Bulk, BulkChange, BulkDone, BulkFilter, Change, Moment
 from common.postgres import Connection
+from orchestrator.engine.foresee import Foretellers, tell_what_follows
 from orchestrator.engine.search import Filters
 from orchestrator.engine.select import OrderNumbers, Text
 from orchestrator.engine.skip import skip_event
@@ -47,9 +48,10 @@ class SkipEvents(BulkChange[EventId, FailedEventFilter]):
     """Which failed events to skip: by ids or by a filter."""
 
 
-def skip_many(clock: Clock) -> Bulk[str]:
+def skip_many(clock: Clock, foretellers: Foretellers) -> Bulk[str]:
     """Return the operation."""
-    return Bulk(operation="workflow_event.skip", find=_find, lock=_lock, work=partial(_skip, clock=clock))
+    work = partial(_skip, clock=clock, foretellers=foretellers)
+    return Bulk(operation="workflow_event.skip", find=_find, lock=_lock, work=work)
 
 
 async def _find(
@@ -80,9 +82,10 @@ async def _lock(connection: Connection, ids: Sequence[str]) -> Mapping[str, str]
     return {f"{row['workflow_id']}-{row['seq']}": row["version"] for row in rows}
 
 
-async def _skip(change: Change, event_id: str, *, clock: Clock) -> BulkDone:
+async def _skip(change: Change, event_id: str, *, clock: Clock, foretellers: Foretellers) -> BulkDone:
     (workflow_id,), (seq,) = _places([event_id])
-    await skip_event(change, workflow_id, seq, expected_version=None, now=clock.now())
+    ended = await skip_event(change, workflow_id, seq, expected_version=None, now=clock.now())
+    await tell_what_follows(change, ended.workflow, foretellers)
     return BulkDone(outcome="skipped")
 
 

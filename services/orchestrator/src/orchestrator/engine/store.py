@@ -204,7 +204,7 @@ class WorkflowStore:
         """
         async with self._database.acquire() as connection:
             rows = await connection.fetch(_CLAIM, owner, limit, lease_seconds, self._events_a_claim, int(self._pool))
-        return _claims_of(rows)
+        return claims_of(rows)
 
     async def complete(
         self, *, owner: str, outcomes: Sequence[Outcome], failures: Sequence[Failure], write: WriteEffects
@@ -269,8 +269,8 @@ def event_of(row: Record) -> WorkflowEvent:
     )
 
 
-def _claims_of(rows: Sequence[Record]) -> list[Claim]:
-    """Gather the rows of ``workflow_take``, one per event, into claims. They come sorted by workflow and sequence."""
+def claims_of(rows: Sequence[Record]) -> list[Claim]:
+    """Gather rows like those of ``workflow_take``, one per event, into claims. They come sorted by workflow and sequence."""
     claims: list[Claim] = []
     events: list[WorkflowEvent] = []
     failed: list[WorkflowEvent] = []

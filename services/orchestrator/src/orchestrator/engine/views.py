@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from common.http import ChangeAnswer
 from common.postgres import Record
 from orchestrator.engine.model import EventState, WorkflowState
 
@@ -16,6 +17,9 @@ Row = Record | Mapping[str, Any]
 ExpectedVersion: Any = Field(
     default=None, ge=0, lt=2**63, description="the version that the caller looked at; 409 when it is at another one"
 )
+
+RUNBOOKS = {WorkflowState.CRASHED: "orchestrator-workflows-crashed"}
+"""The pages of `docs/runbooks` about workflows that need a person."""
 
 
 class WorkflowView(BaseModel):
@@ -114,11 +118,15 @@ class WorkflowAct(BaseModel):
 class WorkflowDetail(WorkflowView):
     """A workflow with its last events, in sequence, and what people did to it, the newest first; at most 200 of each."""
 
+    refusals: dict[str, str] = Field(
+        default={}, description="which of stop, resume and retry cannot be done to it as it is, and why"
+    )
+    runbook: str | None = Field(default=None, description="the page of `docs/runbooks` about its state")
     events: list[WorkflowEventView]
     acts: list[WorkflowAct]
 
 
-class WorkflowChanged(BaseModel):
+class WorkflowChanged(ChangeAnswer):
     """What an operation did to a workflow, or would do."""
 
     dry_run: bool
@@ -173,10 +181,14 @@ def workflow_event_view(row: Row) -> WorkflowEventView:
     )
 
 
-def workflow_detail(row: Record, events: Sequence[Record], acts: Sequence[Record]) -> WorkflowDetail:
-    """Show a workflow with its events and what people did."""
+def workflow_detail(
+    row: Record, events: Sequence[Record], acts: Sequence[Record], *, refusals: Mapping[str, str]
+) -> WorkflowDetail:
+    """Show a workflow with its events, what people did, and what cannot be done to it as it is."""
     return WorkflowDetail(
         **workflow_view(row).model_dump(),
+        refusals=dict(refusals),
+        runbook=RUNBOOKS.get(shown_state(row)),
         events=[workflow_event_view(event) for event in events],
         acts=[WorkflowAct.model_validate(dict(act)) for act in acts],
     )

@@ -194,7 +194,7 @@ class Worker:
         failed: list[tuple[Claim, Exception]] = []
         for claim in claims:
             try:
-                outcomes.append(_over_timers(handler.run(claim, batch)))
+                outcomes.append(over_timers(handler.run(claim, batch)))
             except RetryLater as later:
                 failures.append(self._later(claim, later.detail, later.seconds))
             except Exception as error:  # noqa: BLE001 - it fails this workflow alone and is kept with it
@@ -249,8 +249,7 @@ class Worker:
 
     async def _write(self, connection: Connection, outcomes: Sequence[Outcome]) -> list[Encoded]:
         """Have each kind's handler write the effects of its outcomes; return what they add to the outbox."""
-        await supersede(connection, outcomes, now=self._clock.now())
-        messages: list[Encoded] = []
+        messages = await supersede(connection, outcomes, now=self._clock.now())
         for kind, handler in self._handlers.items():
             if own := [outcome for outcome in outcomes if outcome.claim.kind == kind]:
                 messages += await handler.write(connection, own)
@@ -315,7 +314,7 @@ class Worker:
         )
 
 
-def _over_timers(outcome: Outcome) -> Outcome:
+def over_timers(outcome: Outcome) -> Outcome:
     """Whatever runs a workflow works out anew what its timer was for: a timer that failed before is over."""
     timers = {event.seq: outcome.cursor for event in outcome.claim.failed if event.type == TIMER}
     return replace(outcome, superseded={**outcome.superseded, **timers}) if timers else outcome

@@ -26,10 +26,11 @@ from orchestrator.engine.model import (
 )
 from orchestrator.engine.store import event_of
 from orchestrator.orders.content import quantity_is_missing
-from orchestrator.orders.decisions import Announcement, decide
+from orchestrator.orders.decisions import decide
 from orchestrator.orders.fold import Step, is_next, step
+from orchestrator.orders.foretell import ForetellLife
 from orchestrator.orders.hooks import UnreadableHook, read_facts, to_fact
-from orchestrator.orders.messages import announced_type, public_difference
+from orchestrator.orders.messages import public_difference
 from orchestrator.orders.model import HookType, OrderFact, OrderState
 from orchestrator.orders.operator_views import OperatorEventAdded
 from orchestrator.orders.store import decode_state
@@ -72,7 +73,7 @@ class _Known:
 
 
 async def add_operator_event(
-    change: Change, number: str, wanted: Wanted, *, expected_version: int, now: datetime
+    change: Change, number: str, wanted: Wanted, *, expected_version: int, foretell: ForetellLife, now: datetime
 ) -> OperatorEventAdded:
     """Append the event to the order's life and record it: one commit, so that whoever dies after it changes nothing more.
 
@@ -89,6 +90,7 @@ async def add_operator_event(
         raise Conflict(f"order {number} is {before.status}: {taken.act.replace('_', ' ')}")
     decisions = decide(before, [taken])
     await append_events(change.connection, [NewEvent(order_number=number, kind=ORDER_LIFE, event=event)])
+    change.tells(*foretell.of_event(change.connection, before, event, taken.fact))
     difference = public_difference(taken.difference)
     answer = OperatorEventAdded(
         number=number,
@@ -100,7 +102,6 @@ async def add_operator_event(
         status_before=before.status.value,
         status_after=after.status.value,
         difference=OrderDifference.model_validate(difference),
-        notices=[_notice(item) for item in decisions.announcements],
         refund=f"{number}:cancel" if decisions.refund else None,
     )
     await change.record(
@@ -167,7 +168,3 @@ def _try(state: OrderState, event: WorkflowEvent, wanted: Wanted) -> Step:
         missing = FieldError("positions", "missing", "a position that is new needs a quantity")
         raise Unprocessable("the correction does not fit", fields=(missing,))
     return step(state.number, state, fact)
-
-
-def _notice(item: Announcement) -> str:
-    return f"{announced_type(item)}: {'pickers and store' if item.notify else 'nobody'}"

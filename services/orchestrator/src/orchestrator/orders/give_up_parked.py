@@ -12,8 +12,8 @@ from pydantic import BaseModel
 from common.clock import Clock
 from common.errors import Conflict, NotFound
 from common.http import Bulk, BulkChange, BulkDone, BulkFilter, Change, Moment, PageQuery
-from common.messaging import outbox
 from common.postgres import Connection
+from common.service import publish
 from common.telemetry import current_traceparent
 from orchestrator.engine.messages import problem_over
 from orchestrator.engine.model import ORDER_LIFE, timeline_entry
@@ -135,7 +135,7 @@ async def _give_up(change: Change, number: str, *, clock: Clock) -> BulkDone:
             now=now,
             traceparent=trace,
         )
-        await outbox.add_encoded(connection, [over])
+        await publish(change, over)
     await change.record(
         "parked_order.give_up",
         f"order:{number}",

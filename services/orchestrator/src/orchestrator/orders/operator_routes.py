@@ -11,6 +11,7 @@ from common.errors import Conflict, NotFound, Unprocessable
 from common.http import Answer, Changes, Request, Route
 from orchestrator.engine.admin import admin_change
 from orchestrator.orders.add_operator_event import Wanted, add_operator_event
+from orchestrator.orders.foretell import ForetellLife
 from orchestrator.orders.model import HookType
 from orchestrator.orders.operator_views import (
     CancelOrder,
@@ -29,6 +30,7 @@ class OperatorRoutes:
 
     changes: Changes
     clock: Clock
+    foretell: ForetellLife
 
     def routes(self) -> list[Route]:
         """The table."""
@@ -75,6 +77,7 @@ class OperatorRoutes:
             number=request.path["number"],
             wanted=Wanted(hook=hook, said=said, action=action),
             expected_version=asked.expected_version,
+            foretell=self.foretell,
             now=self.clock.now(),
         )
         return await self.changes.carry_out(request, work)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from common.contracts.orders import OrderDifference, OrderStatus
-from common.http import AdminChange, PlainDecimal
+from common.http import AdminChange, ChangeAnswer, PlainDecimal
 
 _Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000, pattern=r"\A[^\x00]*\z")]
 _Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255, pattern=r"\A[^\x00]*\z")]
@@ -78,11 +78,10 @@ class CorrectOrder(OperatorEvent):
         return self.model_dump(mode="json", exclude_none=True, exclude=set(OperatorEvent.model_fields))
 
 
-class OperatorEventAdded(BaseModel):
+class OperatorEventAdded(ChangeAnswer):
     """What the event does to the order, or would do. It is carried out within moments, in the order of time.
 
-    `notices` are the events that follow and whom they notify. `version` is the order's before the event; `workflow_state` says whether
-    something holds the order up (`stopped`).
+    `version` is the order's before the event; `workflow_state` says whether something holds the order, and its notices, up (`stopped`).
     """
 
     number: str
@@ -94,5 +93,4 @@ class OperatorEventAdded(BaseModel):
     status_before: OrderStatus
     status_after: OrderStatus
     difference: OrderDifference
-    notices: list[str]
     refund: str | None = Field(description="business key of the refund that is asked for")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, model_validator
+from pydantic import AfterValidator, model_validator
 
 from common.contracts.orders import OrderStatus
 from common.errors import NotFound
-from common.http import Bulk, BulkAnswer, BulkChange, BulkDone, BulkFilter, BulkItem, Change, Moment
+from common.http import Bulk, BulkAnswer, BulkChange, BulkDone, BulkFilter, BulkItem, Change, ChangeAnswer, Moment
 from common.postgres import Connection
 from orchestrator.engine.model import ORDER_LIFE
 from orchestrator.engine.search import Filters
@@ -55,8 +55,8 @@ FROM derived WHERE before <> after ORDER BY number LIMIT $1
 _COUNT = "SELECT count(*) FROM orders"
 
 
-class Recalculated(BaseModel):
-    """An order's aggregate state before and after."""
+class Recalculated(ChangeAnswer):
+    """An order's aggregate state before and after. Nobody is told of it: it sums up what has been told."""
 
     number: str
     dry_run: bool

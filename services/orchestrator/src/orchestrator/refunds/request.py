@@ -9,8 +9,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from common.contracts.notices import notices_of
 from common.errors import NotFound, Unprocessable
-from common.http import AdminChange, Change, PlainDecimal
+from common.http import AdminChange, Change, ChangeAnswer, PlainDecimal
 from common.postgres import Connection
 from common.telemetry import current_traceparent
 from orchestrator.engine.append import append_events
@@ -18,6 +19,7 @@ from orchestrator.engine.model import REFUND_REQUEST, new_event, require_version
 from orchestrator.engine.views import ExpectedVersion
 from orchestrator.orders.store import decode_lines
 from orchestrator.refunds.follow import REFUND_REQUESTED
+from orchestrator.refunds.messages import refund_requested
 from orchestrator.refunds.model import (
     EVENT_FIELDS,
     AskedBefore,
@@ -77,7 +79,7 @@ class GoodsBack(Goods):
 AmountIs = Literal["asked", "worth_of_positions", "left_of_positions", "left_of_payment"]
 
 
-class RefundAsked(BaseModel):
+class RefundAsked(ChangeAnswer):
     """A refund that was asked for, or would be. What becomes of it: `GET …/refunds` and the timeline.
 
     `amount_is` says what the amount is: `asked` for as it is; the `worth_of_positions`; or, where the sum is null because only the refunds
@@ -122,7 +124,9 @@ async def request_refund(
         positions=positions,
         tips=request.tips,
     )
-    await change.record("order.refund", f"order:{number}", after=answer.model_dump(mode="json", exclude={"dry_run"}))
+    await change.record(
+        "order.refund", f"order:{number}", after=answer.model_dump(mode="json", exclude={"dry_run", "notices"})
+    )
     return answer
 
 
@@ -198,6 +202,7 @@ async def _request(
         traceparent=current_traceparent(),
     )
     await append_events(connection, [event])
+    change.tells(*notices_of([refund_requested(request, source=order["source"], now=now, traceparent=None)]))
     return request
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 import orjson
 
 from common.contracts.refunds import RefundStateChangedV1
-from common.postgres import Connection, Database, Record
+from common.postgres import Connection, Database, Lent, Record
 from orchestrator.engine.append import columns
 from orchestrator.engine.model import REFUND_REQUEST
 from orchestrator.refunds.model import GoodsPart, KnownRefund, RefundRequest
@@ -117,7 +117,7 @@ _STATE_COLUMNS = (
 class RefundStore:
     """Reads refunds that were asked for."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database | Lent) -> None:
         self._database = database
 
     async def known(self, keys: Sequence[str]) -> dict[str, KnownRefund]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import BaseModel, Field, computed_field
 
 from common.errors import Conflict, NotFound
-from common.http import AdminChange, Change
+from common.http import AdminChange, Change, ChangeAnswer
 from common.postgres import Database
 
 _ALL = "SELECT * FROM flag ORDER BY name"
@@ -35,6 +35,10 @@ class FlagView(BaseModel):
     def percent(self) -> float:
         """`share` in percent of orders."""
         return self.share / 100
+
+
+class FlagSet(FlagView, ChangeAnswer):
+    """A switch as it is now. Nobody is told."""
 
 
 class Flags(BaseModel):
@@ -68,7 +72,7 @@ async def flag(database: Database, name: str) -> FlagView:
     return FlagView.model_validate({**row})
 
 
-async def set_flag(change: Change, name: str, wanted: FlagChange) -> FlagView:
+async def set_flag(change: Change, name: str, wanted: FlagChange) -> FlagSet:
     """Set a flag and record it. Raises ``NotFound``, or ``Conflict`` when it is at another version."""
     before = await change.connection.fetchrow(_LOCK, name)
     if before is None:
@@ -77,7 +81,7 @@ async def set_flag(change: Change, name: str, wanted: FlagChange) -> FlagView:
         raise Conflict(f"flag {name} is at version {before['version']}, not {wanted.expected_version}")
     share = before["share"] if wanted.share is None else wanted.share
     after = await change.connection.fetchrow(_SET, name, wanted.enabled, share, change.principal.name)
-    answer = FlagView.model_validate({**(after or before)})
+    answer = FlagSet.model_validate({**(after or before)})
     await change.record(
         "flag.set",
         f"flag:{name}",

@@ -12,7 +12,7 @@ from common.errors import Conflict, InvalidInput, NotFound
 from common.http import ADMIN, INTERNAL, Answer, Changes, Request, Route
 from common.postgres import Database
 from orchestrator.engine.admin import admin_change, admin_read
-from orchestrator.tips.flags import FlagChange, Flags, FlagView, flag, flags, set_flag
+from orchestrator.tips.flags import FlagChange, Flags, FlagSet, FlagView, flag, flags, set_flag
 from orchestrator.tips.recheck import FeedbackTaken, recheck_tips
 from orchestrator.tips.shadow import ShadowAgreement, ShadowQuery, agreement
 from orchestrator.tips.store import TipsStore
@@ -85,7 +85,7 @@ class TipsRoutes:
                 "flags/{name}",
                 self._set_flag,
                 "Set a switch",
-                (FlagChange, FlagView),
+                (FlagChange, FlagSet),
                 method="PUT",
                 errors=(NotFound, Conflict),
                 roles=ADMIN,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from common.clock import Clock
+from common.contracts.notices import problem_over_notice, refund_notice
 from common.http import Change
 from refunds.differences.model import Difference
 from refunds.providers.gateway import GatewayAway, GatewaySilent
@@ -63,7 +64,7 @@ class CheckRefund:
 
     async def carry_out(self, change: Change, looked: Looked, *, expected_version: int | None) -> Checked:
         """Apply it, with its audit record. Raises ``VersionMismatch``, ``Overtaken``."""
-        store, before = self._transactions.store_on(change.connection, count=change.after_commit), looked.refund
+        store, before = self._transactions.store_in(change), looked.refund
         if expected_version not in {None, before.version}:
             raise VersionMismatch(f"refund {before.id} is at version {before.version}, not {expected_version}")
         now = await store.find(before.id)
@@ -72,6 +73,7 @@ class CheckRefund:
         after, difference = await self._compare.apply(store, looked)
         if after.state in OPEN:
             await store.make_due(after, now=self._clock.now())
+            change.tells(problem_over_notice(after.order_number), refund_notice(after.order_number))
         after = await store.find(before.id) or after
         await change.record("refund.check", f"refund:{before.id}", before=view(before), after=view(after))
         number = looked.last.number

@@ -16,7 +16,7 @@ from refunds.refunds.differences import update_incident
 from refunds.refunds.errors import Overtaken
 from refunds.refunds.model import Refund
 from refunds.refunds.states import RefundState
-from refunds.refunds.store import RefundStore, RefundTransactions
+from refunds.refunds.store import RefundStore, RefundTransactions, Tells
 
 _TRIES = 3
 # Its id at the gateway may not be known, and no worker is at it, or none before its time: there it is looked for by our key.
@@ -54,8 +54,10 @@ class CompareRefund:
         self._apply_answer = apply_answer
         self._clock = clock
 
-    async def __call__(self, refund_id: str, *, dry_run: bool = False) -> tuple[bool, Difference | None]:
-        """Return whether the refund changed its state, and what differs.
+    async def __call__(
+        self, refund_id: str, *, dry_run: bool = False, tells: Tells = lambda _: None
+    ) -> tuple[bool, Difference | None]:
+        """Return whether the refund changed its state, and what differs; with ``dry_run`` what would. ``tells`` gets the notices.
 
         Raises ``GatewayAway``, ``GatewaySilent`` when the gateway does not answer.
         """
@@ -63,13 +65,14 @@ class CompareRefund:
             looked = await self.look(refund_id)
             if looked is None:
                 return False, None
-            if dry_run:
-                return False, looked.judge(looked.refund)
+            told: list[str] = []
+            opened = self._transactions.rehearse if dry_run else self._transactions.begin
             try:
-                async with self._transactions.begin() as store:
+                async with opened(tells=told.extend) as store:
                     after, difference = await self.apply(store, looked)
             except Overtaken:
                 continue
+            tells(told)
             return after.state is not looked.refund.state, difference
         return False, None
 

@@ -56,7 +56,8 @@ class Reconcile:
                 break
             after = page[-1]
         if not dry_run:
-            await self._books.keep_verdict(found, at=self._clock.now())
+            found.at = self._clock.now()
+            await self._books.keep_verdict(found, at=found.at)
         return found
 
     async def _walk_register(self, gateway: str, found: Reconciliation, agreed: set[str]) -> str:
@@ -78,8 +79,9 @@ class Reconcile:
     async def _compare_listed(
         self, gateway: str, listed: ListedRefund, found: Reconciliation, agreed: set[str]
     ) -> None:
-        now = self._clock.now()
-        async with self._transactions.begin() as store:
+        now, transactions = self._clock.now(), self._transactions
+        opened = transactions.rehearse if found.dry_run else transactions.begin
+        async with opened(tells=found.notices.extend) as store:
             ours = await store.by_gateway_refund_id(gateway, listed.gateway_refund_id)
             sent = None
             if ours is None and listed.key is not None:
@@ -94,9 +96,8 @@ class Reconcile:
                 if attempt.number == refund.attempt == 1 and agrees(refund, listed):
                     agreed.add(refund.id)  # its only attempt: there is nothing else at the gateway to ask about
                     found.examined += 1
-                    if not found.dry_run:
-                        await update_incident(store, None, subject=refund.id, now=now)
-            if sent is None and not found.dry_run:
+                    await update_incident(store, None, subject=refund.id, now=now)
+            if sent is None:
                 await update_incident(store, difference, subject=listed.gateway_refund_id, now=now)
         if sent is not None and sent.state in _AT_REST:
             await self._compare(
@@ -112,7 +113,7 @@ class Reconcile:
 
     async def _compare(self, refund_id: str, found: Reconciliation) -> None:
         try:
-            moved, difference = await self._compare_refund(refund_id, dry_run=found.dry_run)
+            moved, difference = await self._compare_refund(refund_id, dry_run=found.dry_run, tells=found.notices.extend)
         except (GatewayAway, GatewaySilent):
             found.unanswered += 1
             return

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from common.clock import Clock
 from common.errors import InvalidInput, NotFound, Unavailable
-from common.http import OPERATOR, AdminChange, Answer, Change, Changes, Request, Route, other_spellings
+from common.http import OPERATOR, AdminChange, Answer, Change, ChangeAnswer, Changes, Request, Route, other_spellings
 from refunds.providers.calls import GatewayCalls
 from refunds.providers.gateway import GatewayAway, GatewaySilent
 from refunds.reconciliation.handle_notification import HandleNotification
@@ -35,7 +35,7 @@ class ReconcileBody(AdminChange):
     days: Annotated[int, Field(ge=1, le=365)] = 2
 
 
-class ReconciliationView(BaseModel):
+class ReconciliationView(ChangeAnswer):
     """What was found. `registers`: by payment system `compared`, `none kept` or `no answer`; our side is walked in any case."""
 
     dry_run: bool
@@ -46,6 +46,9 @@ class ReconciliationView(BaseModel):
     advanced: int = Field(description="refunds whose state followed the payment system")
     unanswered: int
     differences: list[DifferenceView]
+    at: datetime | None = Field(
+        default=None, description="the time of the verdict that is kept of it; null of a dry run"
+    )
 
 
 class ReconciliationRoutes:
@@ -95,6 +98,7 @@ class ReconciliationRoutes:
 
         async def work(change: Change) -> ReconciliationView:
             await change.record("refunds.reconcile", "refunds", after=shown)
+            change.tells(*found.notices)
             return shown
 
         return await self._changes.carry_out(request, work)

@@ -120,7 +120,7 @@ class SettleDifference:
         brings our refund to SUCCESS. Raises ``CannotBeAdopted`` for what needs people on both sides, ``DifferenceSettled``,
         ``VersionMismatch``, ``Overtaken``.
         """
-        store = self._transactions.store_on(change.connection, count=change.after_commit)
+        store = self._transactions.store_in(change)
         before = await self._locked(store, difference_id, expected_version=expected_version)
         difference = before.difference
         if asked is None or asked.version != before.version or difference.kind not in _ADOPTABLE:
@@ -148,7 +148,7 @@ class SettleDifference:
 
     async def acknowledge(self, change: Change, difference_id: int, *, expected_version: int | None) -> Settling:
         """Note that people have settled it: its incident ends, and it is told no more as long as it is the same."""
-        store = self._transactions.store_on(change.connection, count=change.after_commit)
+        store = self._transactions.store_in(change)
         before = await self._locked(store, difference_id, expected_version=expected_version)
         if before.acknowledged_at is not None:
             raise DifferenceSettled(f"difference {difference_id} was acknowledged by {before.acknowledged_by}")

@@ -14,6 +14,7 @@ from common.http import (
     AdminChange,
     Answer,
     Change,
+    ChangeAnswer,
     Changes,
     Page,
     PageQuery,
@@ -80,7 +81,7 @@ class CheckBody(AdminChange):
     expected_version: _Version | None = None
 
 
-class CheckAnswer(BaseModel):
+class CheckAnswer(ChangeAnswer):
     """The refund then. `gateway`: what the payment system has of its present attempt; null when it has not been there."""
 
     dry_run: bool
@@ -101,7 +102,7 @@ class AdoptBody(AcknowledgeBody):
     order_number: Annotated[str | None, Field(min_length=1, max_length=64)] = None
 
 
-class SettlingAnswer(BaseModel):
+class SettlingAnswer(ChangeAnswer):
     """The difference then and, adopted, the refund that stands for it."""
 
     dry_run: bool

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from common.errors import InvalidInput, Unavailable
+from common.errors import InvalidInput, NotFound, Unavailable
 from common.http import (
     BULK_ERRORS,
     OPERATOR,
@@ -16,12 +16,14 @@ from common.http import (
     AdminChange,
     Answer,
     Change,
+    ChangeAnswer,
     Changes,
     Page,
     PageQuery,
     Request,
     Route,
     listed,
+    one_listed,
 )
 from common.postgres import Database
 from refunds.payments.model import ExceedsCaptured, NothingLeft
@@ -79,7 +81,7 @@ class RestartBody(AdminChange):
     expected_version: Annotated[int, Field(ge=1, le=2**62)]
 
 
-class RestartAnswer(BaseModel):
+class RestartAnswer(ChangeAnswer):
     """What came of it: ``restarted``, ``adopted_pending`` or ``adopted_success``; with ``dry_run``, what would come of it."""
 
     outcome: str
@@ -93,7 +95,7 @@ class CloseBody(RestartBody):
     settled: Settled
 
 
-class CloseAnswer(BaseModel):
+class CloseAnswer(ChangeAnswer):
     """What came of it: ``closed``, or ``paid_at_gateway``; with ``dry_run``, what would.
 
     `gateway`: what is proven of the money, as in a restart. Paid at the gateway: what was to be given up is adopted and not closed; what
@@ -153,6 +155,13 @@ class RefundAdminRoutes:
 
         return await listed(
             self._database, query, select, key={"payment_id": str}, item=lambda row: PaymentView(**dict(row))
+        )
+
+    async def _payment(self, request: Request[None, None]) -> PaymentView:
+        name = request.path["id"]
+        found = select_payments(payment=name, order=None, after=None, limit=1)
+        return await one_listed(
+            self._database, found, named={"payment_id": name}, item=lambda row: PaymentView(**dict(row))
         )
 
     async def _history(self, request: Request[None, None]) -> HistoryList:
@@ -223,6 +232,16 @@ class RefundAdminRoutes:
                 query=PaymentQuery,
                 response=Page[PaymentView],
                 errors=(InvalidInput, Unavailable),
+                roles=VIEWER,
+                tags=("admin",),
+            ),
+            Route(
+                method="GET",
+                path="/admin/v1/payments/{id}",
+                handler=self._payment,
+                summary="One payment: what was captured, and what of it went back",
+                response=PaymentView,
+                errors=(NotFound, Unavailable),
                 roles=VIEWER,
                 tags=("admin",),
             ),

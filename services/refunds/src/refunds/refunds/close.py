@@ -63,7 +63,7 @@ class CloseRefund:
         self, change: Change, refund_id: str, *, expected_version: int, settled: Settled, evidence: Evidence | None
     ) -> Closing:
         """``act`` in an operator's change, with its audit record."""
-        store = self._transactions.store_on(change.connection, count=change.after_commit)
+        store = self._transactions.store_in(change)
         done = await self.act(
             store,
             refund_id,

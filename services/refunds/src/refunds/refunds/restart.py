@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import partial
 
 from common.clock import Clock
+from common.contracts.notices import problem_over_notice, refund_notice
 from common.http import Change
 from refunds.payments.model import DoesNotFit, fit
 from refunds.providers.calls import GatewayCalls
@@ -20,7 +21,7 @@ from refunds.refunds.captured import RereadCaptured
 from refunds.refunds.errors import GatewayNoAnswer, NotInError, UnknownRefund, VersionMismatch
 from refunds.refunds.evidence import Evidence, FindEvidence, Proof
 from refunds.refunds.model import Refund, Restarted
-from refunds.refunds.states import Happened, RefundState
+from refunds.refunds.states import OPEN, Happened, RefundState
 from refunds.refunds.store import RefundStore, RefundTransactions
 from refunds.refunds.transition import move
 from refunds.refunds.views import view
@@ -72,7 +73,7 @@ class RestartRefund:
         self, change: Change, refund_id: str, *, expected_version: int | None, evidence: Evidence | None
     ) -> Restart:
         """``act`` in an operator's change: with its audit record, and counted once it is committed."""
-        store = self._transactions.store_on(change.connection, count=change.after_commit)
+        store = self._transactions.store_in(change)
         done = await self.act(
             store,
             refund_id,
@@ -81,6 +82,11 @@ class RestartRefund:
             actor=change.principal.name,
             reason=change.reason,
         )
+        if done.after.state in OPEN:
+            number = done.after.order_number
+            change.tells(
+                problem_over_notice(number), *([] if done.outcome is Restarted.RESTARTED else [refund_notice(number)])
+            )
         before, after = view(done.before), view(done.after)
         await change.record("refund.restart", f"refund:{refund_id}", before=before, after=after)
         change.after_commit(partial(store.metrics.restarted, done.outcome))

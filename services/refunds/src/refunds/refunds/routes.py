@@ -106,7 +106,7 @@ class RefundRoutes:
         asked = RefundRequest(**fields, lines=lines, traceparent=current_traceparent())
 
         async def work(change: Change) -> RefundAccepted:
-            store, now = self._transactions.store_on(change.connection, count=change.after_commit), self._clock.now()
+            store, now = self._transactions.store_in(change), self._clock.now()
             refund = await request_refund(store, asked, gateways=self._gateways, actor=change.principal.name, now=now)
             if refund.created_at == now:
                 after = view(refund).model_dump(mode="json", exclude={"reason"})

@@ -10,6 +10,8 @@ from functools import partial
 from uuid import UUID
 
 from common.contracts import Envelope, Message
+from common.contracts.notices import notices_of
+from common.http import Change
 from common.messaging import outbox
 from common.postgres import Connection, Database, Record
 from common.telemetry import get_logger, scrub_text
@@ -24,6 +26,8 @@ from refunds.refunds.model import HistoryEntry, Refund, Settled
 from refunds.refunds.states import RefundState
 
 _log = get_logger()
+Tells = Callable[[Sequence[str]], object]
+"""Takes the notices (``common.contracts.notices``) of what is published."""
 
 
 class RefundTransactions:
@@ -35,34 +39,59 @@ class RefundTransactions:
         self._after_commit = after_commit
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[RefundStore]:
+    async def begin(self, *, tells: Tells = lambda _: None) -> AsyncIterator[RefundStore]:
         """Commit at the end of the block, roll back on an exception. Raises ``Unavailable`` when the database is away."""
         counts: list[Callable[[], None]] = []
         async with self._database.transaction() as connection:
-            yield self.store_on(connection, count=counts.append)
+            yield self.store_on(connection, count=counts.append, tells=tells)
         for count in counts:
             count()
         self._after_commit()
 
+    @asynccontextmanager
+    async def rehearse(self, *, tells: Tells) -> AsyncIterator[RefundStore]:
+        """As ``begin``, and undo everything at the end of the block: nothing is counted or published."""
+        async with self._database.acquire() as connection:
+            undone = connection.transaction()
+            await undone.start()
+            try:
+                yield self.store_on(connection, count=lambda _: None, tells=tells)
+            finally:
+                await undone.rollback()
+
+    def store_in(self, change: Change) -> RefundStore:
+        """Return the store that works in the transaction of a change, which names what is published."""
+        return self.store_on(change.connection, count=change.after_commit, tells=lambda told: change.tells(*told))
+
     def store_on(
-        self, connection: Connection, *, count: Callable[[Callable[[], None]], None] = lambda call: call()
+        self,
+        connection: Connection,
+        *,
+        count: Callable[[Callable[[], None]], None] = lambda call: call(),
+        tells: Tells = lambda _: None,
     ) -> RefundStore:
         """Return the store that works in the transaction of the connection, which somebody else commits.
 
         ``count`` gets what is to be counted and logged once that has happened; without it that is done at once.
         """
-        return RefundStore(connection, self._metrics, count=count)
+        return RefundStore(connection, self._metrics, count=count, tells=tells)
 
 
 class RefundStore:
     """Refunds, inside one transaction. ``payments`` is on the same transaction: a payment is locked before its refunds, always."""
 
     def __init__(
-        self, connection: Connection, metrics: RefundMetrics, *, count: Callable[[Callable[[], None]], None]
+        self,
+        connection: Connection,
+        metrics: RefundMetrics,
+        *,
+        count: Callable[[Callable[[], None]], None],
+        tells: Tells,
     ) -> None:
         self.connection = connection
         self.metrics = metrics
         self._count = count
+        self._tells = tells
         self.payments = PaymentStore(connection)
 
     async def find(self, refund_id: str) -> Refund | None:
@@ -246,7 +275,9 @@ class RefundStore:
         envelope = Envelope.of(
             message, event_id=event_id, source="/refunds", subject=order_number, time=now, traceparent=traceparent
         )
-        await outbox.add(self.connection, envelope)
+        encoded = (envelope.type, envelope.encode())
+        await outbox.add_encoded(self.connection, [encoded])
+        self._tells(notices_of([encoded]))
 
     async def publish_about(self, refund: Refund, message: Message, *, event_id: str, now: datetime) -> None:
         """``add_to_outbox`` for the refund's order, in the trace of whoever asked for the refund."""

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, Field
 
+from common.http import ChangeAnswer
 from refunds.refunds.lines import LineKind, RefundedLine
 from refunds.refunds.model import Refund, Settled
 from refunds.refunds.states import RefundState
@@ -13,7 +14,7 @@ from refunds.refunds.states import RefundState
 _PlainNumber = Annotated[str, BeforeValidator(lambda quantity: f"{quantity.normalize():f}")]
 
 
-class RefundAccepted(BaseModel):
+class RefundAccepted(ChangeAnswer):
     """The refund that was asked for, new or already there."""
 
     id: str

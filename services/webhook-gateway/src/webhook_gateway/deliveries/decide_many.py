@@ -15,6 +15,7 @@ from webhook_gateway.deliveries.dismiss import dismiss
 from webhook_gateway.deliveries.replay import replay
 from webhook_gateway.deliveries.search import DeliverySearch
 from webhook_gateway.deliveries.views import DeliveryFilter
+from webhook_gateway.hooks.sending import Sending
 
 
 class DeliveriesFilter(DeliveryFilter, BulkFilter):
@@ -41,13 +42,13 @@ class DeliveriesReplayed(BulkAnswer):
     items: list[ReplayedDelivery]  # type: ignore[assignment]  # narrower than the base's, and only ever read
 
 
-def replay_many(search: DeliverySearch, *, clock: Clock, replica: str) -> Bulk[str]:
+def replay_many(search: DeliverySearch, *, sending: Sending) -> Bulk[str]:
     """Send many again, each as it came. A quarantined one that was decided about is refused: replay it alone if it must go again."""
 
     async def _work(change: Change, delivery_id: str) -> BulkDone:
         name = uuid.UUID(delivery_id)
         await decisions.need_undecided(change.connection, name)
-        sent = await replay(change, name, mended=None, now=clock.now(), replica=replica)
+        sent = await replay(change, name, mended=None, sending=sending)
         return BulkDone(
             outcome="replayed",
             detail=f"as delivery {sent.delivery_id}, order {sent.number}",

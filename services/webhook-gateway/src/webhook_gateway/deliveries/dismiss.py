@@ -43,7 +43,7 @@ async def dismiss(change: Change, delivery_id: uuid.UUID, *, now: datetime) -> D
         raise Conflict("somebody has just dismissed it")
     if found["event"] == ORDER_CREATED and found["number"] is not None:
         await connection.execute(_RELEASE, found["number"])
-    await end_when_decided(connection, delivery_id, now=now)
+    await end_when_decided(change, delivery_id, now=now)
     await change.record(
         "delivery.dismiss", f"delivery:{delivery_id}", before={"outcome": found["outcome"]}, after={"dismissed": True}
     )

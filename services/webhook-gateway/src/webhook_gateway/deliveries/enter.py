@@ -19,19 +19,20 @@ from webhook_gateway.deliveries.record import journal_id
 from webhook_gateway.deliveries.views import EnteredEvent, EnterEvent
 from webhook_gateway.hooks.accept import understand
 from webhook_gateway.hooks.model import ENTERED, ORDER_CREATED, SERVICE, Feed
+from webhook_gateway.hooks.sending import Sending
 from webhook_gateway.website.sites import NAME
 
 
-async def enter(
-    change: Change, asked: EnterEvent, *, feeds: Mapping[str, Feed], now: datetime, replica: str
-) -> EnteredEvent:
+async def enter(change: Change, asked: EnterEvent, *, feeds: Mapping[str, Feed], sending: Sending) -> EnteredEvent:
     """Publish the event as if the source had sent it, record who did and why, and note it in the order's timeline.
 
     The same reader and the same ids as for a hook: if the source sends it after all, that is a repeat. Raises ``Unprocessable`` with
     the fields at fault.
     """
-    hook = entered(asked, feeds=feeds, now=now, replica=replica, actor=change.principal.name)
+    now = sending.clock.now()
+    hook = entered(asked, feeds=feeds, now=now, replica=sending.replica, actor=change.principal.name)
     await outbox.add(change.connection, hook.to_envelope())
+    change.tells(*await sending.foretell(change.connection, hook))
     answer = EnteredEvent(
         status="created" if hook.event == ORDER_CREATED else "ok",
         number=hook.number or "",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from common.clock import Clock
 from common.errors import Unprocessable
 from common.http import OPERATOR, Answer, Changes, Request, Route, TokenBook
 from webhook_gateway.deliveries.enter import enter
 from webhook_gateway.deliveries.views import EnteredEvent, EnterEvent
 from webhook_gateway.hooks.model import Feed, Source
+from webhook_gateway.hooks.sending import Sending
 from webhook_gateway.website.sites import Sites
 
 
@@ -23,15 +23,13 @@ class EventRoutes:
         sources: Mapping[str, Source],
         sites: Sites,
         tokens: TokenBook,
-        clock: Clock,
-        replica: str,
+        sending: Sending,
     ) -> None:
         self._changes = changes
         self._sources = sources
         self._sites = sites
         self._tokens = tokens
-        self._clock = clock
-        self._replica = replica
+        self._sending = sending
 
     def routes(self) -> list[Route]:
         """Return the address."""
@@ -56,5 +54,5 @@ class EventRoutes:
         feeds: dict[str, Feed] = {**self._sites.feeds(self._tokens.sources()), **self._sources}
         return await self._changes.carry_out(
             request,
-            lambda change: enter(change, request.body, feeds=feeds, now=self._clock.now(), replica=self._replica),
+            lambda change: enter(change, request.body, feeds=feeds, sending=self._sending),
         )

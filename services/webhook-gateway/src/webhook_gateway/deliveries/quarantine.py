@@ -8,9 +8,9 @@ from datetime import datetime
 from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
 from common.contracts.envelope import Envelope
 from common.contracts.intake import IntakeMessage
+from common.http import Change
 from common.ids import derived_id
-from common.messaging import outbox
-from common.postgres import Connection
+from common.service import publish
 from common.telemetry import current_traceparent
 from webhook_gateway.hooks.model import SERVICE
 
@@ -45,8 +45,9 @@ def quarantined(hook: IntakeMessage) -> ProblemRaisedV1:
     )
 
 
-async def end_when_decided(connection: Connection, delivery_id: uuid.UUID, *, now: datetime) -> None:
-    """End the delivery's problem, in the transaction that decides about it, unless another delivery of it waits for a decision."""
+async def end_when_decided(change: Change, delivery_id: uuid.UUID, *, now: datetime) -> None:
+    """End the delivery's problem, in the change that decides about it, unless another delivery of it waits for a decision."""
+    connection = change.connection
     found = await connection.fetchrow(_QUARANTINED, delivery_id)
     if found is None:
         return
@@ -65,8 +66,8 @@ async def end_when_decided(connection: Connection, delivery_id: uuid.UUID, *, no
     )
     event_id = derived_id("problem-resolved", fingerprint, str(delivery_id))
     traceparent = current_traceparent()
-    await outbox.add(
-        connection,
+    await publish(
+        change,
         Envelope.of(over, event_id=event_id, source=f"/{SERVICE}", subject=number, time=now, traceparent=traceparent),
     )
 

@@ -45,12 +45,16 @@ class RecordDeliveries:
 
     async def __call__(self, connection: Connection, hooks: Sequence[IntakeMessage]) -> None:
         """Keep the deliveries, and put what follows from them into the outbox."""
+        await outbox.add(connection, *await self.keep(connection, hooks))
+
+    async def keep(self, connection: Connection, hooks: Sequence[IntakeMessage]) -> list[Envelope]:
+        """Keep the deliveries; return what is to be published of them in the same transaction."""
         recording = self.plan(hooks)
         await store.save_deliveries(connection, recording.deliveries)
         await unarrived.expect(connection, recording.awaited)
         odd = await problems_of(connection, hooks)
         rescue = await take_in(connection, hooks)
-        await outbox.add(connection, *recording.events, *odd, *rescue)
+        return [*recording.events, *odd, *rescue]
 
     async def directly(self, database: Database, hook: IntakeMessage) -> None:
         """Record one hook without broker and spool, within three seconds: a website waits for its answer."""

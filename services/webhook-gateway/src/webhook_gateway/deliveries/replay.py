@@ -22,6 +22,7 @@ from webhook_gateway.deliveries.store import StoredDelivery, find_delivery
 from webhook_gateway.deliveries.views import Resent
 from webhook_gateway.hooks.model import REPLAY_OF, SERVICE
 from webhook_gateway.hooks.reading import read_hook
+from webhook_gateway.hooks.sending import Sending
 from webhook_gateway.rescue.mend import read_good_order
 from webhook_gateway.rescue.take_in import DEFAULT_CURRENCY
 
@@ -32,8 +33,7 @@ async def replay(
     *,
     mended: object | None,
     expected_version: int | None = None,
-    now: datetime,
-    replica: str,
+    sending: Sending,
 ) -> Resent:
     """Publish a kept delivery as a new one, so that consumers do not take it for a repeat, and note it in the order's timeline.
 
@@ -48,7 +48,8 @@ async def replay(
     stored = await find_delivery(change.connection, delivery_id)
     if stored is None:
         raise NotFound("no such delivery")
-    hook = replayed(stored, mended, now=now, replica=replica, actor=change.principal.name, why=change.reason)
+    now = sending.clock.now()
+    hook = replayed(stored, mended, now=now, replica=sending.replica, actor=change.principal.name, why=change.reason)
     await outbox.add(change.connection, hook.to_envelope())
     await decisions.note_replay(
         change.connection,
@@ -57,7 +58,8 @@ async def replay(
         actor=change.principal.name,
         mended=mended is not None,
     )
-    await end_when_decided(change.connection, delivery_id, now=now)
+    await end_when_decided(change, delivery_id, now=now)
+    change.tells(*await sending.foretell(change.connection, hook))
     answer = Resent(delivery_id=hook.delivery_id, event=hook.event, number=hook.number or "", dry_run=change.dry_run)
     await change.record("delivery.replay", f"delivery:{delivery_id}", after=answer)
     await add_act(

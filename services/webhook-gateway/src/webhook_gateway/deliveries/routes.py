@@ -33,6 +33,7 @@ from webhook_gateway.deliveries.ledger import Ledger, Line
 from webhook_gateway.deliveries.replay import replay
 from webhook_gateway.deliveries.search import DeliverySearch
 from webhook_gateway.deliveries.unarrived import UnarrivedOrders
+from webhook_gateway.hooks.sending import Sending
 from webhook_gateway.rescue.views import Fault, text_or_none
 
 
@@ -47,14 +48,14 @@ class DeliveryRoutes:
         ledger: Ledger,
         *,
         clock: Clock,
-        replica: str,
+        sending: Sending,
     ) -> None:
         self._changes = changes
         self._search = search
         self._unarrived = unarrived
         self._ledger = ledger
         self._clock = clock
-        self._replica = replica
+        self._sending = sending
 
     def routes(self) -> list[Route]:
         """Return the addresses; lists and sums are for viewers, changes for operators."""
@@ -178,14 +179,13 @@ class DeliveryRoutes:
                 delivery_id,
                 mended=request.body.body,
                 expected_version=request.body.expected_version,
-                now=self._clock.now(),
-                replica=self._replica,
+                sending=self._sending,
             ),
         )
 
     async def replay_many(self, request: Request[DecideMany, None]) -> Answer:
         """Send many again."""
-        many = replay_many(self._search, clock=self._clock, replica=self._replica)
+        many = replay_many(self._search, sending=self._sending)
         return await many.carry_out(self._changes, request)
 
     async def dismiss_many(self, request: Request[DecideMany, None]) -> Answer:

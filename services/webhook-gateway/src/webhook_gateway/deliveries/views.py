@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from common.errors import InvalidInput
-from common.http import CONTENT, AdminChange, CustomersData, Moment, PageQuery, TraceId
+from common.http import CONTENT, AdminChange, ChangeAnswer, CustomersData, Moment, PageQuery, TraceId
 from common.http.kept_bodies import mask_text, mask_value
 from webhook_gateway.deliveries.ledger import BY_SECONDS
 from webhook_gateway.rescue.views import ExpectedVersion, Fault
@@ -101,7 +101,7 @@ class Replay(AdminChange):
     expected_version: ExpectedVersion = None
 
 
-class Resent(BaseModel):
+class Resent(ChangeAnswer):
     """What was sent: a delivery of its own, with its own id."""
 
     delivery_id: str
@@ -119,7 +119,7 @@ class EnterEvent(AdminChange):
     payload: dict[str, Any]
 
 
-class EnteredEvent(BaseModel):
+class EnteredEvent(ChangeAnswer):
     """What the source would have been answered, and the delivery that it has become."""
 
     status: Literal["created", "ok"]
@@ -225,7 +225,7 @@ class UnarrivedOrder(BaseModel):
     age_seconds: float
 
 
-class Dismissed(BaseModel):
+class Dismissed(ChangeAnswer):
     """What a dismissal did; with `dry_run` what it would do."""
 
     delivery_id: str

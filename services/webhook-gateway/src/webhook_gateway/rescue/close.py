@@ -7,11 +7,10 @@ from collections.abc import Callable
 from datetime import datetime
 
 from common.http import Change
-from common.messaging import outbox
-from common.service import add_act
+from common.service import add_act, publish
 from webhook_gateway.hooks.model import SERVICE
 from webhook_gateway.rescue.alerts import incident_over
-from webhook_gateway.rescue.end_report_problems import end_report_problems
+from webhook_gateway.rescue.end_report_problems import ended_report_problems
 from webhook_gateway.rescue.model import Act, ClosedAs, after, anonymous_fingerprint, endangered_fingerprint
 from webhook_gateway.rescue.store import EndangeredStore
 from webhook_gateway.rescue.views import Rescued
@@ -34,12 +33,12 @@ async def close(
     order = found.order
     state = after(found.state, Act.CLOSE, number=order.number)
     await store.save_closed(change.connection, endangered_id, outcome=outcome, at=now)
-    await end_report_problems(change.connection, [uuid.UUID(endangered_id)], at=now)
+    await publish(change, *await ended_report_problems(change.connection, [uuid.UUID(endangered_id)], at=now))
     if not order.anonymous:
-        await outbox.add(change.connection, incident_over(endangered_fingerprint(order.id), order.number, now=now))
+        await publish(change, incident_over(endangered_fingerprint(order.id), found.number, now=now))
     elif not await store.strangers_left(change.connection, order):
         fingerprint = anonymous_fingerprint(order.network, order.received_at)
-        await outbox.add(change.connection, incident_over(fingerprint, None, now=now))
+        await publish(change, incident_over(fingerprint, None, now=now))
     await add_act(
         change,
         "endangered_order.closed",

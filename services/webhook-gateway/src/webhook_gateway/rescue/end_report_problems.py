@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Sequence
 from datetime import datetime
 
-from common.messaging import outbox
+from common.contracts.envelope import Envelope
 from common.postgres import Connection
 from webhook_gateway.rescue.alerts import report_no_longer_missing
 
@@ -23,13 +23,18 @@ SELECT EXISTS (
 """
 
 
-async def end_report_problems(connection: Connection, orders: Sequence[uuid.UUID], *, at: datetime) -> None:
-    """End those of these endangered orders, in the transaction that has reported or closed them: all orders of the report are by now."""
+async def ended_report_problems(connection: Connection, orders: Sequence[uuid.UUID], *, at: datetime) -> list[Envelope]:
+    """Return the ends of those of these endangered orders, to be published in the transaction that has reported or closed them.
+
+    All orders of such a report are reported or closed by now.
+    """
+    ends: list[Envelope] = []
     for row in await connection.fetch(_FAILED, list(orders)):
         # Of two who see to its last two orders at once the second one sees what the first has done.
         await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"report {row['id']}")
         if not await is_waited_for(connection, row["id"]):
-            await outbox.add(connection, report_no_longer_missing(str(row["id"]), at=at))
+            ends.append(report_no_longer_missing(str(row["id"]), at=at))
+    return ends
 
 
 async def is_waited_for(connection: Connection, report_id: uuid.UUID) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from common.contracts.envelope import Envelope
 from common.messaging import outbox
 from common.postgres import Connection, Database, Record
-from webhook_gateway.rescue.end_report_problems import end_report_problems, is_waited_for
+from webhook_gateway.rescue.end_report_problems import ended_report_problems, is_waited_for
 from webhook_gateway.rescue.journal import reported_entry
 from webhook_gateway.rescue.letter import letter_of
 from webhook_gateway.rescue.model import Act, Report, State, after, state_of
@@ -104,7 +104,8 @@ class ReportQueue:
                 await connection.execute(_REPORTED, row["id"], state.value, at)
                 if row["number"] is not None:
                     await outbox.add(connection, reported_entry(report, row["number"], at=at))
-            await end_report_problems(connection, [row["id"] for row in covered], at=at)
+            ends = await ended_report_problems(connection, [row["id"] for row in covered], at=at)
+            await outbox.add(connection, *ends)
 
     async def postpone(self, report: Report, *, pause: timedelta, error: str) -> None:
         """Try again after the pause."""

@@ -14,6 +14,7 @@ from common.messaging import outbox
 from common.service import add_act
 from common.telemetry import current_traceparent
 from webhook_gateway.hooks.model import ORDER_CREATED, REPLAY_OF, SERVICE
+from webhook_gateway.hooks.sending import Sending
 from webhook_gateway.rescue.duplicates import find_duplicates
 from webhook_gateway.rescue.mend import CurrencyOf, read_good_order
 from webhook_gateway.rescue.model import Act, LikelyDuplicates, LockedOrder, State, after
@@ -31,8 +32,7 @@ async def resubmit(
     mended: object | None,
     despite_duplicates: bool,
     preview: bool,
-    now: datetime,
-    replica: str,
+    sending: Sending,
     currency_of: CurrencyOf,
     expected_version: int | None = None,
 ) -> Resubmitted:
@@ -43,12 +43,12 @@ async def resubmit(
     """
     found = await store.lock(change.connection, endangered_id)
     ChangedSince.require(f"endangered order {endangered_id}", at=found.version, expected=expected_version)
-    order = found.order
+    order, now = found.order, sending.clock.now()
     hook, state = resubmitted(
         found,
         mended,
         now=now,
-        replica=replica,
+        replica=sending.replica,
         currency=currency_of(order.source),
         actor=change.principal.name,
         why=change.reason,
@@ -66,6 +66,7 @@ async def resubmit(
         raise LikelyDuplicates.of(duplicates)
     await store.save_resubmitted(change.connection, endangered_id, number=number, body=hook.body, state=state, at=now)
     await outbox.add(change.connection, hook.to_envelope())
+    change.tells(*await sending.foretell(change.connection, hook))
     await change.record(
         "endangered_order.resubmit",
         f"endangered:{endangered_id}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal
@@ -25,6 +26,7 @@ from common.http import (
     Route,
     listed,
 )
+from webhook_gateway.hooks.sending import Sending
 from webhook_gateway.rescue import views
 from webhook_gateway.rescue.call import call
 from webhook_gateway.rescue.close import close
@@ -56,7 +58,7 @@ class RescueRoutes:
         mail_due: Callable[[], None] | None,
         metrics: RescueMetrics,
         clock: Clock,
-        replica: str,
+        sending: Sending,
         currency_of: CurrencyOf,
     ) -> None:
         """``mail_due`` is called when a report was committed; None: no mail is sent."""
@@ -68,7 +70,7 @@ class RescueRoutes:
         self._mail_due = mail_due
         self._metrics = metrics
         self._clock = clock
-        self._replica = replica
+        self._sending = sending
         self._currency_of = currency_of
 
     def routes(self) -> list[Route]:
@@ -96,6 +98,7 @@ class RescueRoutes:
                 handler=self.resubmit_many,
                 summary="Make real orders of many endangered ones",
                 request=views.ResubmitMany,
+                response=views.OrdersResubmitted,
             ),
             bulk(
                 path=_ALL + "/report",
@@ -235,10 +238,11 @@ class RescueRoutes:
 
         async def _work(change: Change, endangered_id: str) -> BulkDone:
             done = await resubmitting(change, endangered_id)
-            looks_like = [f"looks like {one.number or one.id}" for one in done.duplicates]
-            return BulkDone(outcome="resubmitted", detail=done.number, notices=looks_like)
+            warnings = [f"looks like {one.number or one.id}" for one in done.duplicates]
+            return BulkDone(outcome="resubmitted", detail=done.number, extra={"warnings": warnings})
 
-        return await self._bulk("endangered_order.resubmit", _work).carry_out(self._changes, request)
+        many = replace(self._bulk("endangered_order.resubmit", _work), answer=views.OrdersResubmitted)
+        return await many.carry_out(self._changes, request)
 
     def _resubmitting(self, body: object | None, *, despite_duplicates: bool, preview: bool) -> Any:
         return partial(
@@ -247,8 +251,7 @@ class RescueRoutes:
             mended=body,
             despite_duplicates=despite_duplicates,
             preview=preview,
-            now=self._clock.now(),
-            replica=self._replica,
+            sending=self._sending,
             currency_of=self._currency_of,
         )
 

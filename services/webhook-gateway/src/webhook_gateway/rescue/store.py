@@ -65,11 +65,14 @@ class EndangeredStore:
         return self._found(await connection.fetchrow(_ORDER + "WHERE id = $1 FOR UPDATE", uuid.UUID(endangered_id)))
 
     async def duplicates(self, endangered_id: str) -> tuple[LockedOrder, Sequence[Duplicate]]:
-        """Return an endangered order as it is now, held by nobody, and what looks like it. Raises ``NotFound``."""
+        """Return an endangered order as it is now, held by nobody, and what looks like it. Raises ``NotFound``.
+
+        The order that it has become, also by its customer's second try, is no other one.
+        """
         async with self._database.acquire() as connection:
             found = self._found(await connection.fetchrow(_ORDER + "WHERE id = $1", uuid.UUID(endangered_id)))
             order = found.order
-            return found, await find_duplicates(
+            alike = await find_duplicates(
                 connection,
                 rescue_from(found.body),
                 source=order.source,
@@ -77,6 +80,7 @@ class EndangeredStore:
                 number=found.number,
                 received_at=order.received_at,
             )
+        return found, [one for one in alike if order.number is None or one.number != order.number]
 
     def _found(self, row: Record | None) -> LockedOrder:
         if row is None:

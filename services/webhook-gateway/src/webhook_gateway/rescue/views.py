@@ -7,7 +7,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from common.http import CONTACT, CONTENT, NAME, AdminChange, BulkChange, BulkFilter, Moment, PageQuery, UuidText
+from common.http import (
+    CONTACT,
+    CONTENT,
+    NAME,
+    AdminChange,
+    BulkAnswer,
+    BulkChange,
+    BulkFilter,
+    BulkItem,
+    ChangeAnswer,
+    Moment,
+    PageQuery,
+    UuidText,
+)
 from webhook_gateway.rescue.model import Duplicate
 
 CategoryName = Literal["front_end", "back_end", "banned", "manager_bypass_broken", "key_reused", "customer_network"]
@@ -170,7 +183,7 @@ class Close(AdminChange):
     outcome: Literal["done", "own_test"] = "done"
 
 
-class Rescued(BaseModel):
+class Rescued(ChangeAnswer):
     """The endangered order's new state."""
 
     id: str
@@ -187,7 +200,7 @@ class Resubmit(AdminChange):
     despite_duplicates: bool = Field(default=False, description="do it although other orders look like this one")
 
 
-class Resubmitted(BaseModel):
+class Resubmitted(ChangeAnswer):
     """The real order: a delivery of its own, with the order's number. `duplicates` are orders within a day that look like it."""
 
     id: str
@@ -203,6 +216,18 @@ class ResubmitMany(BulkChange[UuidText, EndangeredChoice]):
     """Make real orders of them, as they are or as they were mended. One with likely duplicates is left alone."""
 
     despite_duplicates: bool = Field(default=False, description="also those that other orders look like")
+
+
+class ResubmittedOrder(BulkItem):
+    """What became of one. `warnings` name the orders within a day that look like it."""
+
+    warnings: list[str] = Field(default=[])
+
+
+class OrdersResubmitted(BulkAnswer):
+    """What became of each."""
+
+    items: list[ResubmittedOrder]  # type: ignore[assignment]  # narrower than the base's, and only ever read
 
 
 class CloseMany(BulkChange[UuidText, EndangeredChoice]):
@@ -235,7 +260,7 @@ class ReportMany(BulkChange[UuidText, EndangeredChoice], CauseAndRemedy):
     """One report on many orders: one letter."""
 
 
-class WrittenReport(BaseModel):
+class WrittenReport(ChangeAnswer):
     """The report as it goes, or as it would go (`dry_run`; then it has no `id`). `state` says what became of the mail later."""
 
     id: str | None

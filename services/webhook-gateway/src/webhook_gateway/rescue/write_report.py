@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from common.contracts.notices import notice
 from common.errors import Conflict
 from common.http import BulkDone, Change
 from common.ids import new_id
@@ -54,7 +55,7 @@ async def write_report(change: Change, writing: ReportWriting, endangered_id: st
     found = await writing.store.lock(change.connection, endangered_id)
     report = written(found, writing, author=change.principal.name)
     await add_report(change.connection, report)
-    await _cover(change, writing, found, report.id)
+    await _cover(change, writing, found, report)
     return WrittenReport(
         id=None if change.dry_run else report.id,
         endangered_id=endangered_id,
@@ -85,12 +86,8 @@ class ReportOnMany:
             await add_report(change.connection, report, composed=False)
             self._begun = (change, report.id)
         report_id = self._begun[1]
-        await _cover(change, writing, found, report_id)
-        return BulkDone(
-            outcome="reported",
-            detail=None if change.dry_run else f"report {report_id}",
-            notices=[f"mail to {report.recipient}, copies to {', '.join(report.copies) or 'nobody'}"],
-        )
+        await _cover(change, writing, found, replace(report, id=report_id))
+        return BulkDone(outcome="reported", detail=None if change.dry_run else f"report {report_id}")
 
 
 def written(found: LockedOrder, writing: ReportWriting, *, author: str) -> Report:
@@ -120,8 +117,11 @@ def written(found: LockedOrder, writing: ReportWriting, *, author: str) -> Repor
     )
 
 
-async def _cover(change: Change, writing: ReportWriting, found: LockedOrder, report_id: str) -> None:
+async def _cover(change: Change, writing: ReportWriting, found: LockedOrder, report: Report) -> None:
+    report_id = report.id
     await writing.store.cover(change.connection, report_id, found.order.id)
+    people = f"{report.recipient}, copies to {', '.join(report.copies) or 'nobody'}"
+    change.tells(notice("mail", of=found.number or found.order.id, to=people))
     if writing.mail_due is not None:
         change.after_commit(writing.mail_due)
     await change.record(

@@ -17,6 +17,7 @@ class AlertSender(TypedDict):
 
 
 class Assigned(TypedDict):
+    notices: NotRequired[list[str]]
     ticket: str
     before: str | None
     after: str | None
@@ -37,12 +38,12 @@ class AuditRecord(TypedDict):
 
 
 class BulkItem(TypedDict):
+    notices: NotRequired[list[str]]
     id: int | str
     version: int | str | None
     outcome: str
     code: NotRequired[str | None]
     detail: NotRequired[str | None]
-    notices: NotRequired[list[str]]
 
 
 class CallView(TypedDict):
@@ -61,12 +62,14 @@ class CallView(TypedDict):
 
 
 class Closed(TypedDict):
+    notices: NotRequired[list[str]]
     ticket: str
     incidents: list[int]
     dry_run: bool
 
 
 class Commented(TypedDict):
+    notices: NotRequired[list[str]]
     id: int | None
     ticket: str
     acknowledged: bool
@@ -74,6 +77,7 @@ class Commented(TypedDict):
 
 
 class Confirmed(TypedDict):
+    notices: NotRequired[list[str]]
     handover_id: int
     person: str
     dry_run: bool
@@ -98,6 +102,7 @@ class DeadLetter(TypedDict):
 
 
 class Decided(TypedDict):
+    notices: NotRequired[list[str]]
     id: int
     queue: str
     event_id: str | None
@@ -118,6 +123,7 @@ class DefectView(TypedDict):
 
 
 class Developed(TypedDict):
+    notices: NotRequired[list[str]]
     ticket: str
     id: int | None
     development_ticket: str | None
@@ -126,6 +132,7 @@ class Developed(TypedDict):
 
 
 class Erased(TypedDict):
+    notices: NotRequired[list[str]]
     dry_run: bool
     places: int
     by_kind: dict[str, int]
@@ -146,6 +153,7 @@ class HoleView(TypedDict):
 
 
 class IncidentChanged(TypedDict):
+    notices: NotRequired[list[str]]
     id: int
     before: str
     after: str
@@ -214,6 +222,7 @@ class KeptBack(TypedDict):
 
 
 class Linked(TypedDict):
+    notices: NotRequired[list[str]]
     ticket: str
     before: str | None
     after: str
@@ -247,6 +256,17 @@ class Notification(TypedDict):
     not_before: str | None
     sent_at: str | None
     held_by: str | None
+
+
+class OverrideKept(TypedDict):
+    id: int
+    place: str
+    person: str | None
+    starts_at: str
+    ends_at: str
+    reason: str
+    created_by: str
+    created_at: str
 
 
 class OverrideView(TypedDict):
@@ -299,7 +319,15 @@ class PageNotification(TypedDict):
     count_exact: NotRequired[bool | None]
 
 
+class PageOverrideKept(TypedDict):
+    items: list[OverrideKept]
+    next_cursor: str | None
+    count: NotRequired[int | None]
+    count_exact: NotRequired[bool | None]
+
+
 class PeopleChanged(TypedDict):
+    notices: NotRequired[list[str]]
     version: int
     added: list[str]
     removed: list[str]
@@ -322,10 +350,13 @@ class RecipeRun(TypedDict):
 
 
 class RecipeStarted(TypedDict):
+    notices: NotRequired[list[str]]
     outcome: Literal['started', 'under_way']
     id: int
     name: str
     target: str
+    holder: NotRequired[str | None]
+    held_since: NotRequired[str | None]
     would: NotRequired[str | None]
     dry_run: bool
 
@@ -344,7 +375,16 @@ class RepeatedActs(TypedDict):
     items: list[RepeatedAct]
 
 
+class ReplacedView(TypedDict):
+    place: str
+    person: str | None
+    instead_of: str | None
+    starts_at: str
+    ends_at: str
+
+
 class Replayed(TypedDict):
+    notices: NotRequired[list[str]]
     id: int
     queue: str
     event_id: str | None
@@ -370,6 +410,7 @@ class RouteTarget(TypedDict):
 
 
 class SenderGivenUp(TypedDict):
+    notices: NotRequired[list[str]]
     id: int
     name: str
     seen_at: str
@@ -396,6 +437,7 @@ class Silence(TypedDict):
 
 
 class SilenceEnded(TypedDict):
+    notices: NotRequired[list[str]]
     id: int
     before: str
     after: str
@@ -403,6 +445,7 @@ class SilenceEnded(TypedDict):
 
 
 class SilenceKept(TypedDict):
+    notices: NotRequired[list[str]]
     id: int | None
     ends_at: str
     incidents: list[int]
@@ -411,6 +454,7 @@ class SilenceKept(TypedDict):
 
 
 class Summoned(TypedDict):
+    notices: NotRequired[list[str]]
     ticket: str
     incident_id: int | None
     people: list[str]
@@ -418,6 +462,7 @@ class Summoned(TypedDict):
 
 
 class TestMessageAccepted(TypedDict):
+    notices: NotRequired[list[str]]
     notice_id: str | None
     channel: str
     address: str
@@ -432,6 +477,7 @@ class TicketCommentView(TypedDict):
 
 
 class TicketLinked(TypedDict):
+    notices: NotRequired[list[str]]
     ticket: str
     linked: str
     before: NotRequired[str | None]
@@ -440,6 +486,7 @@ class TicketLinked(TypedDict):
 
 
 class TicketOpened(TypedDict):
+    notices: NotRequired[list[str]]
     id: int | None
     key: str | None
     queue: str
@@ -582,11 +629,13 @@ class CoverageView(TypedDict):
 
 
 class DefectKept(TypedDict):
+    notices: NotRequired[list[str]]
     defect: DefectView
     dry_run: bool
 
 
 class InstructionChanged(TypedDict):
+    notices: NotRequired[list[str]]
     kind: str
     before: InstructionView | None
     after: InstructionView | None
@@ -624,7 +673,9 @@ class OnCallView(TypedDict):
 
 
 class Overridden(TypedDict):
+    notices: NotRequired[list[str]]
     items: list[OverrideView]
+    replaced: list[ReplacedView]
     dry_run: bool
 
 
@@ -681,7 +732,20 @@ class RecipeOffer(TypedDict):
     does: str
     role: Literal['operator', 'admin']
     target: str
+    refusal: NotRequired[Literal['no_key_of_own'] | None]
     last: RecipeRun | None
+
+
+class RosterChanged(TypedDict):
+    notices: NotRequired[list[str]]
+    version: int
+    revision: int
+    plan: PlanBody | None
+    overrides: list[OverrideView]
+    shifts: list[ShiftView]
+    gaps: list[ShiftView]
+    dry_run: NotRequired[bool]
+    replaced: list[ReplacedView]
 
 
 class RosterView(TypedDict):
@@ -727,6 +791,7 @@ class IncidentStory(TypedDict):
     resolved_at: str | None
     resolved_by: str | None
     version: int
+    revision: NotRequired[int]
     runbook: NotRequired[str | None]
     recipes: list[RecipeOffer]
     history: list[HistoryLine]

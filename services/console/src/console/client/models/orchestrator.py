@@ -26,12 +26,12 @@ class AuditRecord(TypedDict):
 
 
 class BulkItem(TypedDict):
+    notices: NotRequired[list[str]]
     id: int | str
     version: int | str | None
     outcome: str
     code: NotRequired[str | None]
     detail: NotRequired[str | None]
-    notices: NotRequired[list[str]]
 
 
 class CancellationView(TypedDict):
@@ -64,6 +64,7 @@ class DeadLetter(TypedDict):
 
 
 class Decided(TypedDict):
+    notices: NotRequired[list[str]]
     id: int
     queue: str
     event_id: str | None
@@ -92,6 +93,7 @@ class DocumentView(TypedDict):
 
 
 class Erased(TypedDict):
+    notices: NotRequired[list[str]]
     dry_run: bool
     places: int
     by_kind: dict[str, int]
@@ -113,6 +115,17 @@ class EventFailure(TypedDict):
 class FeedbackTaken(TypedDict):
     number: str
     started: bool
+
+
+class FlagSet(TypedDict):
+    notices: NotRequired[list[str]]
+    name: str
+    enabled: bool
+    share: int
+    version: int
+    updated_at: str
+    updated_by: str
+    percent: float
 
 
 class FlagView(TypedDict):
@@ -211,6 +224,7 @@ class PositionView(TypedDict):
 
 
 class Recalculated(TypedDict):
+    notices: NotRequired[list[str]]
     number: str
     dry_run: bool
     before: str
@@ -218,18 +232,19 @@ class Recalculated(TypedDict):
 
 
 class RecalculatedOrder(TypedDict):
+    notices: NotRequired[list[str]]
     id: int | str
     version: int | str | None
     outcome: str
     code: NotRequired[str | None]
     detail: NotRequired[str | None]
-    notices: NotRequired[list[str]]
     number: NotRequired[str | None]
     before: NotRequired[str | None]
     after: NotRequired[str | None]
 
 
 class RefundAsked(TypedDict):
+    notices: NotRequired[list[str]]
     number: str
     dry_run: bool
     business_key: str
@@ -260,6 +275,7 @@ class RefundRequests(TypedDict):
 
 
 class ReissueTaken(TypedDict):
+    notices: NotRequired[list[str]]
     number: str
     dry_run: bool
     replaces: int
@@ -280,6 +296,7 @@ class RepeatedActs(TypedDict):
 
 
 class Replayed(TypedDict):
+    notices: NotRequired[list[str]]
     id: int
     queue: str
     event_id: str | None
@@ -493,6 +510,7 @@ class BulkAnswer(TypedDict):
 
 
 class EventReprocessed(TypedDict):
+    notices: NotRequired[list[str]]
     dry_run: bool
     original: WorkflowEventView
     appended: WorkflowEventView
@@ -500,6 +518,7 @@ class EventReprocessed(TypedDict):
 
 
 class FailureEnded(TypedDict):
+    notices: NotRequired[list[str]]
     dry_run: bool
     event: WorkflowEventView
     appended: NotRequired[WorkflowEventView | None]
@@ -507,12 +526,12 @@ class FailureEnded(TypedDict):
 
 
 class OperatedWorkflow(TypedDict):
+    notices: NotRequired[list[str]]
     id: int | str
     version: int | str | None
     outcome: str
     code: NotRequired[str | None]
     detail: NotRequired[str | None]
-    notices: NotRequired[list[str]]
     workflow: NotRequired[WorkflowView | None]
 
 
@@ -641,6 +660,7 @@ class ShadowAgreement(TypedDict):
 
 
 class WorkflowChanged(TypedDict):
+    notices: NotRequired[list[str]]
     dry_run: bool
     before: WorkflowView
     after: WorkflowView
@@ -663,6 +683,8 @@ class WorkflowDetail(TypedDict):
     failed_at: str | None
     created_at: str
     updated_at: str
+    refusals: NotRequired[dict[str, str]]
+    runbook: NotRequired[str | None]
     events: list[WorkflowEventView]
     acts: list[WorkflowAct]
 
@@ -687,6 +709,7 @@ class WorkflowsStopped(TypedDict):
 
 
 class OperatorEventAdded(TypedDict):
+    notices: NotRequired[list[str]]
     number: str
     dry_run: bool
     event: str
@@ -696,5 +719,4 @@ class OperatorEventAdded(TypedDict):
     status_before: Literal['created', 'paid', 'received', 'delivered', 'cancelled']
     status_after: Literal['created', 'paid', 'received', 'delivered', 'cancelled']
     difference: OrderDifference
-    notices: list[str]
     refund: str | None

@@ -28,12 +28,12 @@ class AuditRecord(TypedDict):
 
 
 class BulkItem(TypedDict):
+    notices: NotRequired[list[str]]
     id: int | str
     version: int | str | None
     outcome: str
     code: NotRequired[str | None]
     detail: NotRequired[str | None]
-    notices: NotRequired[list[str]]
 
 
 class CallView(TypedDict):
@@ -68,6 +68,7 @@ class DeadLetter(TypedDict):
 
 
 class Decided(TypedDict):
+    notices: NotRequired[list[str]]
     id: int
     queue: str
     event_id: str | None
@@ -84,6 +85,7 @@ class DifferenceView(TypedDict):
 
 
 class Erased(TypedDict):
+    notices: NotRequired[list[str]]
     dry_run: bool
     places: int
     by_kind: dict[str, int]
@@ -153,6 +155,7 @@ Proof: TypeAlias = Literal['never_sent', 'never_started', 'not_started', 'absent
 
 
 class ReconciliationView(TypedDict):
+    notices: NotRequired[list[str]]
     dry_run: bool
     since: str
     until: str
@@ -161,9 +164,11 @@ class ReconciliationView(TypedDict):
     advanced: int
     unanswered: int
     differences: list[DifferenceView]
+    at: NotRequired[str | None]
 
 
 class RefundAccepted(TypedDict):
+    notices: NotRequired[list[str]]
     id: str
     state: int
     state_name: str
@@ -184,6 +189,7 @@ class RepeatedActs(TypedDict):
 
 
 class Replayed(TypedDict):
+    notices: NotRequired[list[str]]
     id: int
     queue: str
     event_id: str | None
@@ -296,6 +302,7 @@ class PageStoredDifferenceView(TypedDict):
 
 
 class RefundView(TypedDict):
+    notices: NotRequired[list[str]]
     id: str
     state: int
     state_name: str
@@ -316,28 +323,31 @@ class RefundView(TypedDict):
 
 
 class RestartAnswer(TypedDict):
+    notices: NotRequired[list[str]]
     outcome: str
     dry_run: bool
     refund: RefundView
 
 
 class RestartedRefund(TypedDict):
+    notices: NotRequired[list[str]]
     id: int | str
     version: int | str | None
     outcome: str
     code: NotRequired[str | None]
     detail: NotRequired[str | None]
-    notices: NotRequired[list[str]]
     refund: NotRequired[RefundView | None]
 
 
 class SettlingAnswer(TypedDict):
+    notices: NotRequired[list[str]]
     dry_run: bool
     difference: StoredDifferenceView
     refund: RefundView | None
 
 
 class CheckAnswer(TypedDict):
+    notices: NotRequired[list[str]]
     dry_run: bool
     gateway: GatewayStatus | None
     refund: RefundView
@@ -345,6 +355,7 @@ class CheckAnswer(TypedDict):
 
 
 class CloseAnswer(TypedDict):
+    notices: NotRequired[list[str]]
     outcome: CloseOutcome
     gateway: Proof
     dry_run: bool

@@ -42,12 +42,12 @@ class Ban(TypedDict):
 
 
 class BulkItem(TypedDict):
+    notices: NotRequired[list[str]]
     id: int | str
     version: int | str | None
     outcome: str
     code: NotRequired[str | None]
     detail: NotRequired[str | None]
-    notices: NotRequired[list[str]]
 
 
 class Countdown(TypedDict):
@@ -90,6 +90,7 @@ class DeadLetter(TypedDict):
 
 
 class Decided(TypedDict):
+    notices: NotRequired[list[str]]
     id: int
     queue: str
     event_id: str | None
@@ -121,6 +122,7 @@ class DeliveryItem(TypedDict):
 
 
 class Dismissed(TypedDict):
+    notices: NotRequired[list[str]]
     delivery_id: str
     dismissed: bool
 
@@ -166,6 +168,7 @@ class EndangeredOrder(TypedDict):
 
 
 class EnteredEvent(TypedDict):
+    notices: NotRequired[list[str]]
     status: Literal['created', 'ok']
     number: str
     delivery_id: str
@@ -174,6 +177,7 @@ class EnteredEvent(TypedDict):
 
 
 class Erased(TypedDict):
+    notices: NotRequired[list[str]]
     dry_run: bool
     places: int
     by_kind: dict[str, int]
@@ -187,6 +191,7 @@ class Fault(TypedDict):
 
 
 class Lifted(TypedDict):
+    notices: NotRequired[list[str]]
     id: str
     lifted: bool
     was_banned: bool
@@ -264,6 +269,7 @@ class RepeatedActs(TypedDict):
 
 
 class Replayed(TypedDict):
+    notices: NotRequired[list[str]]
     id: int
     queue: str
     event_id: str | None
@@ -271,12 +277,12 @@ class Replayed(TypedDict):
 
 
 class ReplayedDelivery(TypedDict):
+    notices: NotRequired[list[str]]
     id: int | str
     version: int | str | None
     outcome: str
     code: NotRequired[str | None]
     detail: NotRequired[str | None]
-    notices: NotRequired[list[str]]
     delivery_id: NotRequired[str | None]
     number: NotRequired[str | None]
     event: NotRequired[str | None]
@@ -294,6 +300,7 @@ class ReplicaSums(TypedDict):
 
 
 class Rescued(TypedDict):
+    notices: NotRequired[list[str]]
     id: str
     state: str
     outcome: NotRequired[str | None]
@@ -301,6 +308,7 @@ class Rescued(TypedDict):
 
 
 class Resent(TypedDict):
+    notices: NotRequired[list[str]]
     delivery_id: str
     event: str
     number: str
@@ -308,6 +316,7 @@ class Resent(TypedDict):
 
 
 class Resubmitted(TypedDict):
+    notices: NotRequired[list[str]]
     id: str
     state: str
     delivery_id: str
@@ -315,6 +324,16 @@ class Resubmitted(TypedDict):
     number: str
     duplicates: list[LikelyDuplicate]
     dry_run: bool
+
+
+class ResubmittedOrder(TypedDict):
+    notices: NotRequired[list[str]]
+    id: int | str
+    version: int | str | None
+    outcome: str
+    code: NotRequired[str | None]
+    detail: NotRequired[str | None]
+    warnings: NotRequired[list[str]]
 
 
 class SentReport(TypedDict):
@@ -447,6 +466,7 @@ class WholeLetter(TypedDict):
 
 
 class WrittenReport(TypedDict):
+    notices: NotRequired[list[str]]
     id: str | None
     endangered_id: str
     state: str
@@ -528,6 +548,15 @@ Ledger = TypedDict(
         'refused_for': list[RefusedFor],
     },
 )
+
+
+class OrdersResubmitted(TypedDict):
+    dry_run: bool
+    plan: str
+    matched: int
+    more: bool
+    already_applied: NotRequired[bool]
+    items: list[ResubmittedOrder]
 
 
 class PageUnarrivedOrder(TypedDict):

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from console.client.acts import Act, act_of
 from console.client.money import currency_of
+from console.client.remainder import left_of
 from console.client.suite import RefusedError
 from console.client.things import THINGS
 from console.web.change.forms import BEFORE, inputs
@@ -53,6 +54,7 @@ async def show_form(
         problem=problem,
         refusal=visit.refusal(act),
         currency=await currency_asked(visit, act, ids),
+        left=await left_of(visit.person.suite, ids[0]) if act.name == "order refund" and len(ids) == 1 else None,
     )
 
 

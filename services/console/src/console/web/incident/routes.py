@@ -11,6 +11,7 @@ from aiohttp import web
 
 from common.http import Route
 from console.client.acts import ACTS
+from console.client.effects import RECIPES
 from console.client.operations import operation
 from console.client.suite import Page, RefusedError, UnreachableError
 from console.client.things import THINGS
@@ -21,8 +22,6 @@ from console.web.runbook.routes import runbook_html
 
 _RUNBOOK = re.compile(r"(?:.*/)?(?:docs/)?runbooks?/(?:ru/)?([A-Za-z0-9_-]+)(?:\.md)?(?:#.*)?")
 _GROUPS = "/admin/v1/incident-groups"
-_TARGETS = {"retry_workflow": "workflow", "restart_refund": "refund"}
-"""What kind of thing a recipe is done to."""
 
 
 def routes(console: Console) -> list[Route]:
@@ -70,9 +69,10 @@ async def _incident(visit: Visit) -> web.StreamResponse:
         runbook=_runbook(item, visit.language),
         acts=acts_of("incident"),
         run_recipe=ACTS["incident recipe"],
-        targets=_TARGETS,
+        targets=RECIPES,
         add_silence=ACTS["silence add"],
         open_ticket=ACTS["ticket open"],
+        instruct=ACTS["instruction set"],
     )
 
 

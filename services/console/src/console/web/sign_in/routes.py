@@ -94,7 +94,8 @@ def routes(console: Console) -> list[Route]:
             visit.session = await console.sessions.begin(visit.raw, response, token=None)
             visit.signed_in = None
         problem = visit.words(refusal.text) if refusal is not None else None
-        response.text = visit.fragment("sign_in/form.html", problem=problem, to=to)
+        local = not console.settings.secure
+        response.text = visit.fragment("sign_in/form.html", problem=problem, to=to, local=local)
         return response
 
     return [

@@ -1,0 +1,72 @@
+"""What pickers, store and people on call are told by an order's life: named before it is carried out, by the code that carries it out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from common.clock import Clock
+from common.contracts.envelope import Envelope
+from common.contracts.notices import notices_of
+from common.messaging import topology
+from common.postgres import Connection, Lent
+from orchestrator.engine.append import append_events
+from orchestrator.engine.foresee import foresee
+from orchestrator.engine.model import ORDER_LIFE, Claim, WorkflowEvent
+from orchestrator.orders.hooks import to_workflow_event
+from orchestrator.orders.life import OrderBatch, OrderLife, Placement
+from orchestrator.orders.model import OrderFact, OrderState
+from orchestrator.orders.store import OrderStore, StoredOrder
+
+_LIFE = "SELECT id FROM workflow WHERE order_number = $1 AND kind = $2 AND key = ''"
+
+
+class ForetellLife:
+    """Says what follows in the life of an order. ``clock`` is the worker's."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def __call__(self, connection: Connection, workflow_id: int) -> Sequence[str]:
+        """Return the notices that follow once what waits in an ``order_life`` is carried out, in the caller's transaction."""
+        return await foresee(connection, workflow_id, self._life(connection), now=self._clock.now())
+
+    async def of_letter(self, connection: Connection, queue: str, event: Envelope) -> Sequence[str]:
+        """Return the notices that follow from an event that goes to one of this service's queues again: only hooks tell anybody."""
+        if queue != topology.ORCHESTRATOR_INTAKE.name:
+            return ()
+        try:
+            number = to_workflow_event(event).order_number
+        except ValueError:
+            return ()  # it dies again
+        undone = connection.transaction()
+        await undone.start()
+        try:
+            await append_events(connection, [to_workflow_event(event)])
+            return await self(connection, await connection.fetchval(_LIFE, number, ORDER_LIFE))
+        finally:
+            await undone.rollback()
+
+    def of_event(
+        self, connection: Connection, state: OrderState, event: WorkflowEvent, fact: OrderFact
+    ) -> Sequence[str]:
+        """Return the notices of one event, newer than all that the state knows."""
+        claim = Claim(
+            workflow_id=0,
+            order_number=state.number,
+            kind=ORDER_LIFE,
+            key="",
+            done_seq=1,
+            fence=0,
+            attempts=0,
+            events=(replace(event, seq=2, traceparent=None),),
+        )
+        stored = StoredOrder(state=state, revision=1, tips_revision=0)
+        batch = OrderBatch(stored={state.number: stored}, facts={0: [fact]}, past={})
+        return notices_of(self._life(connection).run(claim, batch).messages)
+
+    def _life(self, connection: Connection) -> OrderLife:
+        # Zone and tariff decide what is told by nothing.
+        return OrderLife(
+            OrderStore(Lent(connection)), self._clock, Placement(zones_by_store={}, tariffs_by_shipment={})
+        )

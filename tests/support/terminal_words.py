@@ -1,0 +1,75 @@
+"""Every sentence that ``ordersctl`` says beside its results, gathered from its modules; ``{}`` stands for what varies."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import console.cli
+import console.client.checks
+
+_SAY = {**dict.fromkeys(("note", "EndedError", "progress", "wrong"), 0), "line": 1, "consent": 1}
+"""Functions that say something to a person, and which of their arguments that is."""
+
+
+_ROOT = Path(__file__).parents[2]
+_FAULTS = (
+    "services/webhook-gateway/src/webhook_gateway",
+    "services/orchestrator/src/orchestrator/orders",
+    "services/refunds/src/refunds/reconciliation",
+)
+
+
+def said() -> set[str]:
+    """Return the English of everything that has words."""
+    files = [*sorted(Path(console.cli.__file__).parent.glob("*.py")), Path(console.client.checks.__file__)]
+    found = {text for file in files for text in _of(ast.parse(file.read_text(encoding="utf-8")), file.name)}
+    return {text for text in found if any(sign.isalpha() for sign in text.replace("{}", "").replace("ordersctl", ""))}
+
+
+def said_by_services() -> set[str]:
+    """Return the English of what cannot be read of bodies, and of what the services' own checkers keep."""
+    found = set()
+    for folder in ("libs/common/src/common/reading", *_FAULTS):
+        for file in sorted((_ROOT / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and _name(node.func) in ("Unfit", "FieldError", "_problem"):
+                    found |= {text for text in _texts(node.args[-1]) if " " in text}
+                elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and "keep_verdict" in node.name:
+                    words = (
+                        each.value
+                        for each in ast.walk(node)
+                        if isinstance(each, ast.Assign) and _assigned(each) == "words"
+                    )
+                    found |= {text for value in words for text in _texts(value)}
+    return found
+
+
+def _assigned(node: ast.Assign) -> str:
+    return node.targets[0].id if isinstance(node.targets[0], ast.Name) else ""
+
+
+def _of(tree: ast.AST, file: str) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and len(node.args) > (place := _SAY.get(_name(node.func), len(node.args))):
+            yield from _texts(node.args[place])
+        elif file == "checks.py" and isinstance(node, ast.JoinedStr):
+            yield from _texts(node)
+
+
+def _name(function: ast.expr) -> str:
+    return (
+        function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+    )
+
+
+def _texts(node: ast.expr) -> Iterator[str]:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value.strip()
+    elif isinstance(node, ast.JoinedStr):
+        yield "".join(each.value if isinstance(each, ast.Constant) else "{}" for each in node.values).strip()  # type: ignore[misc] # of texts
+    elif isinstance(node, ast.IfExp):
+        yield from (*_texts(node.body), *_texts(node.orelse))
+    elif isinstance(node, ast.BoolOp):
+        yield from (text for each in node.values for text in _texts(each))

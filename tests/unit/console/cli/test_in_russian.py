@@ -1,0 +1,93 @@
+"""What is said to a person at the terminal is said in Russian where her profile or her terminal says so; what programs read is not."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from console.client.sentences import language_of, sentences
+from tests.support.terminal_words import said, said_by_services
+from tests.unit.console.cli.conftest import Ordersctl, Services
+
+RUSSIAN = sentences("ru")
+CYRILLIC = re.compile("[а-яё]", re.IGNORECASE)
+
+
+def test_every_sentence_of_the_terminal_has_its_russian() -> None:
+    assert sorted(text for text in said() if not CYRILLIC.search(RUSSIAN(filled(text)))) == []
+
+
+def test_every_fault_and_every_finding_of_a_checker_has_its_russian() -> None:
+    known = said_by_services()
+    assert len(known) > 30
+    assert sorted(text for text in known if not CYRILLIC.search(RUSSIAN(filled(text)))) == []
+
+
+def filled(text: str) -> str:
+    """A sentence with something in each place that varies."""
+    return text.replace("{}", "x7")
+
+
+@pytest.mark.parametrize(
+    ("english", "russian"),
+    [
+        ("5 match, 3 shown", "подходит 5, показано 3"),
+        ("orchestrator: no order X-1 (unknown_order)", "orchestrator: Такого заказа нет (unknown_order)"),
+        ("  positions.0.id: a position needs an id", "  positions.0.id: у позиции нет id"),
+        (
+            "2 refunds could not be asked about; nobody knows why",
+            "возвратов, о которых не удалось спросить: 2; nobody knows why",
+        ),
+        ("a sentence of another release", "a sentence of another release"),
+    ],
+)
+def test_a_sentence_keeps_what_varies_and_an_unknown_one_stays(english: str, russian: str) -> None:
+    assert RUSSIAN(english) == russian
+    assert sentences("en")(english) == english
+
+
+@pytest.mark.parametrize(
+    ("environment", "own", "language"),
+    [
+        ({}, None, "en"),
+        ({"LANG": "ru_RU.UTF-8"}, None, "ru"),
+        ({"LANG": "ru_RU.UTF-8", "LC_ALL": "C.UTF-8"}, None, "en"),
+        ({"LANG": "C.UTF-8", "LC_MESSAGES": "ru_RU"}, None, "ru"),
+        ({"LANG": "ru_RU.UTF-8"}, "en", "en"),
+        ({}, "ru", "ru"),
+    ],
+)
+def test_the_profile_says_the_language_and_else_the_terminal(
+    environment: dict[str, str], own: str | None, language: str
+) -> None:
+    assert language_of(environment, own) == language
+
+
+def test_remarks_are_in_russian_and_what_programs_read_is_as_ever(
+    services: Services, ordersctl: Ordersctl, profile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.on("POST /admin/v1/orders/recalculate", {"orders": 9, "differing": 2, "items": []})
+    services.on(
+        "GET /admin/v1/deliveries/d1",
+        {"id": "d1", "faults": [{"field": "positions", "message": "positions are a list"}]},
+    )
+    services.on("GET /orders/v1/orders/A1", {"code": "unknown_order", "detail": "there is none"}, 404)
+    monkeypatch.setenv("LC_ALL", "ru_RU.UTF-8")
+    ended = ordersctl("check", "orders", "-o", "json")
+    assert ended.json[0]["detail"] == "2 of 9 orders are in a state that their events do not give"
+    assert "НЕ доказано" in ended.remarks
+    assert "Такого заказа нет" in ordersctl("order", "show", "A1").remarks
+    assert "ничего не найдено" in ordersctl("find", "nobody").remarks
+    profile.write_text(profile.read_text().replace("[profiles.here]", '[profiles.here]\nlanguage = "en"'))
+    assert "nothing found" in ordersctl("find", "nobody").remarks
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "200")
+    assert "positions are a list" in ordersctl("intake", "show", "d1").out
+    profile.write_text(profile.read_text().replace('"en"', '"ru"'))
+    monkeypatch.delenv("LC_ALL")
+    assert "позиции — это список" in ordersctl("intake", "show", "d1").out
+    assert "из 9" in ordersctl("check", "orders").out
+    profile.write_text(profile.read_text().replace('"ru"', '"de"'))
+    assert ordersctl("intake", "show", "d1").code == 2
