@@ -12,6 +12,7 @@ from common.contracts.alerts import ProblemResolvedV1
 from common.testing import eventually
 from tests.integration.notifier.factories import ALERT, NOW, ONE_CHAT, PICKERS, Kit, MakeKit, a_problem, created, ended
 from tests.integration.notifier.people import put_roster, settings_for
+from tests.support.slack_texts import as_read
 
 INHIBITING: dict[str, Any] = {
     **ONE_CHAT,
@@ -296,7 +297,7 @@ async def test_an_alert_tags_whom_its_label_names_and_names_the_request(make_kit
     assert 'Ответственный: @ivan_tips, <a href="tg://user?id=4242">Ольга</a>, petr' in lines
     assert "Запрос: GET /tips/v1/need-hold-tips" in lines
     [post] = [entry for entry in await kit.sandbox.log("slack") if entry["effect"]]
-    assert "Ответственный: <@U0IVAN>, Ольга, petr" in post["request"]["blocks"][0]["text"]["text"].splitlines()
+    assert "Ответственный: <@U0IVAN>, Ольга, petr" in as_read(post["request"]["blocks"][0]).splitlines()
 
 
 async def test_routes_on_trial_say_what_would_become_of_past_events(make_kit: MakeKit) -> None:

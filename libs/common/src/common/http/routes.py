@@ -139,7 +139,8 @@ class Route:
     - ``roles``: who may call (viewer < operator < admin, the others stand alone); ``None`` is public, an empty set is anyone
       with a valid token.
     - ``request``, ``query``: pydantic models of the JSON body and the query string. Malformed JSON is 400, a body that does
-      not fit is ``invalid_status`` (422), a query that does not fit is 400.
+      not fit is ``invalid_status`` (422), a query that does not fit is 400. Where a role is demanded, a text of the body that is not
+      empty and holds nothing to be seen does not fit.
     - ``response``: the model answered with ``status``, or a model for each status.
     - ``errors``: the error classes that the operation may raise, for the OpenAPI document; any other SuiteError is
       answered by the same table.

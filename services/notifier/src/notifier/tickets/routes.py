@@ -96,8 +96,12 @@ class TicketRoutes:
 
     async def link(self, request: Request[LinkBody, None]) -> Answer:
         """Link a ticket to a development ticket."""
+        body = request.body
         return await self._carry_out(
-            request, lambda change: self._ticket.link(change, request.path["key"], request.body.development_ticket)
+            request,
+            lambda change: self._ticket.link(
+                change, request.path["key"], body.development_ticket, expected_version=body.expected_version
+            ),
         )
 
     async def one(self, request: Request[None, None]) -> TicketView:

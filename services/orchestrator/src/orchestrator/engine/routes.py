@@ -247,7 +247,7 @@ class WorkflowRoutes:
 
     async def _event(self, request: Request[None, None]) -> WorkflowEventView:
         workflow_id, seq = _event_id(request.path["id"])
-        found = self.search.events(workflow_id, after=(workflow_id, seq - 1), limit=1)
+        found = self.search.events(workflow_id, state=None, after=(workflow_id, seq - 1), limit=1)
         named = {"workflow_id": workflow_id, "seq": seq}
         return await one_listed(self.search.database, found, named=named, item=workflow_event_view)
 
