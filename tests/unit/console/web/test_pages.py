@@ -250,6 +250,7 @@ async def test_no_english_word_is_left_on_a_russian_page(browser: Browser, hosti
     left = {}
     for address in (address for address in (*addresses(), *forms) if not address.startswith("/runbook/")):
         page = await browser.get(address)
+        assert browser.status == 200, address
         if found := english(page, but=EVIL) - {"EVIL"}:
             left[address] = found
     assert left == {}
