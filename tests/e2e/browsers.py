@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page
 
+from tests.support.chromium import open_chromium as open_chromium
+from tests.support.chromium import violations as violations
 from tests.support.suite_client import Client
 
 PATIENCE_MS = 60_000
-_AXE = (Path(__file__).parents[1] / "fixtures" / "axe" / "axe-4.14.1.min.js").read_text(encoding="utf-8")
-
-
-@asynccontextmanager
-async def open_chromium() -> AsyncIterator[Browser]:
-    """Debian's own."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
-        yield browser
-        await browser.close()
 
 
 @asynccontextmanager
@@ -62,16 +53,3 @@ async def change(page: Page, verb: str, reason: str) -> None:
     """Go through a change from the page of a thing: fill in, look at the plan, do it."""
     await rehearse(page, verb, reason)
     await page.get_by_role("button", name="Do exactly this").click()
-
-
-async def violations(page: Page, *rules: str) -> list[str]:
-    """What axe has to say against a page as it is now; of all its rules, or of these."""
-    if not await page.evaluate("'axe' in window"):
-        await page.evaluate(_AXE + ";null")
-    only: dict[str, Any] = {"runOnly": {"type": "rule", "values": list(rules)}} if rules else {}
-    found = await page.evaluate("options => axe.run(options)", {**only, "resultTypes": ["violations"]})
-    return [f"{each['id']}: {_nodes(each['nodes'])}" for each in found["violations"]]
-
-
-def _nodes(nodes: Sequence[Any]) -> list[str]:
-    return [node["html"][:200] for node in nodes[:3]]

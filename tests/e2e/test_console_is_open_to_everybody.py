@@ -7,24 +7,21 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import pytest
-from playwright.async_api import Page, ViewportSize
 
 from console.client.acts import ACTS
 from console.client.things import EVERYWHERE, THINGS, thing_of, value
 from console.web.change.forms import inputs
 from console.web.links import address_of
 from console.web.screens import NAVIGATION, list_path
-from tests.e2e.browsers import open_chromium, signed_in, violations
+from tests.e2e.browsers import open_chromium, signed_in
 from tests.e2e.trouble import Trouble, at_once
+from tests.support.chromium import DESK, complaints
 from tests.support.suite_client import Client
 
-_OTHER = ("/keys", "/more", "/runbook/notifier-down", "/nowhere", "/o/nobody", "/find?q=nobody")
-_BY_THEME = ("color-contrast", "link-in-text-block")
-_BY_WIDTH = (*_BY_THEME, "target-size", "scrollable-region-focusable")
-_DESK: ViewportSize = {"width": 1200, "height": 800}
-_PHONE: ViewportSize = {"width": 360, "height": 740}
-_ROLES: dict[Literal["ru", "en"], str] = {"ru": "viewer", "en": "operator"}
-"""A viewer sees every act as well: disabled, with the role that it needs."""
+_NOT_THERE = ("/nowhere", "/o/nobody")
+_OTHER = ("/keys", "/more", "/runbook/notifier-down", *_NOT_THERE, "/find?q=nobody")
+_ROLES: dict[Literal["ru", "en"], str] = {"ru": "admin", "en": "operator"}
+"""Viewers' pages, plans, errors and what a session's end leaves are looked at before services that stand in."""
 _EMPTY = {"stock-movement", "unread-alert", "unarrived", "countdown", "alert-sender"}
 """Lists that hold something only while something is broken that other tests break, or where a Watchdog is expected."""
 
@@ -50,6 +47,7 @@ _TROUBLES = (
         "crash_told",
         "ticket",
         "silence",
+        "override",
         "known_defect",
         "order",
     ),
@@ -91,35 +89,12 @@ def _forms(made: dict[str, str]) -> Iterator[str]:
 async def _look(chromium: Any, client: Client, language: Literal["ru", "en"], addresses: Sequence[str]) -> list[str]:
     found: list[str] = []
     async with signed_in(
-        chromium, client, _ROLES[language], locale=language, color_scheme="light", viewport=_DESK
+        chromium, client, _ROLES[language], locale=language, color_scheme="light", viewport=DESK
     ) as page:
         for address in addresses:
-            await page.goto(client.suite.url("console") + address, wait_until="domcontentloaded")
+            answer = await page.goto(client.suite.url("console") + address, wait_until="domcontentloaded")
+            assert answer is not None
+            assert (answer.status == 200) == (address not in _NOT_THERE), (address, answer.status)
             assert await page.locator("html").get_attribute("lang") == language
-            found += [f"{language} {address}: {said}" for said in await _complaints(page, colours=language == "en")]
+            found += [f"{language} {address}: {said}" for said in await complaints(page, colours=language == "en")]
     return found
-
-
-async def _complaints(page: Page, *, colours: bool) -> list[str]:
-    """What stands against a page in light at the desk and in dark on the phone; of ``colours`` also the other way round."""
-    found = await violations(page)
-    await page.emulate_media(color_scheme="dark")
-    if colours:  # no language changes them
-        found += [f"dark: {said}" for said in await violations(page, *_BY_THEME)]
-    await page.set_viewport_size(_PHONE)
-    found += [f"phone, dark: {said}" for said in await violations(page)]
-    found += [f"phone: {said}" for said in await page.evaluate(_TOO_WIDE_OR_SMALL)]
-    await page.emulate_media(color_scheme="light")
-    if colours:
-        found += [f"phone, light: {said}" for said in await violations(page, *_BY_WIDTH)]
-    await page.set_viewport_size(_DESK)
-    return found
-
-
-_TOO_WIDE_OR_SMALL = """() => [
-  ...(document.documentElement.scrollWidth > innerWidth ? ["wider than the screen"] : []),
-  ...[...document.querySelectorAll("button, .button, nav a, summary, select")]
-    .filter(each => each.checkVisibility() && each.getBoundingClientRect().height < 44)
-    .map(each => "lower than 44 px: " + each.outerHTML.slice(0, 200)),
-]"""
-"""Every press fits under a thumb, in one column."""

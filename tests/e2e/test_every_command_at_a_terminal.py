@@ -15,7 +15,7 @@ import pytest
 
 from common.testing import eventually
 from tests.e2e.every_command import APART, CHAINS, Do, Look, Step, World
-from tests.e2e.trouble import GATEWAY, NOTIFIER, ORCHESTRATOR, Trouble, at_once
+from tests.e2e.trouble import GATEWAY, NOTIFIER, ORCHESTRATOR, REFUNDS, Trouble, at_once
 from tests.support.real_terminal import ENTER, RealTerminal
 from tests.support.suite_client import POSITIONS, Client
 
@@ -178,12 +178,15 @@ async def brought_about(client: Client) -> World:
     changed = {"originalOrderId": events["items"][0]["attributes"]["external_id"], "positions": POSITIONS}
     created = {"originalOrderId": delivery["external_id"], "positions": POSITIONS}
     entered = {"originalOrderId": f"entered-{secrets.token_hex(4)}", "positions": POSITIONS}
+    countdowns = (await client.get(GATEWAY, "/admin/v1/countdowns", limit=200))["items"]
     note = {"service": "support", "kind": "note", "actor": "anna", "summary": "she called", "occurred_at": now}
     return {
         **made,
         "console": client.suite.url("console").rstrip("/"),
         "message": await trouble.found(NOTIFIER, "/admin/v1/notifications", key="notice_id", order=made["order"]),
         "phone": limit["value"],
+        "number": next(each["number"] for each in countdowns if each["external_id"] == made["countdown"]),
+        "payment": str((await client.get(REFUNDS, "/admin/v1/refunds", limit=1))["items"][0]["payment_id"]),
         "alert": f"Silent{secrets.token_hex(4)}",
         "readable": json.dumps(changed),
         "body": json.dumps({"event_type": "order.created", "timestamp": now, "payload": created}),

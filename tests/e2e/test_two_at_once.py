@@ -60,6 +60,8 @@ async def test_the_second_of_two_is_told_in_both_tools_who_was_first(
     assert (item["outcome"], item["shown"]["changed_by"]) == ("changed_since", name)
     assert f"changed since the plan by {name}" in another.page
     assert "nothing was changed" in another.page
+    [item] = (await second.apply_in_the_browser(plan))["items"]
+    assert item["outcome"] == "changed_since", "another person's plan is no more than one's own"
     again = await first.apply_at_the_terminal(plan)
     assert (again.code, again.json["already_applied"]) == (0, True)
     audit = await client.get(case.found.service, "/admin/v1/audit", limit=50)

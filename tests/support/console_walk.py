@@ -6,7 +6,9 @@ import html
 import re
 from collections import deque
 
+from console.client.things import EVERYWHERE, THINGS
 from console.web.headers import HEADERS
+from console.web.screens import NAVIGATION, list_path
 from tests.support.console_browser import Browser
 
 MOST = 150
@@ -34,3 +36,23 @@ async def go_everywhere(browser: Browser, first: list[str]) -> dict[str, str]:
             if kinds[kind] <= MOST_OF_A_KIND:
                 waiting.append(link)
     return seen
+
+
+def addresses() -> list[str]:
+    """Every page that needs nothing filled in; every single thing is called EVIL."""
+    lists = [list_path(noun) for noun in (*THINGS, *EVERYWHERE)]
+    ones = [thing.address.replace("{id}", "EVIL") for thing in THINGS.values() if thing.address]
+    return [
+        *(screen.path for screen in NAVIGATION),
+        *lists,
+        *ones,
+        "/keys",
+        "/runbook/notifier-down",
+        "/one/flag/EVIL",
+        "/tips?order=N",
+        "/refunds?order=N",
+        "/w/EVIL/mend/5-2",
+        "/audit?actor=EVIL&from=2026-11-01T00:00",
+        "/messages/routes?kind=order.created",
+        "/incidents?by=service",
+    ]

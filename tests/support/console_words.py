@@ -50,6 +50,7 @@ _NAMES = frozenset(
             "traceparent",
             "base64",
             "TRAVELSUP",
+            "RUB",
             "IP",
             "RS",
             "ERROR",

@@ -13,6 +13,8 @@ from common.http import OPERATOR, Request, Route
 from common.service import running
 from console.web.app import build
 from tests.integration.console.factories import opened, settings_of
+from tests.support.chromium import DESK
+from tests.support.chromium import complaints as what_stands_against
 from tests.support.openid_provider.running import Provider
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -77,6 +79,16 @@ async def test_what_was_typed_is_there_after_signing_in_again(provider: Provider
         assert asked == [], "nothing is sent before one presses"
         await page.locator("main form button.primary").click()
         await expect(page.get_by_role("button", name="Do exactly this")).to_be_visible()
+        await context.close()
+
+        context = await browser.new_context(locale="ru", viewport=DESK)
+        denied = await context.new_page()
+        await denied.goto(f"{provider.console}/keys")
+        assert await what_stands_against(denied, colours=True) == [], "signing in with a provider's button"
+        await denied.get_by_role("link", name="Our provider").click()
+        await log_in(denied, "guest")
+        await expect(denied.locator("main")).to_contain_text("ни у одной из ваших групп")
+        assert await what_stands_against(denied, colours=True) == [], "whom the provider let in and the services do not"
         await context.close()
     assert complaints == []
     assert asked == ["olga"], "the service knows her by the provider's own token"

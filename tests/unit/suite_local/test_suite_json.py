@@ -111,12 +111,17 @@ def test_people_with_tokens_are_in_the_people_file_the_roster_and_the_routes(pla
 def test_secrets_survive_and_only_their_owner_may_read_them(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / ".run")
     run.create()
+    run.logs.chmod(0o755)  # as an earlier release left it
+    run.create()
     write_private(run.suite_json, "{}")
 
     first = Credentials(run.secrets).get("viewer")
 
     assert Credentials(run.secrets).get("viewer") == first
-    assert [oct(path.stat().st_mode & 0o777) for path in (run.secrets, run.secrets / "viewer", run.suite_json)] == [
+    assert [
+        oct(path.stat().st_mode & 0o777) for path in (run.secrets, run.logs, run.secrets / "viewer", run.suite_json)
+    ] == [
+        "0o700",
         "0o700",
         "0o600",
         "0o600",

@@ -23,7 +23,7 @@ class RunDirectory:
 
     @property
     def logs(self) -> Path:
-        """Logs of every program, rotated by the process manager."""
+        """Logs of every program, rotated by the process manager. Mode 700: a server's may quote a row that it refuses."""
         return self.root / "logs"
 
     @property
@@ -76,10 +76,10 @@ class RunDirectory:
 
     def create(self) -> None:
         """Make the directories; harmless when they are there."""
-        for directory in (self.root, self.logs):
-            directory.mkdir(parents=True, exist_ok=True)
-        self.secrets.mkdir(mode=0o700, exist_ok=True)
-        self.secrets.chmod(0o700)
+        self.root.mkdir(parents=True, exist_ok=True)
+        for private in (self.logs, self.secrets):
+            private.mkdir(mode=0o700, exist_ok=True)
+            private.chmod(0o700)
 
 
 def repository_root() -> Path:

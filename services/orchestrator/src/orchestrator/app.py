@@ -52,12 +52,13 @@ from orchestrator.orders.store import OrderStore
 from orchestrator.refunds.answers import store_answers
 from orchestrator.refunds.follow import FollowRefund
 from orchestrator.refunds.store import RefundStore
-from orchestrator.settings import OrchestratorSettings, read_token
+from orchestrator.settings import OrchestratorSettings
 from orchestrator.timeline.store import add_journal_entries
 from orchestrator.tips.decide import TipsCaller
 from orchestrator.tips.experiment import Experiment, FlagProvider, FlagRows
 from orchestrator.tips.feedback import FeedbackClient
 from orchestrator.tips.metrics import TipsMetrics
+from orchestrator.tips.sent_token import SentToken
 from orchestrator.tips.service import TipsClient
 from orchestrator.tips.store import TipsStore
 from orchestrator.tips.update_transactions import UpdateTransactions
@@ -79,7 +80,16 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
     amqp_url = required(settings.amqp_url, OrchestratorSettings, "amqp_url")
     registry = new_registry()
     tokens = await accepted_tokens(lifecycle, registry, settings)
-    watch_files(lifecycle, registry, {"tokens": (settings.tokens_file, tokens.read)})
+    sent = {
+        name: SentToken(path)
+        for name, path in (
+            ("internal_token", settings.internal_token_file),
+            ("shadow_token", settings.shadow_token_file),
+        )
+        if path is not None and settings.tips_url is not None
+    }
+    watched = {"tokens": (settings.tokens_file, tokens.read), **{name: (it.path, it.read) for name, it in sent.items()}}
+    watch_files(lifecycle, registry, watched)
     metrics = OrchestratorMetrics(registry, sources=settings.metric_sources)
     messaging = MessagingMetrics(registry, queues=_QUEUES)
 
@@ -119,7 +129,7 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
     lifecycle.supervise("outbox-relay", relay.run, stop=relay.stop)
     lifecycle.supervise("wake", wakeup.run)
 
-    update_transactions = await _update_transactions(settings, lifecycle, database, registry, clock)
+    update_transactions = await _update_transactions(settings, lifecycle, database, registry, clock, sent=sent)
     orders, refunds = OrderStore(database), RefundStore(database)
     placement = Placement(zones_by_store=settings.zones_by_store, tariffs_by_shipment=settings.tariffs_by_shipment)
     handlers: Mapping[str, WorkflowHandler] = {
@@ -223,7 +233,13 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
 
 
 async def _update_transactions(
-    settings: OrchestratorSettings, lifecycle: Lifecycle, database: Database, registry: CollectorRegistry, clock: Clock
+    settings: OrchestratorSettings,
+    lifecycle: Lifecycle,
+    database: Database,
+    registry: CollectorRegistry,
+    clock: Clock,
+    *,
+    sent: Mapping[str, SentToken],
 ) -> UpdateTransactions:
     """Open what decides tips: the switches, the tips service and the feedback service, where their settings are given."""
     flags = FlagRows(database, max_age=settings.flags_max_age)
@@ -242,7 +258,7 @@ async def _update_transactions(
         session = await lifecycle.enter(new_session(service=NAME, limit=settings.call_concurrency * 2))
         caller = TipsCaller(
             experiment=experiment,
-            service=_tips_service(settings, session, metrics),
+            service=_tips_service(settings, sent, session, metrics),
             feedback=FeedbackClient(
                 session, url=str(settings.feedback_url), deadline=settings.feedback_deadline, clock=clock
             ),
@@ -263,14 +279,16 @@ async def _update_transactions(
     )
 
 
-def _tips_service(settings: OrchestratorSettings, session: ClientSession, metrics: TipsMetrics) -> TipsClient | None:
+def _tips_service(
+    settings: OrchestratorSettings, sent: Mapping[str, SentToken], session: ClientSession, metrics: TipsMetrics
+) -> TipsClient | None:
     if settings.tips_url is None or settings.internal_token_file is None:
         return None
     return TipsClient(
         session,
         url=str(settings.tips_url),
-        token=read_token(settings.internal_token_file),
-        explain_token=None if settings.shadow_token_file is None else read_token(settings.shadow_token_file),
+        token=sent["internal_token"],
+        explain_token=sent.get("shadow_token"),
         deadline=settings.tips_deadline,
         metrics=metrics,
     )

@@ -9,7 +9,6 @@ from typing import Any
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
 
-from common.errors import ConfigurationError
 from common.service import RetentionSettings, ServiceSettings
 from orchestrator.engine.worker import WorkerLimits
 from orchestrator.tips.own_rules import OldTipsRules, RulesByPlace
@@ -142,14 +141,3 @@ class OrchestratorSettings(RetentionSettings, ServiceSettings):
             retry_base=self.retry_base,
             retry_cap=self.retry_cap,
         )
-
-
-def read_token(path: Path) -> str:
-    """Return the token that a file holds. Raises ``ConfigurationError`` with one line and no token in it."""
-    try:
-        token = path.read_text().strip()
-    except OSError as error:
-        raise ConfigurationError(f"the token file {path} cannot be read: {error.strerror}") from None
-    if not token:
-        raise ConfigurationError(f"the token file {path} is empty")
-    return token

@@ -113,6 +113,17 @@ async def test_an_invalid_body_is_answered_with_the_fields_at_fault_but_not_thei
     assert "7916" not in str(got)
 
 
+@pytest.mark.parametrize("blank", [" ", "\t\r\n", "\u00a0\u2003", "\u200b\u200d\ufeff", "\u202e"])
+async def test_a_text_that_says_nothing_is_refused_wherever_it_stands(demo: Demo, blank: str) -> None:
+    items = [{"sku": "a", "quantity": 1}, {"sku": blank, "quantity": 1}]
+    document, _ = await refused(demo, "POST", "/orders", token="t-operator", json={"items": items, "note": blank})
+    assert document["status"] == 422
+    assert [(field["field"], field["code"]) for field in document["fields"]] == [
+        ("items.1.sku", "blank"),
+        ("note", "blank"),
+    ]
+
+
 async def test_a_route_may_answer_400_to_a_body_that_does_not_fit(demo: Demo) -> None:
     document, _ = await refused(demo, "POST", "/internal", token="t-internal", json={"items": []})
     assert (document["status"], document["code"], document["fields"][0]["field"]) == (400, "invalid_input", "items")

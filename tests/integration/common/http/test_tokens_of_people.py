@@ -78,6 +78,40 @@ async def test_a_revoked_token_stops_working_and_a_new_one_begins_to(office: Off
     await office.admitted("bob")
 
 
+async def test_what_was_read_again_is_logged_by_name_without_a_token(
+    office: Office, log_lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    office.write(ANNA)
+    await office.admitted("anna")
+    office.write({**ANNA, "token": "t-other"}, {**BOB, "revoked": True})
+    await office.admitted()
+    lines = [line for line in log_lines() if line["event"] == "tokens_changed"]
+    assert [(line["accepted"], line["withdrawn"]) for line in lines] == [([], ["bob"]), (["anna"], ["anna"])]
+    assert "t-" not in json.dumps(lines)
+
+
+async def test_a_mounted_secret_is_read_again_when_its_links_are_swapped(serve: Serve, tmp_path: Path) -> None:
+    """As Kubernetes does it: the file is a link into ``..data``, itself a link that is renamed over."""
+
+    def put(version: str, *tokens: dict[str, Any]) -> None:
+        (tmp_path / version).mkdir()
+        (tmp_path / version / "tokens.json").write_text(json.dumps({"tokens": tokens}))
+        (tmp_path / "..new").symlink_to(version)
+        (tmp_path / "..new").rename(tmp_path / "..data")
+
+    put("..1", ANNA, BOB)
+    path = tmp_path / "tokens.json"
+    path.symlink_to("..data/tokens.json")
+    book = TokenBook.load(path)
+    lifecycle, registry = Lifecycle(), CollectorRegistry()
+    watcher = watch_files(lifecycle, registry, {"tokens": (path, book.read)})
+    office = Office(path, await serve(ROUTES, tokens=book), registry, watcher)
+    await office.admitted("anna", "bob")
+    put("..2", BOB)
+    await office.admitted("bob")
+    await lifecycle.drain()
+
+
 async def test_a_file_that_is_half_written_keeps_everybody_in_until_it_is_whole(office: Office) -> None:
     content = office.write(ANNA)
     await office.admitted("anna")

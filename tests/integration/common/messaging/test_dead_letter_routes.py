@@ -40,7 +40,7 @@ async def url(database: Database, tmp_path: Path) -> AsyncIterator[str]:
     await server.stop()
 
 
-async def letters(database: Database, count: int) -> None:
+async def letters(database: Database, count: int, body: bytes = b"\xff") -> None:
     """Make so many dead letters."""
     async with database.transaction() as connection:
         for number in range(count):
@@ -51,7 +51,7 @@ async def letters(database: Database, count: int) -> None:
                 service="test",
                 reason="undecodable",
                 error=f"error {number}",
-                body=b"\xff",
+                body=body,
                 envelope=None,
             )
 
@@ -71,6 +71,23 @@ async def test_letters_are_listed_newest_first_and_page_by_page(url: str, databa
     shown = [item["error"] for item in first["items"] + second["items"]]
     assert (status, shown, second["next_cursor"]) == (200, ["error 2", "error 1", "error 0"], None)
     assert "body" not in first["items"][0]
+
+
+@pytest.mark.parametrize("kind", ["alerts.problem.raised.v1", "orders.order.created.v1", "alerts.heartbeat.v1"])
+async def test_a_letter_that_nobody_can_read_is_sent_again_and_names_nobody(
+    url: str, database: Database, kind: str
+) -> None:
+    event = {
+        "id": "e1",
+        "source": "/another",
+        "type": kind,
+        "time": "2026-11-30T06:00:00Z",
+        "specversion": "1.0",
+        "data": {},
+    }
+    await letters(database, 1, json.dumps(event).encode())
+    status, said = await call("POST", f"{url}/admin/v1/dead-letters/1/replay", "operator", {"reason": "once more"})
+    assert (status, said["notices"]) == (200, ["alerts.problem.resolved.v1: who was told of it"])
 
 
 async def test_a_replay_is_audited_outgoing_once_and_answered_the_same_for_the_same_key(

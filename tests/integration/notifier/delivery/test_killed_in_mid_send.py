@@ -24,6 +24,7 @@ from tests.integration.notifier.factories import (
     ended,
     notifier,
 )
+from tests.support.slack_texts import as_read
 
 EVERYWHERE = {
     "destinations": {
@@ -68,7 +69,7 @@ async def test_killed_while_providers_are_silent_each_notice_is_sent_again_and_s
     _, first, second = await kit.texts(PICKERS)
     assert (MARK in first, second) == (False, f"<i>{MARK}</i>\n{first}")
     [_, post] = [entry for entry in await kit.sandbox.log("slack") if entry["effect"]]
-    assert post["request"]["blocks"][0]["text"]["text"].startswith(f"_{MARK}_\n")
+    assert as_read(post["request"]["blocks"][0]).startswith(f"_{MARK}_\n")
     _, lost, again = [entry["request"] for entry in await kit.sandbox.log("mail") if entry["effect"]]
     assert (again["subject"], again["message_id"]) == (f"{MARK}: {lost['subject']}", lost["message_id"])
 

@@ -8,6 +8,7 @@ import pytest
 
 from common.testing import eventually
 from tests.integration.notifier.factories import BOTH, ONE_CHAT, Kit, MakeKit, a_problem, act, ended
+from tests.support.slack_texts import as_read
 
 
 async def shown(kit: Kit) -> dict[str, list[str]]:
@@ -16,7 +17,7 @@ async def shown(kit: Kit) -> dict[str, list[str]]:
     slack = (await kit.sandbox.control("GET", "/sandbox/slack/messages"))["items"]
     return {
         "telegram": [message["text"].splitlines()[0] for message in telegram if not message["deleted"]],
-        "slack": [post["blocks"][0]["text"]["text"].splitlines()[0] for post in slack if not post["deleted"]],
+        "slack": [as_read(post["blocks"][0]).splitlines()[0] for post in slack if not post["deleted"]],
     }
 
 

@@ -10,6 +10,7 @@ from common.testing import eventually
 from notifier.delivery.reads import select_notifications
 from tests.integration.notifier.factories import NOW, PICKERS, STORE, TRACE, MakeKit, an_order, created, enveloped
 from tests.support.plans import WatchedDatabase
+from tests.support.slack_texts import as_read
 
 NEW_ORDER = (
     "<b>🆕 Новый заказ H123</b>\n"
@@ -167,22 +168,16 @@ async def test_a_crashed_workflow_is_notified_in_slack(make_kit: MakeKit) -> Non
     assert request["channel"] == "#orders-notifications"
     text_block, buttons = request["blocks"]
     assert [button["value"] for button in buttons["elements"]] == ["n1:a:1", "n1:w:1", "n1:r:1", "n1:s:1"]
-    assert [text_block] == [
-        {
-            "type": "section",
-            "text": {
-                "type": "mrkdwn",
-                "text": "*🔴 [production] Workflow упал: order_life 42*\n"
-                f"Заказ: `{number}`\n"
-                "Сервис: orchestrator\n"
-                "Событие: hook.changed\n"
-                "Попыток: 5\n"
-                "Ошибка: ValueError: bad quantity\n"
-                "*Что делать:* устранить причину и повторить шаг: POST /admin/v1/workflows/42/retry; или исправить само событие: "
-                "POST /admin/v1/workflow-events/&lt;событие&gt;/mend, пропустить его: …/skip; если опрос мешает — …/stop.",
-            },
-        }
-    ]
+    assert as_read(text_block) == (
+        "*🔴 [production] Workflow упал: order_life 42*\n"
+        f"Заказ: `{number}`\n"
+        "Сервис: orchestrator\n"
+        "Событие: hook.changed\n"
+        "Попыток: 5\n"
+        "Ошибка: ValueError: bad quantity\n"
+        "*Что делать:* устранить причину и повторить шаг: POST /admin/v1/workflows/42/retry; или исправить само событие: "
+        "POST /admin/v1/workflow-events/<событие>/mend, пропустить его: …/skip; если опрос мешает — …/stop."
+    )
     status, page = await kit.call("GET", "/admin/v1/incidents")
     assert (status, [(item["fingerprint"], item["state"], item["severity"]) for item in page["items"]]) == (
         200,

@@ -257,7 +257,9 @@ async def test_one_bad_alert_harms_no_other_and_a_person_hears_of_it(make_kit: M
         200,
         [(3, ["Bad of [masked]", "true"])],
     )
-    assert "fp-Null" in page["items"][0]["text"]
+    [kept] = page["items"]
+    assert "fp-Null" in kept["text"]
+    assert await kit.call("GET", f"/admin/v1/unread-alerts/{kept['id']}") == (200, kept)
     await ended(kit, 3)
 
 

@@ -203,6 +203,7 @@ async def test_each_silent_sender_is_told_by_name_and_may_be_given_up(make_kit: 
         "testing/dc1": "heard",
     }
     gone = next(each for each in senders if each["name"] == "production/dc2")
+    assert await kit.call("GET", f"/admin/v1/alert-senders/{gone['id']}", role="viewer") == (200, gone)
     path, body = f"/admin/v1/alert-senders/{gone['id']}/give-up", {"reason": "that data centre was closed"}
     assert (await kit.call("POST", path, body=body, role="viewer"))[0] == 403
     status, answer = await kit.call("POST", path, body={**body, "dry_run": True})

@@ -12,6 +12,7 @@ from common.contracts.alerts import ProblemResolvedV1
 from common.testing import eventually
 from tests.integration.notifier.factories import ALERT, NOW, ONE_CHAT, PICKERS, Kit, MakeKit, a_problem, created, ended
 from tests.integration.notifier.people import put_roster, settings_for
+from tests.support.slack_texts import as_read
 
 INHIBITING: dict[str, Any] = {
     **ONE_CHAT,
@@ -87,6 +88,9 @@ async def test_what_lasts_longer_than_its_silence_is_notified_at_the_end(make_ki
     assert [line.partition(" ")[0] for line in await why_not(kit, 1, count=2)] == ["unmuted", "opened"]
     status, page = await kit.call("GET", "/admin/v1/silences?over=true", role="viewer")
     [kept] = page["items"]
+    assert await kit.call("GET", "/admin/v1/silences/1", role="viewer") == (200, kept)
+    for nobody in ("2", "0", str(2**63 - 1), "x"):
+        assert (await kit.call("GET", f"/admin/v1/silences/{nobody}"))[0] == 404, nobody
     assert (kept["purpose"], kept["created_by"], kept["ended_by"], kept["match"]) == (
         "maintenance",
         "oleg",
@@ -293,7 +297,7 @@ async def test_an_alert_tags_whom_its_label_names_and_names_the_request(make_kit
     assert 'Ответственный: @ivan_tips, <a href="tg://user?id=4242">Ольга</a>, petr' in lines
     assert "Запрос: GET /tips/v1/need-hold-tips" in lines
     [post] = [entry for entry in await kit.sandbox.log("slack") if entry["effect"]]
-    assert "Ответственный: <@U0IVAN>, Ольга, petr" in post["request"]["blocks"][0]["text"]["text"].splitlines()
+    assert "Ответственный: <@U0IVAN>, Ольга, petr" in as_read(post["request"]["blocks"][0]).splitlines()
 
 
 async def test_routes_on_trial_say_what_would_become_of_past_events(make_kit: MakeKit) -> None:

@@ -192,6 +192,7 @@ async def test_a_crash_becomes_a_development_ticket_and_its_like_say_so_again_an
     await do(kit, "TRAVELBACK-1", "close")
     [defect] = (await kit.call("GET", "/admin/v1/known-defects?over=true"))[1]["items"]
     assert (defect["cause"], defect["ended_by"]) == ("keyerror: price of position #", "oleg")
+    assert await kit.call("GET", f"/admin/v1/known-defects/{defect['id']}") == (200, defect)
     assert (await kit.call("GET", "/admin/v1/known-defects"))[1]["items"] == []
     # A person can name one, and end it.
     body = {"match": {"kind": ["problem.*"]}, "development_ticket": "TRAVELBACK-7", "reason": "seen in the logs"}

@@ -28,7 +28,8 @@ async def test_the_second_of_two_looks_at_a_ticket_changes_nothing(make_kit: Mak
     ticket = "/admin/v1/tickets/TRAVELSUP-1"
     looked = {**WHY, "expected_version": (await read(kit, ticket))["version"]}
     assert (await kit.call("POST", f"{ticket}/assign", body={**looked, "assignee": "anna"}))[0] == 200
-    for act, body in (("assign", {"assignee": "oleg"}), ("link", {"development_ticket": "DEV-1"})):
+    developed = {"development_ticket": "DEV-1"}
+    for act, body in (("assign", {"assignee": "oleg"}), ("link", developed), ("links", developed)):
         for manner in ({}, {"dry_run": True}):
             status, problem = await kit.call("POST", f"{ticket}/{act}", body={**looked, **body, **manner})
             assert (status, problem["code"]) == (409, "changed_since")

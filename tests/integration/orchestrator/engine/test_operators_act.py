@@ -77,6 +77,7 @@ async def test_a_stopped_workflow_only_collects_until_it_is_resumed(start: Any, 
         assert [(item["id"], item["attributes"]["delivery_id"] is not None) for item in of_order] == [
             (f"{workflow}-2", True)
         ]
+        assert await api.get(f"/admin/v1/workflow-events/{workflow}-2") == of_order[0]
         return True
 
     await eventually(collected)
@@ -187,6 +188,8 @@ WRONG_CALLS = [
     ("GET", "/admin/v1/orders/NOPE/document/versions", None, "viewer", 404),
     ("GET", "/admin/v1/workflows?state=odd", None, "viewer", 400),
     ("GET", "/admin/v1/workflow-events?workflow_id=0", None, "viewer", 400),
+    ("GET", "/admin/v1/workflow-events/1-1", None, "viewer", 404),
+    ("GET", "/admin/v1/workflow-events/x-1", None, "viewer", 404),
     ("POST", "/admin/v1/workflows/1/stop", {"reason": "because"}, "viewer", 403),
     ("POST", "/admin/v1/workflows/1/stop", {"reason": "because"}, "operator", 404),
     ("POST", "/admin/v1/workflows/1/stop", {}, "operator", 422),

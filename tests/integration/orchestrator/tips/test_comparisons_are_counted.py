@@ -71,5 +71,8 @@ async def test_the_last_difference_of_an_order_stays_after_it_agrees_again(pool:
     [difference] = said.differences
     assert (difference.decision, difference.rule, difference.own_amount) == ("hold", "window", 5)
     assert difference.differed_at == AT + minute
+    later = await agreement(pool, ManualClock(AT), ShadowQuery(since=AT + 2 * minute))
+    assert (later.compared, later.agreed, later.differed) == (2, 2, 0), "what differed before is not of that time"
+    assert (later.rules, later.differences) == ([], [])
     nothing = await agreement(pool, ManualClock(AT), ShadowQuery(since=AT + 3 * minute))
     assert (nothing.compared, nothing.rules, nothing.differences, nothing.first_at) == (0, [], [], AT)

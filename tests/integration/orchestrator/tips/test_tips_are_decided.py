@@ -382,6 +382,11 @@ async def test_tips_are_zeroed_for_good_in_the_places_of_m17(make_world: Any, li
         return True
 
     await eventually(ended, within=30)
+    _, audited = await world.api.call("GET", "/admin/v1/audit?action=order.zero_tips", role="viewer")
+    assert {(each["target"], each["reason"], each["role"]) for each in audited["items"]} == {
+        (f"order:{number}", place.replace("-", "_"), "internal") for place, number in numbers.items()
+    }
+    assert len(audited["items"]) == 4
     kinds = await world.database.fetch(
         "SELECT kind, count(*) AS n FROM timeline WHERE kind LIKE 'tips.%' GROUP BY kind"
     )

@@ -79,8 +79,10 @@ async def test_a_business_key_used_for_another_sum_is_refused_and_says_the_sum(s
 async def test_a_request_for_a_refund_is_audited_and_has_a_real_reason(start: Start) -> None:
     service = await start()
     await service.sandbox.put_payment("pay-1", captured=10_000)
-    for reason in (" ", "", "ok", None):
+    for reason in (" ", "", "ok", None, "\u200b\u200b\u200b"):
         assert (await service.request(reason=reason))[0] == 422
+    assert (await service.request(amout=100))[0] == 422, "a misspelt sum would be everything that was captured"
+    assert (await service.request(business_key="   "))[0] == 422
     body = {
         "order_number": NUMBER,
         "payment_id": "pay-1",
@@ -108,6 +110,11 @@ async def test_a_request_for_a_refund_is_audited_and_has_a_real_reason(start: St
     assert "123-45" not in str(log["items"][0])
     (kept,) = await service.fetch("SELECT reason FROM refunds")
     assert ("123-45" in kept["reason"], "sour milk" in kept["reason"]) == (False, True)
+
+    assert (await service.request(business_key="service-1", amount=600))[0] == 202
+    _, log = await service.call("GET", "/admin/v1/audit", role="viewer")
+    named = [(entry["actor"], entry["role"], entry["after"]["amount"]) for entry in log["items"]]
+    assert named == [("test-internal", "internal", 600), ("test-operator", "operator", 500)]
 
 
 @pytest.mark.parametrize("by_event", [False, True])

@@ -64,6 +64,8 @@ async def test_refunds_in_error_are_restarted_together_item_by_item(start: Start
         tuple(item[key] for key in ("payment_id", "captured", "reserved", "refunded", "left", "refunds"))
         for item in payments["items"]
     ] == [("pay-0", 100, 60, 60, 40, 1), ("pay-1", 100, 60, 60, 40, 1), ("pay-2", 100, 60, 60, 40, 2)]
+    assert await service.call("GET", "/admin/v1/payments/pay-2", role="viewer") == (200, payments["items"][2])
+    assert (await service.call("GET", "/admin/v1/payments/pay-9", role="viewer"))[0] == 404
     _, of_order = await service.call("GET", f"/admin/v1/audit?order={refunds[0]['order_number']}", role="viewer")
     assert {f"refund:{one}" for one in ids} <= {item["target"] for item in of_order["items"]}
     _, evidence = await service.call("GET", f"/admin/v1/refunds/{ids[0]}/evidence", role="viewer")

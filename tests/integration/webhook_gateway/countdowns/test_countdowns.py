@@ -45,6 +45,8 @@ async def countdowns(gateway: Gateway, state: str) -> list[dict[str, Any]]:
 async def running(gateway: Gateway) -> dict[str, Any]:
     """Wait until the only countdown is in the database, too: the metric shows it from the first moment on."""
     [item] = await eventually(lambda: countdowns(gateway, "running"), what="a countdown in the database")
+    alone = await gateway.get(f"/admin/v1/countdowns/{item['number']}")
+    assert {**alone, "remaining_seconds": None} == {**item, "remaining_seconds": None}
     return item
 
 

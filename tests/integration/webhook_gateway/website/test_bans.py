@@ -54,6 +54,7 @@ async def test_a_ban_is_seen_masked_for_viewers_and_lifted_at_every_replica(star
         assert [item["value"] for item in await bans(two, 1, role="viewer")] == ["***01"]
         assert (await two.get(BANS + "?phone=89990000001"))["items"][0]["id"] == ban["id"]
         assert (await two.get(BANS + "?phone=89990000002"))["items"] == []
+        assert await two.get(f"{BANS}/{ban['id']}") == (await two.get(BANS + "?phone=89990000001"))["items"][0]
 
         assert (
             await two.change(BANS, {"reason": "проба", "phone": "8 999 000 00 01"}, role="viewer", method="DELETE")

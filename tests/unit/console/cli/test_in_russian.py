@@ -40,6 +40,8 @@ def filled(text: str) -> str:
             "2 refunds could not be asked about; nobody knows why",
             "возвратов, о которых не удалось спросить: 2; nobody knows why",
         ),
+        ("  N1: refused - the number is too large", "  N1: refused - число слишком велико"),
+        ("      tells: no message to anybody", "      никому ничего не сообщит"),
         ("a sentence of another release", "a sentence of another release"),
     ],
 )

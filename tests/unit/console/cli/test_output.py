@@ -45,6 +45,25 @@ def test_no_form_of_one_thing_lets_its_texts_steer_the_terminal(
     assert not steers(said.out + said.err)
 
 
+@pytest.mark.parametrize("width", ["200", "40", "20"])
+def test_a_window_of_any_width_leaves_ids_and_numbers_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: str
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", width)
+    ids = [f"01a22b0a-468f-7d21-a1aa-00000000000{place}" for place in range(3)]
+    items = [
+        {"id": each, "order_number": "T5AVEQM5BJ000000", "amount": 8500, "error": "gateway silent"} for each in ids
+    ]
+    out = Output(color=False)
+    out.rows(items, Columns(("id", "order_number", "amount", "error")))
+    out.thing({"payment_id": ids[0], "reason": "words " * 20})
+    said = capsys.readouterr().out
+    assert [said.count(each) for each in ids] == [2, 1, 1]
+    assert said.count("T5AVEQM5BJ000000") == 3
+    assert ("─" in said) == (width == "200")
+
+
 def test_a_table_on_a_terminal_has_sums_times_and_escaped_texts(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 import re
@@ -53,15 +54,17 @@ def kept(services: Services, monkeypatch: pytest.MonkeyPatch) -> Services:
         if cursor := query.get("cursor"):
             name, start = cursor.split("|")[0], int(cursor.split("|")[1])
         else:
-            turn = asked.get("turn", 0)
-            asked["turn"] = turn + 1
+            kind = "counted" if "count" in query else "read"  # both ask at once, each the services in their order
+            turn = asked.get(kind, 0)
+            asked[kind] = turn + 1
             name, start = order[turn % len(order)], 0
         rows = [record(*row) for row in KEPT.get(name, [])]
         if until := query.get("to"):
             rows = [row for row in rows if datetime.fromisoformat(row["at"]) < datetime.fromisoformat(until)]
         size = int(query["limit"])
         following = f"{name}|{start + size}" if len(rows) > start + size else None
-        return 200, {"items": rows[start : start + size], "next_cursor": following}
+        counted = {"count": len(rows)} if "count" in query else {}
+        return 200, {"items": rows[start : start + size], "next_cursor": following, **counted}
 
     services.answers["GET /admin/v1/audit"] = answer
     return services
@@ -84,8 +87,11 @@ async def test_all_services_are_merged_by_time_and_no_record_is_lost_between_pag
     await browser.sign_in("token-viewer")
     page = await browser.get("/audit")
     found, pages = targets(page), 1
-    while following := re.search(r'href="(/audit\?to=[^"]+)"', page):
+    assert f"{len(expected())} match, {len(found)} shown" in page
+    while following := re.search(r'href="(/audit\?before=[^"]+)"', page):
         page = await browser.get(following[1].replace("&amp;", "&"))
+        assert f"{len(expected())} match, {len(targets(page))} shown" in page
+        assert "hx-sse:connect" not in page, "what comes is not on later pages"
         found += targets(page)
         pages += 1
     assert sorted(found) == sorted(expected())
@@ -136,3 +142,47 @@ async def test_an_export_that_breaks_off_does_not_look_whole(browser: Browser, s
     await browser.sign_in("token-viewer")
     with pytest.raises(aiohttp.ClientError):
         await browser.get("/audit/export?form=csv")
+
+
+async def test_news_of_any_service_are_announced_on_the_audit(browser: Browser, services: Services) -> None:
+    old = {**record("10:00", "x"), "id": 1}
+    services.answers["GET /admin/v1/audit"] = (200, {"items": [old], "next_cursor": None, "count": 1})
+    await browser.sign_in("token-viewer")
+    page = await browser.get("/audit?actor=anna&from=2026-11-29T10:00&phone=%2B79990001122")
+    address = re.search(r'hx-sse:connect="(/live/audit[^"]*)"', page)
+    assert address
+    assert "79990001122" not in address[1]
+    async with browser.session.get(browser.url + html.unescape(address[1])) as stream:
+        assert stream.status == 200
+        fresh = {**record("10:01", "y"), "id": 2}
+        services.answers["GET /admin/v1/audit"] = (200, {"items": [fresh, old], "next_cursor": None})
+        async for line in stream.content:
+            if b"new" in line and b"button" in line:
+                assert re.search(rb'href="/audit\?[^"]*actor=anna[^"]*">\d+ new', line), line
+                break
+    asked = [body for line, body, _ in services.calls if line == "GET /admin/v1/audit"][-1]
+    assert (asked["actor"], asked["from"]) == ("anna", "2026-11-29T10:00:00+03:00")
+
+
+async def test_views_of_the_audit_are_saved_with_their_service(browser: Browser, services: Services) -> None:
+    services.answers["GET /admin/v1/audit"] = (200, {"items": [], "next_cursor": None, "count": 0})
+    await browser.sign_in("token-viewer")
+    await browser.get("/audit?actor=anna&service=refunds")
+    view = {"noun": "audit", "filter.actor": "anna", "filter.service": "refunds", "filter.from": "2026-11-29T10:00"}
+    page = await browser.post("/views", name="Anna's", **view)
+    assert browser.path == "/audit"
+    saved = re.search(r'<li><a href="(/audit\?[^"]*)" aria-current="true">Anna&#39;s</a>', page)
+    assert saved, page
+    assert html.unescape(saved[1]) == "/audit?service=refunds&actor=anna&from=2026-11-29T10%3A00%3A00%2B03%3A00"
+    page = await browser.post("/views/forget", noun="audit", name="Anna's")
+    assert "Anna&#39;s" not in page
+
+
+async def test_a_count_without_a_service_is_no_whole_count(browser: Browser, services: Services) -> None:
+    answers = iter([(200, {"items": [], "count": 3, "next_cursor": None})])
+    away = (503, {"code": "unavailable", "detail": "the database is away"})
+    services.answers["GET /admin/v1/audit"] = lambda query: (
+        next(answers, away) if "count" in query else (200, {"items": [record("10:00", "x")], "next_cursor": None})
+    )
+    await browser.sign_in("token-viewer")
+    assert "3+ match" in await browser.get("/audit")

@@ -108,7 +108,8 @@ def test_a_line_of_the_export_is_no_formula_and_holds_all_columns() -> None:
 def test_a_target_of_the_audit_leads_to_its_thing() -> None:
     assert address_of_target("order:A/B") == "/o/A%2FB"
     assert address_of_target("delivery:1") == "/d/1"
-    assert [address_of_target(target) for target in ("roster", "order:", "silence:5", "/orders/v1/orders/1")] == [
+    assert address_of_target("roster_override:5") == "/duty/5"
+    assert [address_of_target(target) for target in ("roster", "order:", "people:5", "/orders/v1/orders/1")] == [
         None
     ] * 4
 

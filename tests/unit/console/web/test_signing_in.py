@@ -15,6 +15,7 @@ from common.testing import eventually
 from console.web.app import build
 from console.web.settings import ConsoleSettings
 from tests.support.console_browser import Browser, browsing
+from tests.support.console_plans import RETRY, hidden, planned
 from tests.unit.console.web.factories import Services
 
 
@@ -125,7 +126,35 @@ async def test_a_form_whose_session_ended_is_there_after_signing_in_again(
     assert browser.status != 401
 
 
-async def test_what_was_rehearsed_is_sent_after_signing_in_again_only_when_pressed(
+async def test_a_plan_is_there_as_it_was_after_signing_in_again(browser: Browser, services: Services) -> None:
+    services.answers[RETRY] = (200, planned({"id": "7", "version": 3, "outcome": "retried", "notices": ["it goes on"]}))
+    services.answers["GET /admin/v1/workflows/7"] = (200, {"id": 7, "state_name": "finished", "pending": 0})
+    await browser.sign_in("token-operator")
+    await browser.get("/change/workflow/retry?ids=7")
+    rehearsed = await browser.post("/change/workflow/retry", ids="7", reason="the cause is mended")
+    services.withdrawn.add("token-operator")
+    await eventually_signed_out(browser, "/orders")
+    browser.page = rehearsed
+    services.calls.clear()
+    page = await browser.post("/apply", plan=hidden(rehearsed, "plan"))
+    assert browser.status == 401
+    kept = hidden(page, "kept")
+    page = await browser.post("/again", kept=kept, token="token-viewer")
+    assert re.search(
+        r'<button class="primary" disabled data-act="workflow retry">Do exactly this <small>needs the role', page
+    )
+    await browser.post("/sign-out")
+    await browser.get("/sign-in")
+    page = await browser.post("/again", kept=kept, token="token-admin")
+    assert all(text in page for text in ("it goes on", "the cause is mended", "Do exactly this"))
+    assert hidden(page, "plan") == hidden(rehearsed, "plan")
+    assert services.calls == [], "nothing is done before one presses again"
+    page = await browser.post("/apply", plan=hidden(page, "plan"))
+    assert "Seen:" in page
+    assert [body["plan"] for line, body, _ in services.calls if line == RETRY] == ["digest"]
+
+
+async def test_another_form_is_sent_after_signing_in_again_only_when_pressed(
     browser: Browser, services: Services
 ) -> None:
     await browser.sign_in("token-operator")
@@ -133,11 +162,11 @@ async def test_what_was_rehearsed_is_sent_after_signing_in_again_only_when_press
     await browser.post("/sign-out")
     browser.page = before
     services.calls.clear()
-    page = await browser.post("/apply", plan='{"a": "\n<&>"}')
+    page = await browser.post("/find", q="\n<&>")
     kept = html.unescape(re.findall(r'name="kept" value="([^"]*)"', page)[0])
     page = await browser.post("/again", kept=kept, token="token-operator")
-    assert 'action="/apply"' in page
-    assert '<textarea name="plan" hidden>\n{&#34;a&#34;: &#34;\n&lt;&amp;&gt;&#34;}</textarea>' in page
+    assert 'action="/find"' in page
+    assert '<textarea name="q" hidden>\n\n&lt;&amp;&gt;</textarea>' in page
     assert services.calls == []
 
 

@@ -54,6 +54,7 @@ from notifier.routing.model import Labels, fits, literal
 from notifier.settings import DEFAULT_ROUTES
 from notifier.silences.file import read_inhibitions
 from notifier.silences.model import Inhibition, Silence, why_muted
+from tests.support.slack_texts import as_read
 from tests.unit.notifier.factories import NOW, waiting
 
 
@@ -261,7 +262,7 @@ def test_a_person_is_tagged_as_each_channel_does_it_and_kept_in_the_log() -> Non
     )
     assert telegram.html(line) == '@ivan <a href="tg://user?id=42">Ольга</a>'
     assert telegram.compose([(Page(lines=(line,)), None)])[1] == "@ivan Ольга"
-    assert slack.mrkdwn(line) == "<@U1> Ольга"
+    assert as_read(slack.compose([(Page(lines=(line,)), None)])[0][0]) == "<@U1> Ольга"
     document = Document(title=line)
     assert Document.from_json(document.to_json()) == document
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html as html_module
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from notifier.delivery.next_message import must_combine, pack
 from notifier.messages.channels import CHANNELS
 from notifier.messages.document import Document, Line, Page, Section, Span, text_of
 from notifier.messages.layout import mail, slack, telegram
+from sandbox.systems.slack.blocks import text_length
 from tests.unit.notifier.factories import waiting
 
 TEXTS = st.text(alphabet=st.sampled_from('ab<>&"*_`~ щ😀|'), min_size=1, max_size=900)
@@ -57,7 +59,7 @@ def test_telegrams_html_is_within_4096_units_and_reads_back_as_the_text(document
 def test_slacks_sections_are_within_3000_characters(document: Document) -> None:
     for page in CHANNELS["slack"].layout.pages(document):
         blocks, text = slack.compose([(page, MARK)])
-        assert all(len(block["text"]["text"]) <= 3000 for block in blocks if block["type"] == "section")
+        assert all(text_length(block) <= 3000 for block in blocks)
         assert len(text) <= 3000
 
 
@@ -95,7 +97,7 @@ def test_a_message_keeps_order_fits_and_holds_whole_notices_beside_the_first(
     else:
         blocks, _ = slack.compose(pages)
         assert len(blocks) <= 50
-        assert sum(len(block["text"]["text"]) for block in blocks if block["type"] == "section") <= 13_200
+        assert text_length(blocks) <= 13_200
 
 
 def small(number: int, *, alone: bool = False) -> Entry:
@@ -136,5 +138,30 @@ def test_a_mail_has_a_subject_and_a_text() -> None:
     assert mail.compose([(page, MARK)]) == (f"{MARK}: Title", f"{MARK}\nTitle\na <b>\n")
 
 
-def test_slack_drops_a_style_whose_sign_stands_in_the_text() -> None:
-    assert slack.mrkdwn((Span("a*b", "bold"), Span(" c ", "italic"), Span("x<y", "code"))) == "a*b _c_ `x&lt;y`"
+@pytest.mark.parametrize(
+    "text",
+    [
+        "*b* _i_ ~s~ `c`",
+        "<!here> <@U1> <!channel|x>",
+        "@here #general :fire:",
+        "> quoted",
+        "https://evil.example/",
+        "&lt;!here&gt;",
+    ],
+)
+def test_slack_shows_what_a_text_holds_as_it_is_written(text: str) -> None:
+    page = Page(lines=((Span("x: ", "bold"), Span(text)), (Span(text, "italic", "https://ours.example/i/1"),)))
+    [block], fallback = slack.compose([(page, None)])
+    assert block["elements"][0]["elements"] == [
+        {"type": "text", "text": "x: ", "style": {"bold": True}},
+        {"type": "text", "text": text},
+        {"type": "text", "text": "\n"},
+        {"type": "link", "url": "https://ours.example/i/1", "text": text, "style": {"italic": True}},
+    ]
+    assert "<" not in fallback
+
+
+def test_a_person_whose_name_in_slack_is_no_id_is_named() -> None:
+    page = Page(lines=((Span("Olga", handles=(("slack", "@olga"),)), Span("Ivan", handles=(("slack", "U0IVAN"),))),))
+    [block], _ = slack.compose([(page, None)])
+    assert block["elements"][0]["elements"] == [{"type": "text", "text": "Olga"}, {"type": "user", "user_id": "U0IVAN"}]

@@ -18,6 +18,7 @@ from notifier.messages.document import Document
 from notifier.messages.layout import mail, slack, telegram
 from notifier.messages.order_notices import Difference, Goods, Order, OrderFact, render_order
 from notifier.messages.words import Language, Words
+from tests.support.slack_texts import as_read
 
 MILK = Goods(id="sku-101", name="Молоко 3,2 %, 1 л", quantity="2", price=8900)
 BREAD = Goods(id="sku-205", name="Хлеб «Бородинский»", quantity="1", price=5450)
@@ -162,8 +163,8 @@ def sample(kind: str) -> str:
     blocks, fallback = slack.compose([(page, None) for page in CHANNELS["slack"].layout.pages(document)])
     subject, body = mail.compose([(page, None) for page in CHANNELS["mail"].layout.pages(document)])
     lines += ["TELEGRAM, as it is sent (HTML)", *html.splitlines(), ""]
-    lines += [f"SLACK, as it is sent (mrkdwn); notification: {fallback}"]
-    lines += [line for block in blocks for line in block["text"]["text"].splitlines()]
+    lines += [f"SLACK, its rich text; notification: {fallback}"]
+    lines += [line for block in blocks for line in as_read(block).splitlines()]
     lines += ["", f"MAIL, subject: {subject}", *body.splitlines()]
     return "\n".join(lines) + "\n"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +11,7 @@ from common.reading import Contact
 from orchestrator.documents.mask import masked_document
 from orchestrator.documents.model import render, without_customer
 from orchestrator.orders.contacts import by_name, by_phone, by_words, keys_of, words_of
-from orchestrator.orders.masks import mask_address, masked
+from orchestrator.orders.masks import mask_address, mask_names, masked
 from orchestrator.orders.views import CancellationView
 from tests.unit.orchestrator.factories import STATE, of_anna
 
@@ -53,6 +54,23 @@ def test_words_are_a_mail_a_phone_or_a_name_and_nothing_else() -> None:
 
 def test_a_name_is_compared_without_case_accents_and_signs() -> None:
     assert words_of("СЕМЁНОВ-Тян\u00a0Й.") == words_of("семенов тян и\u0306")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "shown"),
+    [
+        ("Иван Петров", "Позовите ивана, ПЕТРОВА Ивана", "Позовите и***, П*** И***"),
+        ("Мария", "Передайте Марии. Маме скажите", "Передайте М***. Маме скажите"),
+        ("Пётр", "Для Петра или Пётра", "Для П*** или П***"),
+        ("Лев", "Леву Николаевичу; левый подъезд", "Л*** Николаевичу; левый подъезд"),
+        ("Анна-Лена O'Neil", "anna? Анне, Лене, O'Neil", "anna? А***, Л***, O'N***"),
+        ("Ян", "Ян встретит", "Ян встретит"),
+        ("(.*)+", "в (.*)+ подъезд", "в (.*)+ подъезд"),
+        (None, "Позовите Ивана", "Позовите Ивана"),
+    ],
+)
+def test_a_customers_name_is_masked_in_what_people_wrote(name: str | None, text: str, shown: str) -> None:
+    assert mask_names(text, [name, None]) == shown
 
 
 @given(st.text(alphabet="Аабв, .0129-/", max_size=80))

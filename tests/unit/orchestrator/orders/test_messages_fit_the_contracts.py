@@ -10,7 +10,7 @@ import pytest
 
 from common.contracts import MESSAGES
 from common.contracts.envelope import Envelope
-from common.reading import Line
+from common.reading import Contact, Line
 from orchestrator.orders import messages
 from orchestrator.orders.decisions import Announcement
 from orchestrator.orders.model import (
@@ -64,6 +64,27 @@ def test_order_events_are_what_the_models_would_write(hook: HookType, correction
         model, event_id=envelope.id, source="/orchestrator", subject=STATE.number, time=NOW, traceparent=TRACE
     )
     assert Envelope.decode(again.encode()) == envelope
+
+
+def test_what_goes_to_chats_names_no_customer_in_the_texts_either() -> None:
+    order = replace(
+        STATE,
+        customer=Contact(name="Ольга Смирнова"),
+        comment="Позовите Ольгу",
+        cancel_description="смирнова передумала",
+    )
+    difference = replace(
+        DIFFERENCE,
+        fields=(("comment", "Ивану у двери", "Ольге"), ("customer.name", "Иван", "Ольга Смирнова")),
+    )
+    sent = b""
+    for hook in (HookType.CHANGED, HookType.CANCELLED):
+        item = replace(announcement(hook), order=order, difference=difference)
+        sent += messages.announcement(item, version=7, zone="z", tariff="t", now=NOW, traceparent=None)[1]
+    text = sent.decode()
+    assert "Позовите О***" in text
+    assert "с*** передумала" in text
+    assert not [name for name in ("Ольг", "мирнов", "Иван") if name in text]
 
 
 def test_the_same_fact_has_the_same_id_and_another_fact_another() -> None:

@@ -62,6 +62,28 @@ async def test_what_was_acknowledged_is_in_the_file_while_the_spool_is_still_ope
             reader.close()
 
 
+@pytest.mark.parametrize("found", ["nothing", "a spool of before", "a damaged spool"])
+async def test_only_the_services_own_account_reads_what_is_spooled(tmp_path: Path, found: str) -> None:
+    directory = tmp_path / "spool"
+    if found != "nothing":
+        async with opened(directory) as spool:
+            await spool.append("key", b"before")
+        if found == "a damaged spool":
+            (directory / "spool.db").write_bytes(b"SQLite format 3\0" + b"x" * 4000)
+        (directory / "spool.db-wal").touch()
+        for path in directory.iterdir():
+            path.chmod(0o644)
+        directory.chmod(0o755)
+
+    async with opened(directory) as spool:
+        await spool.append("key", b"now")
+        modes = {path.name.split("-1")[0]: oct(path.stat().st_mode & 0o777) for path in directory.iterdir()}
+
+    assert oct(directory.stat().st_mode & 0o777) == "0o700"
+    assert {"lock", "spool.db", "spool.db-wal", "spool.db-shm"} <= modes.keys()
+    assert set(modes.values()) == {"0o600"}
+
+
 async def test_a_full_spool_refuses_and_takes_again_when_there_is_room(tmp_path: Path) -> None:
     async with opened(tmp_path, limit=1000) as spool:
         await spool.append("key", b"x" * 700)

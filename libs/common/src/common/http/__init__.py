@@ -13,7 +13,17 @@ from common.http.fields import Moment, PlainDecimal, TraceId
 from common.http.idempotency import Attempt, IdempotencyKeyReused, forget_keys, idempotent, once
 from common.http.identity_provider import LEEWAY_S, IdentityProvider, ProviderUnavailable, UntrustedTokenError
 from common.http.openapi import openapi_document
-from common.http.pages import Page, PageQuery, Select, decode_cursor, encode_cursor, listed, page_of, stamped_cursor
+from common.http.pages import (
+    Page,
+    PageQuery,
+    Select,
+    decode_cursor,
+    encode_cursor,
+    listed,
+    one_listed,
+    page_of,
+    stamped_cursor,
+)
 from common.http.plans import forget_plans
 from common.http.problems import InvalidCursor, Problem, UnknownParameter, UnsupportedMediaType, problem, problem_of
 from common.http.provider_tokens import ProviderTokens
@@ -84,6 +94,7 @@ __all__ = [
     "masked",
     "new_session",
     "once",
+    "one_listed",
     "openapi_document",
     "other_spellings",
     "outgoing_headers",

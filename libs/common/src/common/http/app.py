@@ -57,6 +57,7 @@ def build_app(
     tokens: TokenBook,
     database: Database | None = None,
     max_body: int = 1024 * 1024,
+    body_seconds: float = 10.0,
     description: str = "",
 ) -> web.Application:
     """Return the application: the given routes, and the addresses that every service has.
@@ -66,7 +67,8 @@ def build_app(
 
     ``database`` is where whole readings of customers' data are recorded; without it nobody reads them whole.
     ``max_body`` (bytes, counted as they come, chunked or not) bounds what ``request.read()`` takes; more is a 413. A raw
-    route that reads ``request.content`` itself has to count itself. Two routes with the same method and path are a
+    route that reads ``request.content`` itself has to count itself. ``body_seconds`` bounds, in every route, how long a body may take
+    from its head to its end (408). Two routes with the same method and path are a
     ``ValueError``, and so are two raw routes with one handler: a raw handler is called as it is, and tells its route.
     """
     public = [*_platform_routes(health, registry), _whoami(routes), *routes]
@@ -80,7 +82,7 @@ def build_app(
     customers = CustomerReads(database)
     app = web.Application(
         client_max_size=max_body,
-        middlewares=[make_edge(metrics=metrics, health=health, endpoints=endpoints)],
+        middlewares=[make_edge(metrics=metrics, health=health, endpoints=endpoints, body_seconds=body_seconds)],
     )
     for route in everything:
         endpoint: Any = (

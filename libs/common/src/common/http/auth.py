@@ -17,6 +17,9 @@ from common.clock import Clock, SystemClock
 from common.contracts.files import read_json_file
 from common.errors import ConfigurationError
 from common.http.fields import Moment
+from common.telemetry import get_logger
+
+_log = get_logger()
 
 VIEWER = frozenset({"viewer"})
 """May read; operators and admins may too."""
@@ -136,9 +139,11 @@ class TokenBook:
         if not entries:
             raise ConfigurationError("holds no token")
         try:
-            self._entries = _checked(entries)
+            before, self._entries = self._entries, _checked(entries)
         except ConfigurationError as error:
             raise ConfigurationError(f"is malformed: {error.detail}") from None
+        if before:
+            _log_changes(before, self._entries)
 
     def digests_of(self, role: str) -> frozenset[bytes]:
         """Return the SHA-256 of each token with exactly this role, for remembering which tokens were valid once; of no revoked one."""
@@ -188,6 +193,14 @@ class TokenBook:
             if hmac.compare_digest(known.digest, digest):
                 found = known
         return found
+
+
+def _log_changes(before: Iterable[_Known], after: Iterable[_Known]) -> None:
+    """Write down whose tokens came and went; who got another one is in both."""
+    were, are = ({(each.digest, each.principal) for each in known if not each.revoked} for known in (before, after))
+    names = {"accepted": are - were, "withdrawn": were - are}
+    if any(names.values()):
+        _log.info("tokens_changed", **{what: sorted({who.name for _, who in some}) for what, some in names.items()})
 
 
 def _bearer(authorization: str) -> str | None:

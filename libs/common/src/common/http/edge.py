@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Any
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from common.errors import ConfigurationError
 from common.health import Health
-from common.http.problems import internal_error, problem_of, problem_of_http, to_suite_error
+from common.http.problems import RequestTimeout, internal_error, problem_of, problem_of_http, to_suite_error
 from common.http.routes import Route
 from common.telemetry import bind_request_id, get_logger, report_exception
 from common.telemetry.metrics import FAST_SECONDS
@@ -83,8 +83,12 @@ def clean_request_id(given: str | None) -> str:
     return f"{_random.getrandbits(128):032x}"
 
 
-def make_edge(*, metrics: HttpMetrics, health: Health, endpoints: dict[Handler, Route]) -> Any:
-    """Return the middleware. ``endpoints`` says which route a handler serves."""
+def make_edge(*, metrics: HttpMetrics, health: Health, endpoints: dict[Handler, Route], body_seconds: float) -> Any:
+    """Return the middleware. ``endpoints`` says which route a handler serves.
+
+    A body that is not there whole ``body_seconds`` after its head is a 408 (``RequestTimeout``) to whoever reads it; after an answer
+    that did not wait for it the connection ends. What a handler sends meanwhile goes on.
+    """
 
     @web.middleware
     async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -99,6 +103,10 @@ def make_edge(*, metrics: HttpMetrics, health: Health, endpoints: dict[Handler, 
         span = _server_span(request, method=method, template=template)
         context = span.get_span_context()
         token = otel_context.attach(trace.set_span_in_context(span))
+        body = request.content
+        late = None
+        if not body.is_eof():
+            late = asyncio.get_running_loop().call_later(body_seconds, _give_up, body, body_seconds)
         status = 499  # nginx's number for a caller that went away; stays only when the handler is cancelled
         try:
             try:
@@ -117,6 +125,8 @@ def make_edge(*, metrics: HttpMetrics, health: Health, endpoints: dict[Handler, 
                     response.force_close()
             return response
         finally:
+            if late is not None and body.is_eof():
+                late.cancel()
             seconds = perf_counter() - started
             metrics.observe(method, template, status, seconds)
             if span.is_recording():
@@ -135,6 +145,11 @@ def make_edge(*, metrics: HttpMetrics, health: Health, endpoints: dict[Handler, 
             otel_context.detach(token)
 
     return edge
+
+
+def _give_up(body: StreamReader, seconds: float) -> None:
+    if not body.is_eof() and body.exception() is None:
+        body.set_exception(RequestTimeout(f"the body did not arrive within {seconds:g} s"))
 
 
 def _server_span(request: web.Request, *, method: str, template: str) -> Span:

@@ -16,6 +16,7 @@ from common.errors import FieldError, Forbidden, InvalidInput, NotFound, Unautho
 from common.http.auth import Principal, TokenBook, satisfying
 from common.http.customers import CustomerReads, shows_customers
 from common.http.etags import conditional
+from common.http.fields import blank_texts
 from common.http.pages import Page, PageQuery, stamped, unstamped, walked, with_count
 from common.http.problems import UnknownParameter, UnsupportedMediaType, from_validation
 from common.http.routes import Answer, Reply, Request, Route
@@ -52,6 +53,8 @@ def make_endpoint(route: Route, *, service: str, tokens: TokenBook, customers: C
             _require_json(raw)
             content = await raw.read()
             body = _body(route.request, content, invalid_status=route.invalid_status)
+            if demanded is not None and (blanks := [*blank_texts(body)]):
+                raise _unfit(route.invalid_status)("the body holds texts that say nothing", fields=_blank(blanks))
         request: Request[Any, Any] = Request(
             raw=raw,
             route=route,
@@ -163,6 +166,10 @@ def _unknown(names: Iterable[str]) -> UnknownParameter:
     message = "the operation has no such parameter"
     fields = tuple(FieldError(field=name, code=UnknownParameter.code, message=message) for name in shown)
     return UnknownParameter(f"unknown query parameter: {', '.join(map(repr, shown))}", fields=fields)
+
+
+def _blank(places: Iterable[str]) -> tuple[FieldError, ...]:
+    return tuple(FieldError(field=place, code="blank", message="says nothing; leave it out") for place in places)
 
 
 def _list_fields(model: type[BaseModel] | None) -> frozenset[str]:

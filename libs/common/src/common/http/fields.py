@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 
@@ -19,6 +20,23 @@ def in_utc(moment: datetime) -> datetime:
         return moment.astimezone(UTC)
     except OverflowError:
         raise ValueError("lies outside the years 1 to 9999 in UTC") from None
+
+
+def says_something(text: str) -> bool:
+    """Tell whether a text holds anything that can be seen: blanks, zero-width characters and controls say nothing."""
+    return any(character.isprintable() and not character.isspace() for character in text)
+
+
+def blank_texts(value: Any, place: tuple[str, ...] = ()) -> Iterator[str]:
+    """Return where a model holds a text that is not empty and says nothing. What it holds as plain JSON is not looked at."""
+    if isinstance(value, BaseModel):
+        for name, field in type(value).model_fields.items():
+            yield from blank_texts(getattr(value, name), (*place, field.alias or name))
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            yield from blank_texts(item, (*place, str(number)))
+    elif isinstance(value, str) and value and not says_something(value):
+        yield ".".join(place)
 
 
 def _no_parts(value: Any) -> Any:

@@ -13,6 +13,7 @@ from uuid import UUID
 import orjson
 from pydantic import BaseModel, Field
 
+from common.errors import NotFound
 from common.http.fields import in_utc
 from common.http.problems import InvalidCursor
 from common.postgres import Database
@@ -91,6 +92,21 @@ async def listed(
         statement, values = select(None, MOST_COUNTED + 1)
         found = await connection.fetchval(f"SELECT count(*) FROM ({statement}) AS found", *values)  # noqa: S608 - a statement of the caller's
     return with_count(page, found)
+
+
+async def one_listed(
+    database: Database, found: tuple[str, Sequence[Any]], *, named: Mapping[str, Any], item: Callable[[Any], ItemT]
+) -> ItemT:
+    """Answer one thing by the statement of its list, ``found``, which begins with it where it is there.
+
+    ``named`` are the columns that it is known by. Raises ``NotFound`` where the list begins with another one, or is empty.
+    """
+    statement, values = found
+    async with database.acquire() as connection:
+        row = await connection.fetchrow(statement, *values)
+    if row is None or any(row[column] != wanted for column, wanted in named.items()):
+        raise NotFound("there is no such thing, or none any more")
+    return item(row)
 
 
 def with_count(page: Page[ItemT], found: int) -> Page[ItemT]:

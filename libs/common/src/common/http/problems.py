@@ -37,6 +37,13 @@ class InvalidCursor(InvalidInput):
     code = "invalid_cursor"
 
 
+class RequestTimeout(SuiteError, TimeoutError):
+    """The body did not arrive in time."""
+
+    code = "request_timeout"
+    retryable = True
+
+
 class UnknownParameter(Unprocessable):
     """The query names a parameter that the operation does not know."""
 
@@ -49,6 +56,7 @@ STATUS: Mapping[type[SuiteError], int] = {
     Unauthorized: 401,
     Forbidden: 403,
     NotFound: 404,
+    RequestTimeout: 408,
     Conflict: 409,
     Unprocessable: 422,
     TooMany: 429,
@@ -60,6 +68,7 @@ HTTP_CODES = {
     400: "bad_request",
     404: "not_found",
     405: "method_not_allowed",
+    408: "request_timeout",
     411: "length_required",
     413: "payload_too_large",
     415: "unsupported_media_type",

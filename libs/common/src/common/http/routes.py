@@ -112,9 +112,9 @@ class Request(Generic[BodyT, QueryT]):
         return digest.digest()
 
     def path_int(self, name: str) -> int:
-        """Return a path parameter that is a row's number. What cannot be one does not exist: ``NotFound``."""
+        """Return a path parameter that is a row's number; there is room for one more. What cannot be one does not exist: ``NotFound``."""
         text = self.path[name]
-        if text.isascii() and text.isdigit() and int(text[:20]) <= _BIGINT:
+        if text.isascii() and text.isdigit() and int(text[:20]) < _BIGINT:
             return int(text)
         raise NotFound(f"no such {name}")
 
@@ -139,7 +139,8 @@ class Route:
     - ``roles``: who may call (viewer < operator < admin, the others stand alone); ``None`` is public, an empty set is anyone
       with a valid token.
     - ``request``, ``query``: pydantic models of the JSON body and the query string. Malformed JSON is 400, a body that does
-      not fit is ``invalid_status`` (422), a query that does not fit is 400.
+      not fit is ``invalid_status`` (422), a query that does not fit is 400. Where a role is demanded, a text of the body that is not
+      empty and holds nothing to be seen does not fit.
     - ``response``: the model answered with ``status``, or a model for each status.
     - ``errors``: the error classes that the operation may raise, for the OpenAPI document; any other SuiteError is
       answered by the same table.

@@ -20,6 +20,8 @@ from common.telemetry import get_logger, report_exception
 _log = get_logger()
 
 _BACKLOG = 1024
+_IDLE_SECONDS = 90.0
+"""Longer than nginx keeps a connection to us that it does not use (60 s), so that it never sends into one that is ending."""
 _LAST_PORT = 65535
 
 
@@ -27,6 +29,42 @@ class _Protocol(web.RequestHandler):
     """aiohttp's protocol, whose own errors are problem+json too: what is not HTTP, or larger than a head may be."""
 
     malformed: Callable[[], None] | None = None
+    head_seconds: float
+    _head_due: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Await the first head."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Await nothing any more."""
+        self._head_is_whole()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Bound a head from its first byte to its end, whatever comes meanwhile."""
+        heads = self._request_count
+        super().data_received(data)
+        if self._request_count != heads:
+            self._head_is_whole()
+        elif (
+            self._head_due is None and self._waiter is not None
+        ):  # nothing is under way that these bytes may be the body of
+            self._await_head()
+
+    def _await_head(self) -> None:
+        self._head_due = asyncio.get_running_loop().call_later(self.head_seconds, self._head_is_late)
+
+    def _head_is_whole(self) -> None:
+        if self._head_due is not None:
+            self._head_due.cancel()
+            self._head_due = None
+
+    def _head_is_late(self) -> None:
+        self._head_due = None
+        _log.info("http_head_timeout", seconds=self.head_seconds)
+        self.force_close()
 
     def handle_error(
         self,
@@ -63,9 +101,17 @@ class _Site(web.BaseSite):
     """A listening socket whose connections speak ``_Protocol``."""
 
     def __init__(
-        self, runner: web.AppRunner, host: str, port: int, *, reuse_port: bool, malformed: Callable[[], None] | None
+        self,
+        runner: web.AppRunner,
+        host: str,
+        port: int,
+        *,
+        reuse_port: bool,
+        malformed: Callable[[], None] | None,
+        head_seconds: float,
     ) -> None:
         super().__init__(runner, backlog=_BACKLOG)
+        self._head_seconds = head_seconds
         self._malformed = malformed
         self._host = host
         self._port = port
@@ -87,6 +133,7 @@ class _Site(web.BaseSite):
             made = _Protocol(
                 manager,
                 loop=loop,
+                keepalive_timeout=_IDLE_SECONDS,
                 access_log=None,  # type: ignore[arg-type]  # None is "off", as aiohttp's runner passes it
                 # Bodies come as they were sent: what a route leaves unread aiohttp reads on for a while after the answer, and
                 # would unfold it, a gigabyte from one megabyte, without letting anybody else have a turn. Who takes compressed
@@ -94,6 +141,7 @@ class _Site(web.BaseSite):
                 auto_decompress=False,
             )
             made.malformed = self._malformed
+            made.head_seconds = self._head_seconds
             return made
 
         self._server = await loop.create_server(
@@ -111,6 +159,10 @@ class HttpServer:
     ``drain_seconds`` is how long ``stop`` waits for requests in flight; those still running then are cancelled, which may
     take as long again. ``malformed`` is called for each request that no route sees because it is not well-formed HTTP, once it is to be
     answered 400.
+
+    ``head_seconds`` is how long a request's head may take from its first byte, and a new connection until there is one; then the
+    connection ends without an answer. One that waits for its next request ends after ninety seconds. How long a body may take is the
+    application's (``build_app``).
     """
 
     def __init__(
@@ -122,12 +174,14 @@ class HttpServer:
         reuse_port: bool = False,
         drain_seconds: float = 3.0,
         malformed: Callable[[], None] | None = None,
+        head_seconds: float = 10.0,
     ) -> None:
         self._app = app
         self._host = host
         self._port = port
         self._reuse_port = reuse_port
         self._malformed = malformed
+        self._head_seconds = head_seconds
         self._runner = web.AppRunner(
             app,
             access_log=None,  # the edge writes its own line, without query strings
@@ -141,7 +195,14 @@ class HttpServer:
         if not 0 <= self._port <= _LAST_PORT:
             raise ConfigurationError(f"cannot listen on {self._host}:{self._port}: there is no such port")
         await self._runner.setup()
-        site = _Site(self._runner, self._host, self._port, reuse_port=self._reuse_port, malformed=self._malformed)
+        site = _Site(
+            self._runner,
+            self._host,
+            self._port,
+            reuse_port=self._reuse_port,
+            malformed=self._malformed,
+            head_seconds=self._head_seconds,
+        )
         try:
             await site.start()
         except OSError as error:

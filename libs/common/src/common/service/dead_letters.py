@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
 
-from common.contracts.envelope import Envelope
+from common.contracts.envelope import Envelope, parse
 from common.contracts.notices import notices_of
+from common.contracts.registry import MESSAGES
 from common.errors import Conflict, NotFound, Unprocessable
 from common.http import (
     BULK_ERRORS,
@@ -257,6 +258,8 @@ class DeadLetterRoutes:
         row = await dead_letter_reads.find(connection, letter_id)
         try:
             event = Envelope.decode(row["mended"] or row["body"])
+            if (model := MESSAGES.get(event.type)) is not None:
+                parse(event, model)
         except ValueError:
             return ()  # nobody can read it: it dies again
         return await self._foretell(connection, row["queue"], event)

@@ -78,8 +78,10 @@ def run_service(build: Build[SettingsT, AppT], settings: SettingsT, *, service: 
     """Run a service until a signal or a failure ends it; return the exit code.
 
     SIGTERM and SIGINT drain; a second one ends the process at once, with 128 plus its number. The process is gone within
-    ten seconds of the first signal, also when a step of the drain or a callback of the loop hangs.
+    ten seconds of the first signal, also when a step of the drain or a callback of the loop hangs. What it writes on disk its own
+    account alone may read.
     """
+    os.umask(0o077)
     secret = settings.sentry_dsn
     telemetry = setup_telemetry(
         service=service,

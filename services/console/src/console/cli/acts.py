@@ -73,7 +73,6 @@ def add_act(app: typer.Typer, act: Act, *, find_service: FindService | None = No
     async def run(at: Context, **given: Any) -> Exit | None:
         """Rehearse, ask, apply, watch."""
         from console.client.change import Wish
-        from console.client.suite import RefusedError
 
         manner = manner_of(given)
         names = tuple(dict.fromkeys(given.pop("names", None) or ()))
@@ -103,12 +102,7 @@ def add_act(app: typer.Typer, act: Act, *, find_service: FindService | None = No
             limit=limit,
             version=version,
         )
-        try:
-            return await change(at, wish, manner)
-        except RefusedError as error:
-            if error.status != 403:
-                raise
-            raise EndedError(f"{error}: it needs the role {operation.role}", Exit.NO_RIGHT) from None
+        return await change(at, wish, manner)
 
     add(app, act.verb, run, more=more, about=f"{operation.summary} ({operation.role})")
 

@@ -222,7 +222,7 @@ def plan_file(at: Context, plan: Plan) -> dict[str, Any]:
 
 def keep(at: Context, plans: Sequence[Plan]) -> Path:
     """Write plans where only their owner can read them, and return where."""
-    directory().mkdir(parents=True, exist_ok=True)
+    directory().mkdir(mode=0o700, parents=True, exist_ok=True)
     file = directory() / f"plan-{plans[0].key}.json"
     file.touch(mode=0o600)
     file.write_text(as_json([plan_file(at, plan) for plan in plans], indent=1), encoding="utf-8")

@@ -52,7 +52,7 @@ async def swap(
     second: Annotated[str, typer.Argument(metavar="MONDAY")],
     **given: Any,
 ) -> Exit | None:
-    """Have two weeks, named by their Mondays, change places."""
+    """Have two weeks, named by their Mondays, change places (operator)."""
     from datetime import date
 
     from console.client.change import Wish

@@ -73,7 +73,7 @@ async def erase(
 async def _carry_out(at: Context, plans: Sequence[Plan], manner: Manner) -> Exit:
     """Erase service by service; one that fails keeps none of the others from it. Asked again it erases what is left."""
     from console.client.change import apply
-    from console.client.suite import UnreachableError
+    from console.client.suite import RefusedError, UnreachableError
 
     done: list[Done] = []
     failed = 0
@@ -82,7 +82,7 @@ async def _carry_out(at: Context, plans: Sequence[Plan], manner: Manner) -> Exit
             try:
                 found = await apply(at.suite, plan)
                 problem = next((item.detail for item in found.refused), None)
-            except UnreachableError as error:
+            except (RefusedError, UnreachableError) as error:
                 problem = str(error)
             if problem is None:
                 done.append(found)

@@ -111,7 +111,7 @@ def use(name: str) -> None:
     """Choose a profile for the commands to come. ``EndedError`` when there is none of this name."""
     if name not in profiles():
         raise EndedError(f"no profile {name}; there are: {', '.join(sorted(profiles())) or 'none'}", Exit.NOT_FOUND)
-    directory().mkdir(parents=True, exist_ok=True)
+    directory().mkdir(mode=0o700, parents=True, exist_ok=True)
     (directory() / "current").write_text(name + "\n", encoding="utf-8")
 
 

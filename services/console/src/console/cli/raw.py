@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from console.cli.exits import EndedError, Exit
 from console.cli.fields import offering, read_json
 from console.cli.output import Form, as_json, printable
 from console.client.operations import SERVICES
+
+if TYPE_CHECKING:
+    from console.client.change import Wish
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -70,9 +73,24 @@ async def apply(
         for each in kept:
             show_plan(at, each)
         return None
+    for each in kept:
+        await _ensure_allowed(at, each.wish)
     alike = groupby(kept, lambda each: (each.wish.act, each.wish.service))
     codes = [await carry_out(at, tuple(plans), manner) for _, plans in alike]
     return codes[0] if len(set(codes)) == 1 else Exit.PARTLY
+
+
+async def _ensure_allowed(at: Context, wish: Wish) -> None:
+    """Say before anybody is asked that the profile's token has no right to what a plan does, which somebody else may have rehearsed."""
+    from console.client.suite import RefusedError
+
+    offered = wish.found().operation
+    try:
+        allowed = (await at.suite.get(offered.service, "/admin/v1/whoami")).get("permissions")
+    except RefusedError:
+        return  # the change itself will be told why
+    if allowed is not None and f"{offered.method} {offered.path}" not in allowed:
+        raise EndedError(f"{wish.act}: it needs the role {offered.role}; nothing was done", Exit.NO_RIGHT)
 
 
 def build_api(app: typer.Typer) -> None:

@@ -17,8 +17,11 @@ from console.client.things import THINGS, Thing
 LIMIT = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, metavar="NUMBER", help="at most so many")]
 _LARGEST_PAGE = 200
 _SINGULAR = {
+    "alert-sender": "sender of alerts",
+    "duty": "override of the roster",
     "endangered": "endangered order",
     "intake": "delivery, its body too",
+    "limit": "of those who may not order now",
     "message": "message, and where each copy went",
 }
 
@@ -68,7 +71,7 @@ async def listing(
         more = {"cursor": page.next_cursor}
 
 
-def add_show(app: typer.Typer, noun: str) -> None:
+def add_show(app: typer.Typer, noun: str, verb: str = "show") -> None:
     """Add the command that shows one."""
     thing = THINGS[noun]
 
@@ -78,4 +81,4 @@ def add_show(app: typer.Typer, noun: str) -> None:
         return None
 
     name = parameter("name", Annotated[str, typer.Argument(metavar=thing.id.upper())])
-    add(app, "show", run, more=[name], about=f"Show one {_SINGULAR.get(noun, noun)}, whole")
+    add(app, verb, run, more=[name], about=f"Show one {_SINGULAR.get(noun, noun)}, whole")

@@ -10,7 +10,7 @@ import typer
 from console.cli.commands import Context, add
 from console.cli.exits import Exit
 from console.cli.output import Columns
-from console.cli.things import add_list, columns_of
+from console.cli.things import add_list, add_show, columns_of
 from console.client.operations import filled
 from console.client.things import THINGS
 
@@ -114,6 +114,7 @@ def build_refund(app: typer.Typer) -> None:
 def build_intake(app: typer.Typer) -> None:
     """Add what only the intake has."""
     add_list(app, "countdown", "countdowns")
+    add_show(app, "countdown", "countdown")
     add_list(app, "unarrived", "unarrived")
     add(app, "sources", sources)
 

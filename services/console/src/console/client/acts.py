@@ -88,11 +88,6 @@ class Act:
         return self.many is None and self.named and self.operation.takes("expected_version")
 
     @property
-    def proved_by_version(self) -> bool:
-        """Tell whether its effect is seen by a later version than the one that was rehearsed."""
-        return self.effect is not None and self.effect.over is not None and self.effect.over[1] == effects.LOOKED_AT
-
-    @property
     def named(self) -> bool:
         """Tell whether it is done to a thing that exists already."""
         return self.many is not None or "{" in (self.one or "")

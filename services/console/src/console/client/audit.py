@@ -109,6 +109,30 @@ async def part(suite: Suite, services: Sequence[str], *, limit: int, skip: int =
     return Part(items, silent)
 
 
+async def counted(suite: Suite, services: Sequence[str], **query: Any) -> tuple[int, bool]:
+    """Return how many records of these services match, and whether these are all: none does not answer, none stopped counting."""
+    pages = await asyncio.gather(
+        *(suite.page(each, EVERYWHERE["audit"][0], limit=1, count=True, **query) for each in services),
+        return_exceptions=True,
+    )
+    total, exact = 0, True
+    for page in pages:
+        if isinstance(page, (RefusedError, UnreachableError)):
+            exact = False
+        elif isinstance(page, BaseException):
+            raise page
+        else:
+            total, exact = total + (page.count or 0), exact and page.exact
+    return total, exact
+
+
+async def newest(suite: Suite, services: Sequence[str], *, limit: int, **query: Any) -> Sequence[Record]:
+    """Return the newest records of these services, each with its ``service``. Raises where one of them does not answer."""
+    pages = await asyncio.gather(*(suite.page(each, EVERYWHERE["audit"][0], limit=limit, **query) for each in services))
+    found = [{"service": each, **item} for each, page in zip(services, pages, strict=True) for item in page.items]
+    return sorted(found, key=lambda record: str(record["at"]), reverse=True)[:limit]
+
+
 def audited() -> Sequence[str]:
     """Return the services that keep an audit."""
     return services_with("audit")

@@ -22,6 +22,7 @@ from console.client.suite import CHANGED_SINCE, RefusedError, Sent, Suite, fille
 from console.client.things import THINGS
 
 _MOST_ASKED_WHO = 25
+_NO_RIGHT = frozenset({401, 403})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,8 +199,8 @@ async def apply(suite: Suite, plan: Plan, *, progress: Progress | None = None) -
     """Do what was rehearsed. Called again with the same plan it answers the same and nothing happens twice.
 
     What has changed since is left alone and says so, and who did it as the audit has it (``changed_by``, ``changed_at``, ``change``). Items
-    without a bulk operation are done one after the other: if one is refused, the others still are. ``UnreachableError`` leaves unknown
-    what was done: applying the same plan again finishes it once.
+    without a bulk operation are done one after the other: if one is refused, the others still are. ``RefusedError`` where the person has
+    no right to it; ``UnreachableError`` leaves unknown what was done: applying the same plan again finishes it once.
     """
     wish = plan.wish
     if wish.found().by_plan is not None:
@@ -210,13 +211,16 @@ async def apply(suite: Suite, plan: Plan, *, progress: Progress | None = None) -
         already = sent.repeated or bool(sent.answer.get("already_applied"))
         by_whom = await _by_whom(suite, plan, items)
         return Done(plan=plan, items=by_whom, already_applied=already, shown=of_the_whole(sent.answer))
-    done, all_repeated = [], True
+    done: list[Item] = []
+    all_repeated = True
     for planned in plan.items:
         try:
             key = str(uuid.uuid5(uuid.UUID(plan.key), planned.id))
             item, sent = await _one(suite, wish, planned.id, dry_run=False, version=planned.version, key=key)
             all_repeated = all_repeated and sent.repeated
         except RefusedError as error:
+            if error.status in _NO_RIGHT and not done:
+                raise
             outcome = CHANGED_SINCE if has_changed(error) else "refused"
             item = replace(
                 planned, outcome=outcome, detail=error.detail, code=error.code, notices=(), warnings=(), shown={}
@@ -273,10 +277,10 @@ async def _one(
     if act.place is not None:
         places[act.place.name] = fields.pop(act.place.name)
     body: dict[str, Any] = {**act.fixed, **fields, "reason": wish.reason, "dry_run": dry_run}
-    if operation.takes("expected_version") or act.proved_by_version:
+    if operation.takes("expected_version"):
         version = version if version is not None else wish.version
         version = version if version is not None else await version_of(suite, act, name)
-        if version is not None and operation.takes("expected_version"):
+        if version is not None:
             body["expected_version"] = version
     sent = await _send(suite, wish, filled(operation.path, **places), body, key)
     shown = sent.answer

@@ -21,7 +21,7 @@ _LISTED = {
     "unarrived": ("intake", "unarrived"),
 }
 """Kinds of things whose list is not ``NOUN list``."""
-_SHOWN = {"flag": ("flag", "get")}
+_SHOWN = {"countdown": ("intake", "countdown"), "flag": ("flag", "get"), "limit": ("limits", "show")}
 _OWN = {"check refunds": "ordersctl check refunds"}
 """Acts whose command asks for nothing."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from console.client.operations import filled
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 _LONGEST_LIST = 10_000
 _REASON = "is anything left: rehearsed, nothing is changed"
-LOOKED_AT = "looked_at"
 Found = Mapping[str, Any]
 
 
@@ -26,7 +26,8 @@ class Effect:
     ``path``: what is read, filled with ``places`` (of each the dotted path into what is said); places without a room in it are asked for.
     ``of``: the list in the answer (``pages``: which comes in pages), of which the item counts that has what ``fixed`` says, and of whose
     fields in ``match`` one is, or holds, what is said at the last of them; ``over``: and whose first field is greater than what is said at
-    the second. Without ``of`` the answer is the item.
+    the second. Without ``of`` the answer is the item. ``ours``: a version or time that the act itself gave the item, as field of both: an
+    item that has not come so far shows what was there before the act, whoever did the like; one that is further is ``outdone``.
     ``words``: fields that, once filled, are its state by another word; ``state``: where its state stands; ``seen``: what it is when it is
     there, ``gone``: when it is not. ``again``: the path is rehearsed once more, for whichever place is said, and this field of the answer
     counts what is left. ``onward``: what was only asked for is followed once it is ``seen``, to the kind of thing that belongs to what is
@@ -41,6 +42,8 @@ class Effect:
     fixed: Mapping[str, str] = field(default_factory=dict)
     match: tuple[str, ...] = ()
     over: tuple[str, str] | None = None
+    ours: tuple[str, str] | None = None
+    outdone: str | None = None
     words: Mapping[str, str] = field(default_factory=dict)
     state: str | None = None
     seen: str | None = None
@@ -58,8 +61,7 @@ class Effect:
     def named_in(self, said: Found) -> bool:
         """Tell whether it is said where the effect is seen."""
         named = [bool(value(said, where)) for where in self.places.values()]
-        if self.over is not None:
-            named.append(value(said, self.over[1]) is not None)
+        named += [value(said, each[1]) is not None for each in (self.over, self.ours) if each is not None]
         return any(named) if self.again else all(named)
 
     async def look(self, suite: Suite, said: Found) -> str:
@@ -76,6 +78,12 @@ class Effect:
             raise
         if found is None:
             return self.gone or ON_ITS_WAY
+        if self.ours is not None:
+            there, own = _rank(value(found, self.ours[0])), _rank(value(said, self.ours[1]))
+            if there < own:
+                return ON_ITS_WAY
+            if there > own and self.outdone is not None:
+                return self.outdone
         word = next((word for name, word in self.words.items() if value(found, name)), None)
         state = str(word or value(found, self.state) or self.seen or ON_ITS_WAY)
         thing = THINGS.get(self.onward.get(str(said.get("name")), "")) if state == self.seen else None
@@ -121,9 +129,17 @@ class Effect:
         return str("left" if left[count] else self.seen)
 
 
-def said_of(thing: str, answer: Found, filled_in: Found, *, looked_at: int | None) -> Found:
-    """Return what is said of an act on a thing: ``part_of`` is the workflow of an event, ``looked_at`` the version of the rehearsal."""
-    return {**filled_in, **answer, "thing": thing, "part_of": thing.partition("-")[0], LOOKED_AT: looked_at}
+def _rank(held: Any) -> Any:
+    """Return a version, or a time of whatever precision, as what can be compared."""
+    return datetime.fromisoformat(held) if isinstance(held, str) else held
+
+
+def said_of(thing: str, answer: Found, filled_in: Found, *, reason: str) -> Found:
+    """Return what is said of an act on a thing: ``part_of`` is an event's workflow, ``scrubbed`` the reason as chats have it."""
+    from common.telemetry import scrub_text
+
+    own = {"thing": thing, "part_of": thing.partition("-")[0], "reason": reason, "scrubbed": scrub_text(reason)}
+    return {**filled_in, **answer, **own}
 
 
 _EVENTS: dict[str, Any] = {
@@ -158,14 +174,15 @@ ISSUED = Effect(
     places={"number": "number"},
     pages=True,
     over=("version", "replaces"),
+    match=("reason", "reason"),
     seen="issued",
 )
-"""A later version of the document."""
+"""A later version of the document, for this very reason."""
 NOT_PARKED = Effect(
     service="orchestrator",
     path="/admin/v1/parked-orders",
     places={"order_number": "thing"},
-    of="items",
+    pages=True,
     match=("order_number", "thing"),
     gone="given_up",
 )
@@ -173,9 +190,13 @@ FLAG = Effect(
     service="orchestrator",
     path="/admin/v1/flags/{thing}",
     places={"thing": "thing"},
+    ours=("version", "version"),
+    outdone="changed_again",
     words={"enabled": "switched_on"},
     seen="switched_off",
+    bad=frozenset({"changed_again"}),
 )
+"""The switch at the version that the act made, with its share; or somebody has set it otherwise since."""
 SETTLED = Effect(
     service="refunds",
     path="/admin/v1/differences/{thing}",
@@ -187,11 +208,12 @@ VERDICT = Effect(
     path="/admin/v1/verdicts",
     of="items",
     fixed={"name": "refunds"},
+    ours=("at", "at"),
     words={"found": "differs"},
     seen="holds",
     bad=frozenset({"differs"}),
 )
-"""What the reconciliation keeps as its last verdict."""
+"""The verdict that the reconciliation keeps, or a later one."""
 DISMISSED = Effect(
     service="webhook-gateway", path="/admin/v1/deliveries/{thing}", places={"thing": "thing"}, state="decision"
 )
@@ -233,10 +255,12 @@ COMMENTED = Effect(
     service="notifier",
     path="/admin/v1/incidents/{thing}",
     places={"thing": "thing"},
-    over=("version", LOOKED_AT),
+    of="history",
+    fixed={"act": "comment"},
+    match=("text", "scrubbed"),
     seen="commented",
 )
-"""The incident at a later version than the one that was rehearsed."""
+"""This very comment in the incident's history, whatever others have said meanwhile."""
 OPENED = Effect(service="notifier", path="/admin/v1/tickets/{id}", places={"id": "id"}, words={"key": "opened"})
 """The ticket, once the tracker has given it a key."""
 

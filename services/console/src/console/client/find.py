@@ -1,6 +1,7 @@
 """One box for whatever a person has: asks every service that may know it, and says of each thing found what it is.
 
-A number, an external id, a phone, a mail, a name, a payment, a refund, an incident, a ticket, a workflow, a delivery, a trace.
+A number, an external id, a phone, a mail, a name, a payment, a refund, an incident, a ticket, a workflow or its event, a delivery, a
+countdown, a silence, a known defect, a ban, a sender of alerts, an alert that was not read, an override of the roster, a trace.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from console.client.suite import RefusedError, Suite, UnreachableError
@@ -18,6 +20,11 @@ _PHONE = re.compile(r"\+?[\d\s()-]{7,20}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _TICKET = re.compile(r"[A-Z]{2,}-\d+")
 _NUMBER = re.compile(r"\d{1,18}")
+_EVENT = re.compile(r"\d{1,18}-\d{1,9}")
+_BAN = re.compile(r"[0-9a-f]{64}")
+_OF_ORDER = re.compile(r"[0-9A-HJKMNP-TV-Z]{16}", re.IGNORECASE)
+_NUMBERED = ("workflow", "incident", "silence", "known-defect", "unread-alert", "alert-sender", "duty")
+"""Kinds whose names are numbers."""
 _TRACE = re.compile(r"(?:00-)?([0-9a-f]{32})(?:-[0-9a-f]{16}-[0-9a-f]{2})?")
 _EACH = 5
 _OF_TRACES = ("intake", "message")
@@ -80,7 +87,8 @@ def _queries(words: str) -> list[tuple[str, Mapping[str, Any]]]:
     if "@" in words:
         return [(noun, {"email": words}) for noun in ("order", "endangered")]
     by_words: list[tuple[str, Mapping[str, Any]]] = [(noun, {name: words}) for noun, name in _BY_WORDS.items()]
-    by_words += [("order", {"payment_id": words}), ("refund", {"payment": words}), ("incident", {"alert": words})]
+    by_words += [("order", {"payment_id": words}), ("refund", {"payment": words}), ("payment", {"payment": words})]
+    by_words.append(("incident", {"alert": words}))
     if _PHONE.fullmatch(words):
         by_words += [(noun, {"phone": words}) for noun in ("order", "endangered")]
     return by_words
@@ -93,8 +101,12 @@ def _named(words: str) -> tuple[str, ...]:
     if _TICKET.fullmatch(words):
         return ("ticket",)
     if _NUMBER.fullmatch(words):
-        return ("workflow", "incident")
-    return ("order",)
+        return _NUMBERED
+    if _EVENT.fullmatch(words):
+        return ("event",)
+    if _BAN.fullmatch(words):
+        return ("limit",)
+    return ("order", "countdown") if _OF_ORDER.fullmatch(words) else ("order",)
 
 
 async def _list(suite: Suite, noun: str, query: Mapping[str, Any]) -> list[Found] | UnreachableError:
@@ -111,7 +123,8 @@ async def _read(suite: Suite, noun: str, name: str) -> list[Found] | Unreachable
     try:
         return [Found(thing, await thing.read(suite, name))]
     except (RefusedError, UnreachableError) as error:
-        return _nothing(error)
+        hidden = isinstance(error, RefusedError) and error.status == HTTPStatus.FORBIDDEN
+        return [] if hidden else _nothing(error)  # of several kinds that may have this name, one that she may not read
 
 
 async def _workflows(suite: Suite, trace: str) -> list[Found] | UnreachableError:

@@ -81,6 +81,18 @@ def operation(service: str, line: str) -> Operation:
     return operations()[service, method, path]
 
 
+def role_for(service: str, method: str, path: str) -> str | None:
+    """Return the role that a call needs, by the address as it was called; None where the service is not known to offer it."""
+    asked = path.split("/")
+    for (owner, verb, known), offered in operations().items():
+        places = known.split("/")
+        if (owner, verb, len(places)) == (service, method, len(asked)) and all(
+            place == part or place.startswith("{") for place, part in zip(places, asked, strict=True)
+        ):
+            return offered.role or None
+    return None
+
+
 def filled(path: str, **values: object) -> str:
     """Write values into the places of a path, whatever characters they hold."""
     for name, value in values.items():

@@ -55,8 +55,11 @@ class _Sentences:
             return said.replace(text, "; ".join(map(self, text.split("; "))))
         if fits := _CODED.fullmatch(text):
             return said.replace(text, f"{self(fits[1])} ({fits[2]})")
-        of_what, colon, sentence = text.partition(": ")
-        return said.replace(text, of_what + colon + self(sentence)) if sentence else said
+        for between in (": ", " - "):  # what it is about, or how it came out, and why
+            about, found_between, why = text.partition(between)
+            if why:
+                return said.replace(text, about + found_between + self(why))
+        return said
 
     def _refusal(self, text: str) -> str | None:
         """What a service refused, by the code that it gave."""

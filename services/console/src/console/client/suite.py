@@ -16,12 +16,14 @@ from typing import Any
 import aiohttp
 
 from console.client.operations import filled as filled
+from console.client.operations import role_for
 
 _TIMEOUT_S = 15.0
 _CONNECT_S = 3.0
 _LARGEST_PAGE = 200
 _KEPT_ANSWERS = 60
 """Of one person: what some pages ask for. Later pages of lists are not asked for again, and not kept."""
+_FORBIDDEN = 403
 CHANGED_SINCE = "changed_since"
 """The code and the outcome of what was left alone, for it is no longer as it was looked at."""
 _ONE_WORD = {"stale_version": CHANGED_SINCE, "version_mismatch": CHANGED_SINCE}
@@ -36,17 +38,19 @@ def one_word(code: str) -> str:
 class RefusedError(Exception):
     """A service answered with a problem: its ``status``, stable ``code``, words and the fields at fault; ``said`` is the whole of it.
 
-    What is no longer as it was looked at has the code ``CHANGED_SINCE``, whichever service says it.
+    What is no longer as it was looked at has the code ``CHANGED_SINCE``, whichever service says it. ``needs``: the role that a person
+    lacks for it.
     """
 
-    def __init__(self, service: str, status: int, problem: Mapping[str, Any]) -> None:
-        self.service, self.status = service, status
+    def __init__(self, service: str, status: int, problem: Mapping[str, Any], *, needs: str | None = None) -> None:
+        self.service, self.status, self.needs = service, status, needs
         self.code = one_word(str(problem.get("code") or f"http_{status}"))
         self.detail = str(problem.get("detail") or problem.get("title") or status)
         self.fields: Sequence[Mapping[str, Any]] = problem.get("fields") or ()
         self.request_id = problem.get("request_id")
         self.said = problem
-        super().__init__(f"{service}: {self.detail} ({self.code})")
+        lacking = f": it needs the role {needs}" if needs else ""
+        super().__init__(f"{service}: {self.detail} ({self.code}){lacking}")
 
 
 class UnreachableError(Exception):
@@ -167,7 +171,8 @@ class Suite:
                 ) as answer:
                     said = await _read(answer)
                     if answer.status >= 300 and answer.status != 304:
-                        raise RefusedError(service, answer.status, said if isinstance(said, dict) else {})
+                        needs = role_for(service, method, path) if answer.status == _FORBIDDEN else None
+                        raise RefusedError(service, answer.status, said if isinstance(said, dict) else {}, needs=needs)
                     return answer.status, said, answer.headers
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 if last:

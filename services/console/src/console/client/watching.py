@@ -33,10 +33,7 @@ class Watching:
         untouched = {item.id for item in (*done.left_alone, *done.refused)}
         self._changed = [item for item in done.items if item.id not in untouched]
         self._planned = {item.id: item.version for item in done.plan.items}
-        self._said = {
-            item.id: said_of(item.id, item.shown, wish.fields, looked_at=self._planned.get(item.id))
-            for item in self._changed
-        }
+        self._said = {item.id: said_of(item.id, item.shown, wish.fields, reason=wish.reason) for item in self._changed}
         if sight is None or (isinstance(sight, Effect) and not all(map(sight.named_in, self._said.values()))):
             raise UnprovableError(self._act.name)
         self._sight: Thing | Effect = sight

@@ -91,7 +91,7 @@ async def build(settings: ConsoleSettings, lifecycle: Lifecycle) -> Application:
             *tips.routes(console),
             *proof.routes(console),
             *change.routes(console),
-            *audit.routes(console),
+            *audit.routes(console, views),
             *again.routes(console),
             *view_routes.routes(console, views),
             *lists.routes(console, own=_OWN, around=_AROUND, views=views),

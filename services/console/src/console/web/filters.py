@@ -139,6 +139,7 @@ PHRASES = {
     "incident ack": "take incidents",
     "incident resolve": "resolve incidents",
     "known-defect add": "add a known defect",
+    "instruction set": "write an instruction",
     "limits lift": "let somebody order again",
     "message test": "send a test message",
     "order enter-event": "enter an event that never came",
@@ -238,6 +239,13 @@ _LATIN = re.compile("[A-Za-z]{2}")
 _CYRILLIC = re.compile("[А-Яа-яЁё]")
 
 
+def meant(text: str, *, translate: Translate) -> str:
+    """Return a word that a filter has, in the page's language where it is one of ours; any other text as it is."""
+    asked = label(text)
+    found = translate(asked)
+    return text if found == asked else found
+
+
 def coded(text: str) -> Markup:
     """Write a text with what stands between backticks as code."""
     return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
@@ -270,6 +278,7 @@ def writers(
         "phrase": lambda act: phrase(act, translate=translate),
         "label_plural": lambda noun: translate(TITLES[noun]),
         "translated": translate,
+        "meant": lambda text: meant(text, translate=translate),
         "sentence": sentences(language),
         "coded": coded,
         "foreign": lambda text: foreign(text, language=language),

@@ -15,6 +15,8 @@ LINKS = {
     "delivery_id": "intake",
     "replay_of": "intake",
     "ticket": "ticket",
+    "payment_id": "payment",
+    "unread": "unread-alert",
 }
 """Fields of other things that name one of this kind."""
 _OWN_DELIVERIES = frozenset({"message"})

@@ -40,7 +40,7 @@ _log = get_logger()
 _RENEWED_BEFORE_S = 60.0
 _FOLDER = Path(__file__).parent
 Form = MultiDictProxy[Any]
-OURS = re.compile(r"/(?![/\\])[^\s\\]*")
+OURS = re.compile(r"/(?![/\\])[^\s\\\x00-\x1f\x7f]*")
 """An address of the console, never of another site."""
 AGAIN = "/again"
 """Where a form goes that a session's end kept from being sent."""
@@ -88,7 +88,7 @@ class Visit:
             return None
         if operation.service in self.person.away:
             return self.words("%(service)s does not answer", service=operation.service)
-        return self.words("needs the role %(role)s", role=operation.role or "admin")
+        return self.words("needs the role %(role)s", role=self.words(operation.role or "admin"))
 
     def fragment(self, template: str, **values: object) -> str:
         """Render a part of a page."""

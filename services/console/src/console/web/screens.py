@@ -52,6 +52,7 @@ TITLES = {
     "alert-sender": "From whom alerts come",
     "known-defect": "Known defects",
     "flag": "Switches",
+    "duty": "Overrides of the roster",
     "dead-letter": "Dead letters",
     "audit": "Audit",
 }
@@ -62,4 +63,4 @@ LISTS = {screen.noun: screen.path for screen in NAVIGATION if screen.noun}
 
 def list_path(noun: str) -> str:
     """Return where the list of a kind of thing is."""
-    return LISTS.get(noun, f"/list/{noun}")
+    return LISTS.get(noun, "/audit" if noun == "audit" else f"/list/{noun}")

@@ -14,7 +14,7 @@ from common.telemetry import get_logger
 from notifier.buttons.store import ActionToAnswer
 from notifier.channels.telegram import TelegramSender
 from notifier.delivery.model import Limit, opens_at, take
-from notifier.messages.document import shorten
+from notifier.messages.document import escape, shorten
 
 _log = get_logger()
 _LONGEST = 200  # Telegram's limit of an answer
@@ -101,7 +101,8 @@ class SlackAnswers:
             return True
         if self._session is None:
             self._session = new_session(service="notifier")
-        body = {"response_type": "ephemeral", "replace_original": False, "text": action.text}
+        said = {"text": escape(action.text), "mrkdwn": False, "parse": "none"}
+        body = {"response_type": "ephemeral", "replace_original": False, **said}
         with contextlib.suppress(TimeoutError, ClientError, OSError):
             async with (
                 asyncio.timeout(self._deadline),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import (
     ClientConnectorError,
@@ -48,16 +48,15 @@ class SlackSender:
         from slack_sdk.errors import SlackApiError, SlackClientError
 
         blocks, text = compose(message.pages, message.buttons)
+        plain: dict[str, Any] = {"text": text, "blocks": blocks, "parse": "none", "link_names": False}
         try:
             async with asyncio.timeout(deadline):
                 if message.edits is None:
                     answer = await self._ready().chat_postMessage(
-                        channel=message.address, text=text, blocks=blocks, unfurl_links=False, unfurl_media=False
+                        channel=message.address, mrkdwn=False, unfurl_links=False, unfurl_media=False, **plain
                     )
                 else:
-                    answer = await self._ready().chat_update(
-                        channel=message.address, ts=message.edits, text=text, blocks=blocks
-                    )
+                    answer = await self._ready().chat_update(channel=message.address, ts=message.edits, **plain)
         except (ClientConnectorError, ConnectionTimeoutError):
             return NotSent("no connection to Slack")
         except TimeoutError:

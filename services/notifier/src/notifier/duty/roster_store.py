@@ -28,6 +28,10 @@ _OVERRIDES = """
 SELECT id, place, person, starts_at, ends_at FROM roster_overrides WHERE ends_at > $1 AND starts_at < $2 ORDER BY id
 """
 _OVERRIDE = "SELECT id, place, person, starts_at, ends_at FROM roster_overrides WHERE id = $1 FOR UPDATE"
+_KEPT = """
+SELECT id, place, person, starts_at, ends_at, reason, created_by, created_at FROM roster_overrides
+WHERE ($1::bigint IS NULL OR id < $1) ORDER BY id DESC LIMIT $2
+"""
 _DELETE_OVERRIDE = "DELETE FROM roster_overrides WHERE id = $1"
 _END_OVERRIDE = "UPDATE roster_overrides SET ends_at = $2 WHERE id = $1"
 _REVISION = "SELECT revision, changed_at FROM roster_revision"
@@ -73,6 +77,11 @@ SHOWN = timedelta(weeks=8)
 _PLANS = TypeAdapter(Plan)
 NO_PLAN = Plan(zone="Europe/Moscow", first_week=date(2199, 12, 30))
 """What holds before anybody made a plan: nobody is on duty, unless an override says so."""
+
+
+def select_overrides(*, before: int | None, limit: int) -> tuple[str, list[Any]]:
+    """Return the statement of overrides that were made and not taken back, the newest first, with ids below ``before``, and its values."""
+    return _KEPT, [before, limit]
 
 
 class RosterReader:

@@ -9,18 +9,32 @@ from typing import Any
 
 from common.clock import Clock
 from common.errors import Conflict, NotFound, Unprocessable
-from common.http import OPERATOR, VIEWER, AdminChange, Answer, Change, Changes, Request, Route
+from common.http import (
+    OPERATOR,
+    VIEWER,
+    AdminChange,
+    Answer,
+    Change,
+    Changes,
+    Page,
+    PageQuery,
+    Request,
+    Route,
+    listed,
+    one_listed,
+)
 from common.postgres import Connection, Database
 from notifier.duty.change_roster import ChangeRoster
 from notifier.duty.confirm_handover import confirm_running
 from notifier.duty.follow_roster import FollowRoster
 from notifier.duty.roster import Override, Plan, Shift, Week, gaps, running
-from notifier.duty.roster_store import SHOWN, RosterReader
+from notifier.duty.roster_store import SHOWN, RosterReader, select_overrides
 from notifier.duty.views import (
     Confirmed,
     OnCallView,
     Overridden,
     OverrideBody,
+    OverrideKept,
     PersonView,
     RosterChange,
     RosterChanged,
@@ -75,6 +89,23 @@ class RosterRoutes:
         replaced = await self._follow(change, before)
         view = await self._view(change.connection, dry_run=change.dry_run)
         return RosterChanged.model_validate({**dict(view), "replaced": replaced}, from_attributes=True)
+
+    async def overrides(self, request: Request[None, PageQuery]) -> Page[OverrideKept]:
+        """Answer the overrides, also those that are over."""
+
+        def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
+            """Return the statement of a page and its values."""
+            return select_overrides(before=None if after is None else after[0], limit=limit)
+
+        return await listed(
+            self._database, request.query, select, key={"id": int}, item=lambda row: OverrideKept(**row)
+        )
+
+    async def one_override(self, request: Request[None, None]) -> OverrideKept:
+        """Answer one override, also one that is over."""
+        name = request.path_int("id")
+        found = select_overrides(before=name + 1, limit=1)
+        return await one_listed(self._database, found, named={"id": name}, item=lambda row: OverrideKept(**row))
 
     async def override(self, request: Request[OverrideBody, None]) -> Answer:
         """Put somebody over the plan for a while, or swap two weeks."""
@@ -180,6 +211,26 @@ class RosterRoutes:
                 tags=_ADMIN,
             ),
             _change("PUT", "/admin/v1/roster", self.replace, "Replace the plan", RosterChange, RosterChanged),
+            Route(
+                method="GET",
+                path="/admin/v1/roster/overrides",
+                handler=self.overrides,
+                summary="Overrides of the roster with who made them and why, the newest first",
+                query=PageQuery,
+                response=Page[OverrideKept],
+                roles=VIEWER,
+                tags=_ADMIN,
+            ),
+            Route(
+                method="GET",
+                path="/admin/v1/roster/overrides/{id}",
+                handler=self.one_override,
+                summary="One override of the roster, also one that is over",
+                response=OverrideKept,
+                errors=(NotFound,),
+                roles=VIEWER,
+                tags=_ADMIN,
+            ),
             _change(
                 "POST",
                 "/admin/v1/roster/overrides",

@@ -73,6 +73,14 @@ class OverrideView(BaseModel):
     ends_at: datetime
 
 
+class OverrideKept(OverrideView):
+    """An override as it is kept, also one that is over: who made it, when and why."""
+
+    reason: str
+    created_by: str
+    created_at: datetime
+
+
 class RosterView(BaseModel):
     """The plan, the overrides that are not over, the final shifts of the next weeks and the gaps among them.
 

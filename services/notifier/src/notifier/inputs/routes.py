@@ -12,8 +12,8 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from common.clock import Clock
-from common.errors import Forbidden, InvalidInput, SuiteError, Unauthorized
-from common.http import CONTENT, INTERNAL, OPERATOR, Page, PageQuery, Request, Route, TokenBook, listed
+from common.errors import Forbidden, InvalidInput, NotFound, SuiteError, Unauthorized
+from common.http import CONTENT, INTERNAL, OPERATOR, Page, PageQuery, Request, Route, TokenBook, listed, one_listed
 from common.http.endpoint import authorize
 from common.postgres import Database
 from notifier.incidents.refused import Refusals, address_of
@@ -163,14 +163,12 @@ class InputRoutes:
 
     async def unread(self, request: Request[None, PageQuery]) -> Page[UnreadAlert]:
         """Answer what was not taken, newest first."""
-        fields = UnreadAlert.model_fields
-        return await listed(
-            self._database,
-            request.query,
-            select_unread,
-            key={"id": int},
-            item=lambda row: UnreadAlert(**{name: row[name] for name in fields}),
-        )
+        return await listed(self._database, request.query, select_unread, key={"id": int}, item=_unread)
+
+    async def one_unread(self, request: Request[None, None]) -> UnreadAlert:
+        """Answer one notification of which not all was taken."""
+        name = request.path_int("id")
+        return await one_listed(self._database, select_unread((name + 1,), 1), named={"id": name}, item=_unread)
 
     def _authorize_sentry(self, request: web.Request, content: bytes) -> None:
         if _SIGNATURE in request.headers:
@@ -237,7 +235,21 @@ class InputRoutes:
                 roles=OPERATOR,
                 tags=("admin",),
             ),
+            Route(
+                method="GET",
+                path="/admin/v1/unread-alerts/{id}",
+                handler=self.one_unread,
+                summary="One notification of another system of which not all was taken",
+                response=UnreadAlert,
+                errors=(NotFound,),
+                roles=OPERATOR,
+                tags=("admin",),
+            ),
         ]
+
+
+def _unread(row: Mapping[str, Any]) -> UnreadAlert:
+    return UnreadAlert(**{name: row[name] for name in UnreadAlert.model_fields})
 
 
 def _answer(taken: AlertsTaken | SentryTaken) -> web.Response:

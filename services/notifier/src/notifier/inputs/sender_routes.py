@@ -11,7 +11,19 @@ from pydantic import BaseModel
 
 from common.clock import Clock
 from common.errors import NotFound
-from common.http import OPERATOR, VIEWER, AdminChange, Answer, Changes, Page, PageQuery, Request, Route, listed
+from common.http import (
+    OPERATOR,
+    VIEWER,
+    AdminChange,
+    Answer,
+    Changes,
+    Page,
+    PageQuery,
+    Request,
+    Route,
+    listed,
+    one_listed,
+)
 from common.postgres import Database
 from notifier.incidents.act import NameNotices
 from notifier.incidents.problems import Problems
@@ -54,6 +66,12 @@ class SenderRoutes:
             self._database, request.query, select_senders, key={"id": int}, item=lambda row: AlertSender(**row)
         )
 
+    async def sender(self, request: Request[None, None]) -> AlertSender:
+        """Answer one sender."""
+        name = request.path_int("id")
+        found = select_senders((name - 1,), 1)
+        return await one_listed(self._database, found, named={"id": name}, item=lambda row: AlertSender(**row))
+
     async def give_up(self, request: Request[AdminChange, None]) -> Answer:
         """Expect nothing from one any more; the problem of its silence is over."""
         work = partial(
@@ -75,6 +93,16 @@ class SenderRoutes:
                 summary="From whom alerts come, and who is silent",
                 query=PageQuery,
                 response=Page[AlertSender],
+                roles=VIEWER,
+                tags=("admin",),
+            ),
+            Route(
+                method="GET",
+                path="/admin/v1/alert-senders/{id}",
+                handler=self.sender,
+                summary="From whom alerts come: one of them",
+                response=AlertSender,
+                errors=(NotFound,),
                 roles=VIEWER,
                 tags=("admin",),
             ),

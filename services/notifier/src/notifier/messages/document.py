@@ -216,7 +216,7 @@ def with_marks(page: Page, mark: str | None) -> tuple[Line, ...]:
 
 
 def escape(text: str) -> str:
-    """Escape what Telegram's HTML mode and Slack's mrkdwn both take as mark-up."""
+    """Escape what Telegram's HTML mode and Slack's notifications both take as mark-up."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

@@ -21,6 +21,7 @@ from common.http import (
     Request,
     Route,
     listed,
+    one_listed,
 )
 from common.postgres import Database
 from notifier.silences.change_silence import Follows, add_silence, end_silence
@@ -62,6 +63,12 @@ class SilenceRoutes:
 
         return await listed(self._database, query, select, key={"id": int}, item=lambda row: Silence(**row))
 
+    async def silence(self, request: Request[None, None]) -> Silence:
+        """Answer one silence, also one that is over."""
+        name = request.path_int("id")
+        found = select_silences(over_too=True, before=name + 1, limit=1)
+        return await one_listed(self._database, found, named={"id": name}, item=lambda row: Silence(**row))
+
     async def add(self, request: Request[NewSilence, None]) -> Answer:
         """Begin or plan a silence."""
         work = partial(add_silence, request.body, now=self._clock.now(), follows=self._follows)
@@ -95,6 +102,16 @@ class SilenceRoutes:
                 roles=OPERATOR,
                 tags=_ADMIN,
                 idempotent=True,
+            ),
+            Route(
+                method="GET",
+                path="/admin/v1/silences/{id}",
+                handler=self.silence,
+                summary="One silence, also one that is over",
+                response=Silence,
+                errors=(NotFound,),
+                roles=VIEWER,
+                tags=_ADMIN,
             ),
             Route(
                 method="DELETE",

@@ -114,10 +114,13 @@ class ChangeTicket:
         made = None if change.dry_run else row["id"]
         return Commented(id=made, ticket=shown(ticket), acknowledged=acknowledged, dry_run=change.dry_run)
 
-    async def link(self, change: Change, key: str, development_ticket: str) -> Linked:
-        """Link a ticket to a development ticket, and say so in a comment. Raises ``NotFound``."""
+    async def link(
+        self, change: Change, key: str, development_ticket: str, *, expected_version: int | None = None
+    ) -> Linked:
+        """Link a ticket to a development ticket, and say so in a comment. Raises ``NotFound``, ``ChangedSince``."""
         tickets = self.store(change)
         ticket = await tickets.ticket(key)
+        await tickets.ensure_version(ticket, expected_version)
         before, after = ticket["development_ticket"], development_ticket
         await tickets.develop(ticket["id"], after)
         text = f"{after}: {change.reason}"

@@ -20,6 +20,7 @@ from common.http import (
     Request,
     Route,
     listed,
+    one_listed,
 )
 from common.postgres import Database
 from notifier.incidents.act import patiently
@@ -95,8 +96,12 @@ class TicketRoutes:
 
     async def link(self, request: Request[LinkBody, None]) -> Answer:
         """Link a ticket to a development ticket."""
+        body = request.body
         return await self._carry_out(
-            request, lambda change: self._ticket.link(change, request.path["key"], request.body.development_ticket)
+            request,
+            lambda change: self._ticket.link(
+                change, request.path["key"], body.development_ticket, expected_version=body.expected_version
+            ),
         )
 
     async def one(self, request: Request[None, None]) -> TicketView:
@@ -140,6 +145,12 @@ class TicketRoutes:
             return select_defects(over_too=query.over, before=None if after is None else after[0], limit=limit)
 
         return await listed(self._database, query, select, key={"id": int}, item=lambda row: DefectView(**row))
+
+    async def defect(self, request: Request[None, None]) -> DefectView:
+        """Answer one known defect, also one that is mended."""
+        name = request.path_int("id")
+        found = select_defects(over_too=True, before=name + 1, limit=1)
+        return await one_listed(self._database, found, named={"id": name}, item=lambda row: DefectView(**row))
 
     async def keep_defect(self, request: Request[DefectBody, None]) -> Answer:
         """Keep a known defect."""
@@ -234,6 +245,16 @@ class TicketRoutes:
                 DefectBody,
                 DefectKept,
                 status=201,
+            ),
+            Route(
+                method="GET",
+                path="/admin/v1/known-defects/{id}",
+                handler=self.defect,
+                summary="One known defect, also one that is mended",
+                response=DefectView,
+                errors=(NotFound,),
+                roles=VIEWER,
+                tags=_ADMIN,
             ),
             self._change(
                 "DELETE",

@@ -123,6 +123,7 @@ class LinkBody(AdminChange):
     """The development ticket that mends the cause."""
 
     development_ticket: _Key
+    expected_version: _Version = None
 
 
 class Linked(ChangeAnswer):

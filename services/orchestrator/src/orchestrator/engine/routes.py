@@ -26,6 +26,7 @@ from common.http import (
     Route,
     TraceId,
     listed,
+    one_listed,
 )
 from orchestrator.engine.admin import admin_change, admin_read
 from orchestrator.engine.foresee import Foretellers, tell_what_follows
@@ -146,6 +147,13 @@ class WorkflowRoutes:
                 Page[WorkflowEventView],
                 query=WorkflowEventsQuery,
             ),
+            admin_read(
+                "workflow-events/{id}",
+                self._event,
+                "A workflow event and how it stands",
+                WorkflowEventView,
+                errors=(NotFound,),
+            ),
             self._operation(STOP, "Stop a workflow: it is not carried on with any more"),
             self._operation(RESUME, "Let a stopped workflow go on"),
             self._operation(RETRY, "Let a crashed workflow try again"),
@@ -236,6 +244,12 @@ class WorkflowRoutes:
 
         key = {"workflow_id": int, "seq": int}
         return await listed(self.search.database, query, select, key=key, item=workflow_event_view)
+
+    async def _event(self, request: Request[None, None]) -> WorkflowEventView:
+        workflow_id, seq = _event_id(request.path["id"])
+        found = self.search.events(workflow_id, state=None, after=(workflow_id, seq - 1), limit=1)
+        named = {"workflow_id": workflow_id, "seq": seq}
+        return await one_listed(self.search.database, found, named=named, item=workflow_event_view)
 
     async def _workflow(self, request: Request[None, None]) -> WorkflowDetail:
         workflow_id = request.path_int("id")

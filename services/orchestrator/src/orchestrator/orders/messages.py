@@ -6,7 +6,7 @@ model costs more than everything else in it. A test holds them against the model
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -26,7 +26,7 @@ from orchestrator.engine.model import (
 )
 from orchestrator.orders.decisions import Announcement
 from orchestrator.orders.fold import Step
-from orchestrator.orders.masks import masked, masked_address, masked_contact
+from orchestrator.orders.masks import mask_names, masked, masked_address, masked_contact
 from orchestrator.orders.model import Difference, HookType, Incident, IncidentKind, OrderState
 from orchestrator.orders.store import encode_difference, encode_line, number_text
 from orchestrator.orders.transitions import Act
@@ -88,13 +88,13 @@ def announcement(
         "occurred_at": fact.moment,
     }
     if item.correction:
-        data["difference"] = public_difference(item.difference)
+        data["difference"] = public_difference(item.difference, _names(order))
         data["late_event"] = fact.hook
     elif fact.hook in _WITH_DIFFERENCE:
-        data["difference"] = public_difference(item.difference)
+        data["difference"] = public_difference(item.difference, _names(order))
     elif fact.hook is HookType.CANCELLED:
         data["slug"] = order.cancel_slug
-        data["description"] = order.cancel_description
+        data["description"] = mask_names(order.cancel_description, _names(order))
     event_id = derived_id(kind, order.number, fact.event_id)
     return kind, _encode(kind, data, event_id=event_id, subject=order.number, time=now, traceparent=traceparent)
 
@@ -104,17 +104,24 @@ def announced_type(item: Announcement) -> str:
     return orders.OrderCorrectedV1.TYPE if item.correction else _TYPES[item.fact.hook]
 
 
-def public_difference(difference: Difference) -> dict[str, Any]:
-    """Return the contract's difference: what is a customer's is masked, but for the comment, which whoever packs has to read."""
+def public_difference(difference: Difference, names: Iterable[str | None] = ()) -> dict[str, Any]:
+    """Return the contract's difference: what is a customer's is masked; of the comment, which whoever packs has to read, only ``names``."""
     document = encode_difference(difference)
-    document["fields"] = [
-        [name, masked(name, before), masked(name, after)] for name, before, after in difference.fields
-    ]
+    names = [*names, *(each for name, *both in difference.fields if name == "customer.name" for each in both)]
+
+    def shown(name: str, value: str | None) -> str | None:
+        return mask_names(value, names) if name == "comment" else masked(name, value)
+
+    document["fields"] = [[name, shown(name, before), shown(name, after)] for name, before, after in difference.fields]
     return document
 
 
+def _names(order: OrderState) -> list[str | None]:
+    return [] if order.customer is None else [order.customer.name]
+
+
 def snapshot(order: OrderState, *, version: int, zone: str, tariff: str, updated_at: datetime) -> dict[str, Any]:
-    """Return the contract's ``OrderSnapshot`` of a state: the customer masked."""
+    """Return the contract's ``OrderSnapshot`` of a state: the customer masked, in the comment too."""
     window = order.delivery_window
     return {
         "number": order.number,
@@ -127,7 +134,7 @@ def snapshot(order: OrderState, *, version: int, zone: str, tariff: str, updated
         "store_id": order.store_id,
         "zone": zone,
         "tariff": tariff,
-        "comment": order.comment,
+        "comment": mask_names(order.comment, _names(order)),
         "shipment_method": order.shipment_method,
         "replacement_policy": order.replacement_policy,
         "currency": order.currency,

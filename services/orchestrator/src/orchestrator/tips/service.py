@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, StrictBool, ValidationError
 from common.http import timeout_header
 from orchestrator.tips.metrics import TipsMetrics
 from orchestrator.tips.model import Explained, Reason, TipsFailed
+from orchestrator.tips.sent_token import SentToken
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 _ABOUT_THE_ORDER = frozenset({400, 404, 409})
@@ -62,8 +63,8 @@ class TipsClient:
         session: aiohttp.ClientSession,
         *,
         url: str,
-        token: str,
-        explain_token: str | None,
+        token: SentToken,
+        explain_token: SentToken | None,
         deadline: float,
         metrics: TipsMetrics,
     ) -> None:
@@ -97,7 +98,12 @@ class TipsClient:
         if self._explain_token is None:
             raise TipsFailed(Reason.NOT_CONFIGURED)
         answer = await self._call(
-            "explain", "GET", "/admin/v1/explain", _Explanation, params={"order_id": number}, token=self._explain_token
+            "explain",
+            "GET",
+            "/admin/v1/explain",
+            _Explanation,
+            params={"order_id": number},
+            token=self._explain_token.value,
         )
         return Explained(
             answer.tips.amount,
@@ -117,7 +123,11 @@ class TipsClient:
         headers: dict[str, str] | None = None,
         **more: Any,
     ) -> ModelT:
-        sent = {"Authorization": f"Bearer {token or self._token}", **timeout_header(self._deadline), **(headers or {})}
+        sent = {
+            "Authorization": f"Bearer {token or self._token.value}",
+            **timeout_header(self._deadline),
+            **(headers or {}),
+        }
         started = perf_counter()
         try:
             async with (

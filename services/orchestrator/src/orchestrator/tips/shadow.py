@@ -35,19 +35,19 @@ ON CONFLICT (number) DO UPDATE SET
                CASE WHEN excluded.differed > 0 THEN excluded.service_hold ELSE s.service_hold END)
 """
 _COUNT = """
-SELECT count(*) AS compared, count(*) FILTER (WHERE differed = 0 AND compared > failed) AS agreed,
-       count(*) FILTER (WHERE differed > 0) AS differed, count(*) FILTER (WHERE compared = failed) AS failed
+SELECT count(*) AS compared, count(*) FILTER (WHERE compared > failed AND (differed_at >= $1) IS NOT TRUE) AS agreed,
+       count(*) FILTER (WHERE differed_at >= $1) AS differed, count(*) FILTER (WHERE compared = failed) AS failed
 FROM tips_shadow WHERE last_at >= $1
 """
 _FIRST = "SELECT min(first_at) FROM tips_shadow"
 _RULES = """
 SELECT decision, rule, count(*) AS orders, max(differed_at) AS last_at FROM tips_shadow
-WHERE differed > 0 AND last_at >= $1 GROUP BY decision, rule ORDER BY orders DESC, decision, rule
+WHERE differed_at >= $1 AND last_at >= $1 GROUP BY decision, rule ORDER BY orders DESC, decision, rule
 """
 _DIFFERENCES = """
 SELECT s.number AS order_number, s.differed_at, s.decision, s.rule, s.own_amount, s.service_amount, s.own_hold, s.service_hold, o.currency
 FROM tips_shadow AS s LEFT JOIN orders AS o ON o.number = s.number
-WHERE s.differed > 0 AND s.last_at >= $1 ORDER BY s.differed_at DESC, s.number LIMIT $2
+WHERE s.differed_at >= $1 AND s.last_at >= $1 ORDER BY s.differed_at DESC, s.number LIMIT $2
 """
 
 

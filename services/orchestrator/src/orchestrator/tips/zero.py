@@ -45,6 +45,8 @@ async def zero_order_tips(change: Change, number: str, reason: str, *, now: date
     await append_events(change.connection, [event])  # workflows are locked before orders
     actor = change.principal.name
     changed = await zero_tips(change.connection, number, reason, actor=actor, now=now, traceparent=trace)
+    if changed:
+        await change.record("order.zero_tips", f"order:{number}", reason=reason)
     return TipsZeroed(number=number, reason=reason, changed=changed)
 
 

@@ -13,7 +13,10 @@ from refunds.refunds.states import RefundState
 
 @dataclass(slots=True)
 class Reconciliation:
-    """What a run found. ``registers``: by gateway, ``compared``, ``none kept`` or ``no answer``; then only our side was walked."""
+    """What a run found. ``registers``: by gateway, ``compared``, ``none kept`` or ``no answer``; then only our side was walked.
+
+    ``at``: the time of the verdict that is kept of it; None of a dry run.
+    """
 
     since: datetime
     until: datetime
@@ -23,6 +26,7 @@ class Reconciliation:
     advanced: int = 0
     unanswered: int = 0
     differences: list[Difference] = field(default_factory=list)
+    at: datetime | None = None
     notices: list[str] = field(default_factory=list)
 
     @property

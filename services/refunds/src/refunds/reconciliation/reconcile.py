@@ -56,7 +56,8 @@ class Reconcile:
                 break
             after = page[-1]
         if not dry_run:
-            await self._books.keep_verdict(found, at=self._clock.now())
+            found.at = self._clock.now()
+            await self._books.keep_verdict(found, at=found.at)
         return found
 
     async def _walk_register(self, gateway: str, found: Reconciliation, agreed: set[str]) -> str:

@@ -46,6 +46,9 @@ class ReconciliationView(ChangeAnswer):
     advanced: int = Field(description="refunds whose state followed the payment system")
     unanswered: int
     differences: list[DifferenceView]
+    at: datetime | None = Field(
+        default=None, description="the time of the verdict that is kept of it; null of a dry run"
+    )
 
 
 class ReconciliationRoutes:

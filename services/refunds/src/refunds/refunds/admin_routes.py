@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from common.errors import InvalidInput, Unavailable
+from common.errors import InvalidInput, NotFound, Unavailable
 from common.http import (
     BULK_ERRORS,
     OPERATOR,
@@ -23,6 +23,7 @@ from common.http import (
     Request,
     Route,
     listed,
+    one_listed,
 )
 from common.postgres import Database
 from refunds.payments.model import ExceedsCaptured, NothingLeft
@@ -156,6 +157,13 @@ class RefundAdminRoutes:
             self._database, query, select, key={"payment_id": str}, item=lambda row: PaymentView(**dict(row))
         )
 
+    async def _payment(self, request: Request[None, None]) -> PaymentView:
+        name = request.path["id"]
+        found = select_payments(payment=name, order=None, after=None, limit=1)
+        return await one_listed(
+            self._database, found, named={"payment_id": name}, item=lambda row: PaymentView(**dict(row))
+        )
+
     async def _history(self, request: Request[None, None]) -> HistoryList:
         refund_id = str(request.path_uuid("id"))
         async with self._transactions.begin() as store:
@@ -224,6 +232,16 @@ class RefundAdminRoutes:
                 query=PaymentQuery,
                 response=Page[PaymentView],
                 errors=(InvalidInput, Unavailable),
+                roles=VIEWER,
+                tags=("admin",),
+            ),
+            Route(
+                method="GET",
+                path="/admin/v1/payments/{id}",
+                handler=self._payment,
+                summary="One payment: what was captured, and what of it went back",
+                response=PaymentView,
+                errors=(NotFound, Unavailable),
                 roles=VIEWER,
                 tags=("admin",),
             ),

@@ -46,6 +46,8 @@ _Quantity = Annotated[PlainDecimal, Field(gt=0, le=10**6, max_digits=12, decimal
 class LineBody(BaseModel):
     """A part of a line of the order: `quantity` of the `of_quantity` that `paid` was paid for. Tips are a line of their own."""
 
+    model_config = ConfigDict(extra="forbid")
+
     id: Annotated[str, Field(min_length=1, max_length=128)]
     kind: LineKind = LineKind.POSITION
     quantity: _Quantity = Decimal(1)
@@ -55,8 +57,6 @@ class LineBody(BaseModel):
 
 class RefundBody(AdminChange):
     """What is to go back, and why."""
-
-    model_config = ConfigDict(extra="ignore")
 
     order_number: Annotated[str, Field(min_length=1, max_length=64)]
     payment_id: Annotated[str | None, Field(max_length=128)] = None

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from common.http import VIEWER, Page, PageQuery, Request, Route, listed
+from common.errors import NotFound
+from common.http import VIEWER, Page, PageQuery, Request, Route, listed, one_listed
 from webhook_gateway.countdowns.store import CountdownStore, select_countdowns
 
 
@@ -41,7 +42,7 @@ class CountdownRoutes:
         self._store = store
 
     def routes(self) -> list[Route]:
-        """Return the one address."""
+        """Return the addresses."""
         return [
             Route(
                 method="GET",
@@ -52,7 +53,17 @@ class CountdownRoutes:
                 response=Page[Countdown],
                 roles=VIEWER,
                 tags=("admin",),
-            )
+            ),
+            Route(
+                method="GET",
+                path="/admin/v1/countdowns/{number}",
+                handler=self.countdown,
+                summary="The countdown of an order, by the order's number",
+                response=Countdown,
+                errors=(NotFound,),
+                roles=VIEWER,
+                tags=("admin",),
+            ),
         ]
 
     async def countdowns(self, request: Request[None, CountdownQuery]) -> Page[Countdown]:
@@ -70,3 +81,10 @@ class CountdownRoutes:
             key={"cancels_at": datetime, "number": str},
             item=lambda row: Countdown(**dict(row)),
         )
+
+    async def countdown(self, request: Request[None, None]) -> Countdown:
+        """Answer the countdown of one order."""
+        number = request.path["number"]
+        found = select_countdowns(state=None, number=number, after=None, limit=1)
+        named = {"number": number}
+        return await one_listed(self._store.database, found, named=named, item=lambda row: Countdown(**dict(row)))

@@ -101,7 +101,13 @@ class CountdownStore:
         return [OpenCountdowns(**dict(row)) for row in rows]
 
 
-def select_countdowns(*, state: str | None, after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
-    """Return the statement of countdowns, those that end first at the top, behind the position (cancels_at, number), and its values."""
+def select_countdowns(
+    *, state: str | None, number: str | None = None, after: tuple[Any, ...] | None, limit: int
+) -> tuple[str, list[Any]]:
+    """Return the statement of countdowns, those that end first at the top, behind the position (cancels_at, number), and its values.
+
+    ``number``: of this order only.
+    """
     condition = "true" if state is None else _STATES[state]
-    return _PAGE.format(condition=condition), [*(after or (None, None)), limit]
+    of_order, values = ("", []) if number is None else (" AND c.number = $4", [number])
+    return _PAGE.format(condition=condition + of_order), [*(after or (None, None)), limit, *values]

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import sqlite3
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ from webhook_gateway.durable.model import SpoolRecord
 
 _log = get_logger()
 _FILE = "spool.db"
+_LOCK = "lock"
+_OWN_DIRECTORY = 0o700
+_OWN_FILE = 0o600  # SQLite gives its journals the mode of the file itself
 _OVERHEAD = 200  # bytes a record costs beside its body, roughly: key, checksum, b-tree
 
 _SCHEMA = """
@@ -60,6 +64,7 @@ class SpoolFile:
 
     A write has reached the disk (fsync of the write-ahead log) when the method returns; when it raises ``sqlite3.Error`` or ``OSError``
     nothing of it is kept. A file that SQLite finds damaged on opening is set aside whole, what can be read of it is carried over.
+    Only the service's own account reads what is in the directory (0700, its files 0600), also what an earlier release left there.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -73,8 +78,8 @@ class SpoolFile:
     def open(self) -> None:
         """Open or create. Raises ``ConfigurationError`` when the directory cannot be used or is another process's."""
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._directory.mkdir(mode=_OWN_DIRECTORY, parents=True, exist_ok=True)
+            self._lock = os.open(self._directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _OWN_FILE)
         except OSError as error:
             raise ConfigurationError(f"the spool {self._directory} cannot be used: {error.strerror}") from None
         try:
@@ -83,6 +88,7 @@ class SpoolFile:
             os.close(self._lock)
             raise ConfigurationError(f"the spool {self._directory} is in use by another process") from None
         try:
+            self._make_private()
             try:
                 self._connection = self._connect(self._directory / _FILE)
                 sound = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
@@ -95,7 +101,7 @@ class SpoolFile:
             self._holds_torn = bool(self._db.execute("SELECT EXISTS (SELECT 1 FROM torn)").fetchone()[0])
             count, size, oldest = self._db.execute(_SUMMARY).fetchone()
             self.state = SpoolState(count, size + count * _OVERHEAD, oldest)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             self.close()
             raise ConfigurationError(f"the spool {self._directory} cannot be used: {error}") from None
 
@@ -202,7 +208,20 @@ class SpoolFile:
             raise sqlite3.OperationalError("the spool is closed")
         return self._connection
 
+    def _make_private(self) -> None:
+        """Take away what others may do. Where the directory is somebody else's (a mounted volume), its files are ours at least."""
+        files = dict.fromkeys((self._directory / _LOCK, *self._directory.glob(f"{_FILE}*")), _OWN_FILE)
+        for path, mode in {self._directory: _OWN_DIRECTORY, **files}.items():
+            try:
+                path.chmod(mode)
+            except PermissionError:
+                _log.warning("spool_not_private", name=path.name, mode=oct(stat.S_IMODE(path.stat().st_mode)))
+
     def _connect(self, path: Path) -> sqlite3.Connection:
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _OWN_FILE))
+        except OSError as error:
+            raise sqlite3.OperationalError(f"unable to open database file: {error.strerror}") from None
         connection = sqlite3.connect(path, isolation_level=None, timeout=1.0, check_same_thread=False)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")

@@ -23,6 +23,7 @@ from common.http import (
     Request,
     Route,
     listed,
+    one_listed,
 )
 from common.reading import phone_key
 from webhook_gateway.website import callers
@@ -109,6 +110,16 @@ class BanRoutes:
                 tags=("website",),
             ),
             Route(
+                method="GET",
+                path=f"{_PATH}/{{id}}",
+                handler=self.ban,
+                summary="Somebody who may not order just now",
+                response=Ban,
+                errors=(NotFound,),
+                roles=VIEWER,
+                tags=("website",),
+            ),
+            Route(
                 method="DELETE",
                 path=_PATH,
                 handler=self.lift,
@@ -139,6 +150,16 @@ class BanRoutes:
             key={"since": datetime, "id": str},
             item=lambda row: Ban(**dict(row)),
         )
+
+    async def ban(self, request: Request[None, None]) -> Ban:
+        """Answer one ban that holds."""
+        name = request.path["id"]
+        try:
+            key = bytes.fromhex(name)
+        except ValueError:
+            raise NotFound("that names nobody") from None
+        found = select_bans(kind=None, keys=[key], after=None, limit=1)
+        return await one_listed(self._changes.database, found, named={"id": name}, item=lambda row: Ban(**dict(row)))
 
     async def lift(self, request: Request[Lift, None]) -> Answer:
         """Lift a ban; all replicas know of it within seconds, this one at once."""

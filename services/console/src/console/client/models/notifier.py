@@ -258,6 +258,17 @@ class Notification(TypedDict):
     held_by: str | None
 
 
+class OverrideKept(TypedDict):
+    id: int
+    place: str
+    person: str | None
+    starts_at: str
+    ends_at: str
+    reason: str
+    created_by: str
+    created_at: str
+
+
 class OverrideView(TypedDict):
     id: int
     place: str
@@ -303,6 +314,13 @@ class PageIncidentView(TypedDict):
 
 class PageNotification(TypedDict):
     items: list[Notification]
+    next_cursor: str | None
+    count: NotRequired[int | None]
+    count_exact: NotRequired[bool | None]
+
+
+class PageOverrideKept(TypedDict):
+    items: list[OverrideKept]
     next_cursor: str | None
     count: NotRequired[int | None]
     count_exact: NotRequired[bool | None]

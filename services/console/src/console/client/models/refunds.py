@@ -164,6 +164,7 @@ class ReconciliationView(TypedDict):
     advanced: int
     unanswered: int
     differences: list[DifferenceView]
+    at: NotRequired[str | None]
 
 
 class RefundAccepted(TypedDict):

@@ -2,62 +2,83 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import asdict
-from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
 from common.http import Route
 from common.telemetry import get_logger
-from console.client.audit import Record, audited, merged, part
-from console.client.suite import RefusedError, UnreachableError
+from console.client.audit import Record, audited, counted, merged, part
+from console.client.suite import Page, RefusedError, UnreachableError
 from console.web.audit.exporting import csv_line, json_line
 from console.web.audit.targets import address_of_target
 from console.web.headers import HEADERS
+from console.web.lists.of_audit import EVERY, FILTERS, named, question
+from console.web.lists.views import SavedViews
 from console.web.pages import Console, NotUnderstoodError, Visit
+from console.web.seen import seen_of
 
 _log = get_logger()
 _SHOWN = 100
 _MOST_DIGITS = 6
-_EXACT = ("actor", "order", "action", "target")
 _TYPES = {"csv": "text/csv", "json": "application/json"}
 
 
-def routes(console: Console) -> list[Route]:
+def routes(console: Console, views: SavedViews) -> list[Route]:
     """Return the routes of the audit."""
     return [
-        console.get("/audit", _audit, summary="Who changed what, when and why"),
+        console.get("/audit", partial(_audit, views), summary="Who changed what, when and why"),
         console.get("/audit/export", _export, summary="The audit as a file"),
     ]
 
 
-async def _audit(visit: Visit) -> web.StreamResponse:
-    wanted = {name: text.strip() for name, text in visit.raw.query.items() if text.strip()}
-    services, query = _asked(visit, wanted)
-    skip = wanted.get("skip", "0")
+async def _audit(views: SavedViews, visit: Visit) -> web.StreamResponse:
+    wanted = _wanted(visit)
+    shown = {name: text for name, text in wanted.items() if name in FILTERS}
+    services, query = _asked(visit, shown)
+    before, skip = wanted.get("before"), wanted.get("skip", "0")
     if not (skip.isascii() and skip.isdigit() and len(skip) <= _MOST_DIGITS):
         raise NotUnderstoodError(visit.words("%(field)s is no whole number", field=skip))
-    found = await part(visit.person.suite, services, limit=_SHOWN, skip=int(skip), **query)
-    shown = {name: text for name, text in wanted.items() if name in (*_EXACT, "from", "to", "service")}
+    until = query if before is None else {**query, **_asked(visit, {"to": before})[1]}
+    suite = visit.person.suite
+    found, (count, exact) = await asyncio.gather(
+        part(suite, services, limit=_SHOWN, skip=int(skip), **until), counted(suite, services, **query)
+    )
+    following = found.following
+    page = Page([named(line) for line in found.items], None if following is None else following.to, count, exact)
+    asked = urlencode({**shown, **query})
     return visit.page(
         "audit/audit.html",
         wanted=shown,
         services=audited(),
-        part=type(found)(
-            [{**line, "link": address_of_target(str(line["target"]))} for line in found.items], found.silent
-        ),
+        page=page,
+        silent=found.silent,
+        target_of=address_of_target,
+        where="/audit",
+        noun="audit",
+        of_service={},
+        views=(await views.of(visit.raw, visit.person.name)).get("audit", {}),
+        here_now=urlencode(shown),
         exported=urlencode(shown),
-        following=f"/audit?{urlencode({**shown, **asdict(found.following)})}" if found.following else None,
+        following=f"/audit?{urlencode({**shown, 'before': following.to, 'skip': following.skip})}"
+        if following
+        else None,
+        first_page=None if before is None else f"/audit?{urlencode(shown)}",
+        news=None if before else f"/live/audit?{asked}{'&' if asked else ''}{seen_of(EVERY, page)}",
     )
 
 
+def _wanted(visit: Visit) -> dict[str, str]:
+    return {name: text.strip() for name, text in visit.raw.query.items() if text.strip()}
+
+
 async def _export(visit: Visit) -> web.StreamResponse:
-    wanted = {name: text.strip() for name, text in visit.raw.query.items() if text.strip()}
+    wanted = _wanted(visit)
     form = wanted.get("form", "csv")
     if form not in _TYPES:
         raise web.HTTPNotFound
@@ -96,18 +117,8 @@ async def _write(
 
 def _asked(visit: Visit, wanted: Mapping[str, str]) -> tuple[tuple[str, ...], dict[str, Any]]:
     """Return whom to ask what. Raises ``NotUnderstoodError`` for a time that is none."""
-    services = tuple(each for each in audited() if wanted.get("service") in (None, each))
-    query: dict[str, Any] = {name: wanted[name] for name in _EXACT if name in wanted}
-    for name in ("from", "to"):
-        if name in wanted:
-            query[name] = _moment(visit, wanted[name])
-    return services, query
-
-
-def _moment(visit: Visit, written: str) -> str:
     try:
-        moment = datetime.fromisoformat(written)
-        there = moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(visit.console.settings.time_zone))
-        return there.isoformat()
+        return question(wanted, zone=visit.console.settings.time_zone)
     except (ValueError, OverflowError):
+        written = ", ".join(wanted[name] for name in ("from", "to") if name in wanted)
         raise NotUnderstoodError(visit.words("%(field)s is no time", field=written)) from None

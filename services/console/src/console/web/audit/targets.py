@@ -11,6 +11,13 @@ _NOUNS = {
     "delivery": "intake",
     "endangered": "endangered",
     "incident": "incident",
+    "silence": "silence",
+    "known_defect": "known-defect",
+    "alert_sender": "alert-sender",
+    "order_limit": "limit",
+    "roster_override": "duty",
+    "difference": "difference",
+    "flag": "flag",
 }
 
 

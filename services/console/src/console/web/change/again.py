@@ -1,4 +1,4 @@
-"""A form that a session's end kept from being sent: sign in, and it is there as it was filled in.
+"""A form that a session's end kept from being sent: sign in, and it is there as it was filled in; of a plan the plan.
 
 Nothing is sent to a service before one presses again.
 """
@@ -13,6 +13,7 @@ from multidict import MultiDict, MultiDictProxy
 
 from common.http import Route
 from console.web.change.show_form import filled_form
+from console.web.change.show_plan import APPLY, show_kept
 from console.web.pages import AGAIN, Console, Visit, read_kept
 from console.web.sign_in.tokens import Refusal, enter
 
@@ -33,12 +34,10 @@ async def _again(console: Console, visit: Visit) -> web.StreamResponse:
             return visit.page(
                 "templates/kept.html", status=entered.status, kept=kept, problem=visit.words(entered.text)
             )
+        visit.cookies.update(cookies.cookies)  # whatever the answer is, she is signed in
+    visit.form = MultiDictProxy(MultiDict(kept["fields"]))
     found = _CHANGE.fullmatch(kept["path"])
-    if found is None:
-        response: web.StreamResponse = visit.page("templates/send.html", kept=kept)
-    else:
+    if found is not None:
         visit.path = found.groupdict()
-        visit.form = MultiDictProxy(MultiDict(kept["fields"]))
-        response = await filled_form(visit)
-    response.cookies.update(cookies.cookies)
-    return response
+        return await filled_form(visit)
+    return show_kept(visit) if kept["path"] == APPLY else visit.page("templates/send.html", kept=kept)

@@ -6,7 +6,6 @@ restart has the service do it once, because the plan carries its idempotency key
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import partial
 from http import HTTPStatus
@@ -17,7 +16,6 @@ from aiohttp import web
 from common.http import Route
 from console.client.acts import Act
 from console.client.change import Done, Plan, Wish, apply, count, rehearse, version_of
-from console.client.commands import of_wish
 from console.client.money import currency_of
 from console.client.suite import RefusedError
 from console.client.things import THINGS
@@ -25,6 +23,7 @@ from console.web.change.carried import carried
 from console.web.change.forms import SHORTEST_REASON, filled_in, inputs
 from console.web.change.prefilled import prefilled, standing
 from console.web.change.show_form import act_asked, chosen_of, currency_asked, filled_form, named, show_form
+from console.web.change.show_plan import APPLY, sent, show_plan
 from console.web.change.structure import expanded, names_of
 from console.web.change.watches import Watches
 from console.web.lists.filtering import ALL
@@ -39,7 +38,7 @@ def routes(console: Console) -> list[Route]:
     return [
         console.get("/change/{noun}/{verb}", _fill_in, summary="Fill a change in"),
         console.post("/change/{noun}/{verb}", _rehearse, summary="Rehearse a change"),
-        console.post("/apply", partial(_apply, watches), summary="Do what was rehearsed"),
+        console.post(APPLY, partial(_apply, watches), summary="Do what was rehearsed"),
         console.post("/watch", partial(_watch, watches), summary="See what became of it"),
         console.get("/watched/{name}", partial(_watched, watches), summary="The same for a page that is watching"),
         console.post("/next", _next, summary="Rehearse it for the next ones that match"),
@@ -114,26 +113,15 @@ async def _rehearse(visit: Visit) -> web.StreamResponse:
     except (NotUnderstoodError, RefusedError) as error:
         status = error.status if isinstance(error, RefusedError) else HTTPStatus.BAD_REQUEST
         return await filled_form(visit, error, status=status)
-    return _show_plan(visit, plan, currency=await currency_asked(visit, act, ids))
+    return show_plan(visit, plan, currency=await currency_asked(visit, act, ids))
 
 
 async def _next(visit: Visit) -> web.StreamResponse:
     """The next ones that match, beside those that were in this plan and in those before it, whatever became of them."""
-    wish = Done.from_json(_sent(visit, "done")).plan.next_ones
+    wish = Done.from_json(sent(visit, "done")).plan.next_ones
     if wish is None:
         raise NotUnderstoodError(visit.words("Nothing is chosen"))
-    return _show_plan(visit, await rehearse(visit.person.suite, wish), currency=None)
-
-
-def _show_plan(visit: Visit, plan: Plan, *, currency: str | None) -> web.StreamResponse:
-    return visit.page(
-        "change/plan.html",
-        act=plan.wish.found(),
-        plan=plan,
-        sealed=carried(plan),
-        outcomes=count(plan.items),
-        command=of_wish(plan.wish, currency=currency),
-    )
+    return show_plan(visit, await rehearse(visit.person.suite, wish), currency=None)
 
 
 async def _wish(visit: Visit, act: Act, *, ids: tuple[str, ...], chosen: Mapping[str, str] | None) -> Wish:
@@ -168,13 +156,13 @@ async def _wish(visit: Visit, act: Act, *, ids: tuple[str, ...], chosen: Mapping
 
 
 async def _apply(watches: Watches, visit: Visit) -> web.StreamResponse:
-    plan = Plan.from_json(_sent(visit, "plan"))
+    plan = Plan.from_json(sent(visit, "plan"))
     done = await apply(visit.person.suite, plan)
     return visit.page("change/done.html", **await _seen(watches, visit, done))
 
 
 async def _watch(watches: Watches, visit: Visit) -> web.StreamResponse:
-    seen = await _seen(watches, visit, Done.from_json(_sent(visit, "done")))
+    seen = await _seen(watches, visit, Done.from_json(sent(visit, "done")))
     if visit.raw.headers.get("HX-Request"):
         return _part(visit, "change/watched.html", seen)
     return visit.page("change/done.html", **seen)
@@ -203,14 +191,3 @@ async def _seen(watches: Watches, visit: Visit, done: Done) -> dict[str, Any]:
 
 def _part(visit: Visit, template: str, values: Mapping[str, Any]) -> web.Response:
     return web.Response(text=visit.fragment(template, **values), content_type="text/html", charset="utf-8")
-
-
-def _sent(visit: Visit, name: str) -> Mapping[str, Any]:
-    """Return what the page before carried. Raises ``NotUnderstoodError`` when it is not what we wrote."""
-    try:
-        kept = json.loads(str(visit.form.get(name, "")))
-        (Done if name == "done" else Plan).from_json(kept)
-    except (ValueError, TypeError, KeyError, LookupError):
-        raise NotUnderstoodError(visit.words("This page does not hold a plan")) from None
-    found: Mapping[str, Any] = kept
-    return found

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from aiohttp import web
 
 from common.http import Route
-from console.client.find import Findings, find
+from console.client.find import Findings, Found, find
 from console.web.links import address_of
 from console.web.pages import Console, Visit, redirect
 
@@ -17,7 +18,8 @@ _OF_THINGS = (
         r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE
     ),  # a refund, a delivery, an endangered order
     re.compile(r"[A-Z]{2,20}-[0-9]{1,12}", re.IGNORECASE),  # a ticket
-    re.compile(r"[0-9]{1,9}"),  # an incident, a workflow
+    re.compile(r"[0-9]{1,9}(-[0-9]{1,9})?"),  # an incident, a workflow or its event, a silence, …
+    re.compile(r"[0-9a-f]{64}"),  # a ban
     re.compile(r"[0-9a-f]{32}"),  # a trace
     re.compile(
         r"(?=.*[A-Z])(?=.*[0-9])[A-Z0-9._:-]{2,64}", re.IGNORECASE | re.ASCII
@@ -49,12 +51,22 @@ async def _from_form(visit: Visit) -> web.StreamResponse:
 
 
 async def _found(visit: Visit, text: str, *, private: bool) -> web.StreamResponse:
-    """Show what was found. The only thing there is opens at once, and so does the only one that has this very name."""
+    """Show what was found. The only thing there is opens at once, and so does the only one that has this very name.
+
+    An order opens though its countdown has its name, and a payment is shown beside its order.
+    """
     findings: Findings | None = await find(visit.person.suite, text) if text else None
     if findings is not None and not findings.silent:
         named = [found for found in findings.found if found.name.lower() == text.lower()]
-        only = named if len(named) == 1 else findings.found
+        only = _opened(named) or findings.found
         address = address_of(only[0].thing.noun, only[0].name) if len(only) == 1 else None
         if address is not None:
             return redirect(address)
     return visit.page("find/find.html", text=text, findings=findings, private=private)
+
+
+def _opened(named: Sequence[Found]) -> Sequence[Found]:
+    """Return the one that opens of those with the very name that was looked for; nothing where people choose."""
+    orders = [found for found in named if found.thing.noun == "order"]
+    others = [found for found in named if found.thing.noun != "payment"]
+    return orders or (others if len(others) == 1 else ())

@@ -72,6 +72,7 @@ async def _incident(visit: Visit) -> web.StreamResponse:
         targets=RECIPES,
         add_silence=ACTS["silence add"],
         open_ticket=ACTS["ticket open"],
+        instruct=ACTS["instruction set"],
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from console.client.acts import ACTS, Act, act_of
-from console.client.operations import Field, Operation, operation
+from console.client.operations import SERVICES, Field, Operation, operation, operations
 from console.client.suite import Page, Suite
 from console.client.things import EVERYWHERE, Thing
 
@@ -16,6 +16,7 @@ PRIVATE = frozenset({"q", "phone", "email", "name", "address", "ip"})
 """Never in an address: what finds a customer is sent in a form (Find)."""
 ALL = "all"
 """The field of an operation that may be done to everything there is."""
+_ERASE, _ERASURES = "customer erase", "/admin/v1/erasures"
 _OF_PAGES = frozenset({"limit", "cursor", "count"})
 
 
@@ -44,10 +45,15 @@ def is_time(field: Field) -> bool:
 def _moment(text: str, zone: str) -> str:
     """Return a time as services take it; what is none stays as it is, for the service to say so."""
     try:
-        moment = datetime.fromisoformat(text)
-        return text if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone)).isoformat()
+        return moment_of(text, zone=zone)
     except (ValueError, OverflowError):
         return text
+
+
+def moment_of(text: str, *, zone: str) -> str:
+    """Return a time as services take it; without a zone it is in ``zone``. Raises ``ValueError`` or ``OverflowError`` for what is none."""
+    moment = datetime.fromisoformat(text)
+    return text if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone)).isoformat()
 
 
 async def read_page(suite: Suite, thing: Thing, wanted: Mapping[str, Any], **paging: Any) -> Page:
@@ -70,6 +76,11 @@ def acts_of(noun: str, service: str | None = None) -> tuple[Act, ...]:
 def creating(noun: str) -> tuple[Act, ...]:
     """Return what makes a new thing of a kind, or is done to none in particular."""
     return tuple(act for act in ACTS.values() if act.noun == noun and not act.named)
+
+
+def erasing() -> tuple[Act, ...]:
+    """Return the erasure of a customer's data in each service that holds some."""
+    return tuple(act_of(_ERASE, each) for each in SERVICES if (each, "POST", _ERASURES) in operations())
 
 
 def covers(act: Act, filter_names: frozenset[str]) -> bool:

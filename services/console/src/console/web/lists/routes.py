@@ -15,7 +15,7 @@ from console.client.acts import ACTS
 from console.client.operations import SERVICES
 from console.client.suite import Page
 from console.client.things import EVERYWHERE, THINGS, Thing, thing_of
-from console.web.lists.filtering import acts_of, chosen, covers, creating, filters, is_time, read_page
+from console.web.lists.filtering import acts_of, chosen, covers, creating, erasing, filters, is_time, read_page
 from console.web.lists.views import SavedViews
 from console.web.pages import Console, Visit
 from console.web.screens import LISTS, list_path
@@ -24,6 +24,8 @@ from console.web.seen import seen_of
 _SHOWN = 50
 _BY_FIELD = {"limit": ((ACTS["limits lift"], "id"),)}
 """Acts on a row that name it in a field, not in their path."""
+_BESIDE = {"payment": (("refund", "payment"), ("order", "payment_id"))}
+"""Lists that a page about one thing leads to, and the filter that has its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +131,12 @@ def single(thing: Thing, name: str, item: Mapping[str, Any]) -> dict[str, Any]:
         "plain": plain,
         "nested": nested,
         "acts": acts_of(thing.noun, thing.service),
+        "by_field": _BY_FIELD.get(thing.noun, ()),
         "of_service": {"service": thing.service} if thing.noun in EVERYWHERE else {},
         "where": list_path(thing.noun),
+        "beside": [
+            (noun, f"{list_path(noun)}?{urlencode({field: name})}") for noun, field in _BESIDE.get(thing.noun, ())
+        ],
     }
 
 
@@ -141,7 +147,11 @@ async def _keys(visit: Visit) -> web.StreamResponse:
 async def _more(visit: Visit) -> web.StreamResponse:
     nouns = [noun for noun in (*THINGS, *EVERYWHERE) if noun not in LISTS]
     return visit.page(
-        "lists/more.html", nouns=nouns, creating={noun: creating(noun) for noun in _MAKERS}, list_path=list_path
+        "lists/more.html",
+        nouns=nouns,
+        creating={noun: creating(noun) for noun in _MAKERS},
+        erasing=erasing(),
+        list_path=list_path,
     )
 
 

@@ -52,7 +52,8 @@ async def _forget(views: SavedViews, visit: Visit) -> web.StreamResponse:
 
 
 def _list(visit: Visit) -> tuple[str, Mapping[str, str]]:
-    noun, service = str(visit.form.get("noun", "")), str(visit.form.get("service", ""))
+    noun = str(visit.form.get("noun", ""))
+    service = str(visit.form.get("service") or visit.form.get("filter.service", ""))
     if noun not in THINGS and noun not in EVERYWHERE:
         raise web.HTTPNotFound
     return noun, {"service": service} if noun in EVERYWHERE and service in SERVICES else {}

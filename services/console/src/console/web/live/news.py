@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Hashable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from console.client.suite import RefusedError, Suite, UnreachableError
+from console.client.suite import Page, RefusedError, Suite, UnreachableError
 from console.client.things import Thing, value
 from console.web.lists.filtering import read_page
 
 _READ = 50
+
+
+ReadPage = Callable[..., Awaitable[Page]]
+"""Reads the first page of a list: of this connection, kind of thing and filter, and at most ``limit`` of it."""
 
 
 @dataclass(slots=True)
@@ -40,7 +44,7 @@ class News:
         return len(self._views)
 
     async def watch(
-        self, suite: Suite, thing: Thing, wanted: Mapping[str, Any], *, role: str
+        self, suite: Suite, thing: Thing, wanted: Mapping[str, Any], *, role: str, read: ReadPage = read_page
     ) -> AsyncGenerator[Sequence[str], None]:
         """Yield the names on the list's first page, newest first, whenever they change. Ends when it may not be read (any more)."""
         key = (thing.noun, thing.service, tuple(sorted(wanted.items())), role)
@@ -50,7 +54,7 @@ class News:
         if view.names is not None:
             queue.put_nowait(view.names)
         if view.task is None:
-            view.task = asyncio.create_task(self._read(key, view, thing, wanted), name="console news")
+            view.task = asyncio.create_task(self._read(key, view, thing, wanted, read), name="console news")
         try:
             while (names := await queue.get()) is not None:
                 yield names
@@ -65,13 +69,13 @@ class News:
             if view.task is not None:
                 view.task.cancel()
 
-    async def _read(self, key: Hashable, view: _View, thing: Thing, wanted: Mapping[str, Any]) -> None:
+    async def _read(self, key: Hashable, view: _View, thing: Thing, wanted: Mapping[str, Any], read: ReadPage) -> None:
         try:
             while view.queues:
                 reader, suite = next(iter(view.queues.items()))
                 try:
                     with suppress(UnreachableError):  # it comes back; meanwhile the page says so whenever it is loaded
-                        page = await read_page(suite, thing, wanted, limit=_READ)
+                        page = await read(suite, thing, wanted, limit=_READ)
                         names = [str(value(item, thing.id)) for item in page.items]
                         if names != view.names:
                             view.names = names

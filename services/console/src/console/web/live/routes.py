@@ -15,8 +15,9 @@ from common.http import Route
 from console.client.operations import SERVICES
 from console.client.things import EVERYWHERE, THINGS, thing_of
 from console.web.headers import HEADERS
-from console.web.lists.filtering import chosen, list_operation
-from console.web.live.news import News
+from console.web.lists.filtering import chosen, list_operation, read_page
+from console.web.lists.of_audit import EVERY, FILTERS, question, read_newest
+from console.web.live.news import News, ReadPage
 from console.web.pages import Console, Visit
 from console.web.screens import list_path
 from console.web.seen import unseen
@@ -32,15 +33,21 @@ def routes(console: Console, news: News) -> list[Route]:
 
 async def _stream(news: News, visit: Visit) -> web.StreamResponse:
     noun, service = visit.path["noun"], visit.raw.query.get("service")
-    if noun not in THINGS and (noun not in EVERYWHERE or service not in SERVICES):
+    if noun not in (*THINGS, EVERY.noun) and (noun not in EVERYWHERE or service not in SERVICES):
         raise web.HTTPNotFound
-    thing = thing_of(noun, service if noun in EVERYWHERE else None)
-    wanted = chosen(thing, visit.raw.query, zone=visit.console.settings.time_zone)
+    zone = visit.console.settings.time_zone
+    if noun == EVERY.noun:
+        read: ReadPage = read_newest
+        thing, wanted, service = EVERY, _of_audit(visit, zone), None
+    else:
+        read = read_page
+        thing = thing_of(noun, service if noun in EVERYWHERE else None)
+        wanted = chosen(thing, visit.raw.query, zone=zone)
     seen, more = visit.raw.query.get("seen", ""), visit.raw.query.get("more") == "1"
     address = list_path(noun) + f"?{urlencode({**({'service': service} if service else {}), **wanted})}"
     async with sse_response(visit.raw, headers=_headers(visit)) as response:
         person = visit.person
-        async with aclosing(news.watch(person.suite, thing, wanted, role=person.role)) as changes:
+        async with aclosing(news.watch(person.suite, thing, wanted, role=person.role, read=read)) as changes:
             told = 0
             following = asyncio.ensure_future(anext(changes, None))
             try:
@@ -65,6 +72,15 @@ async def _stream(news: News, visit: Visit) -> web.StreamResponse:
                 following.cancel()
                 await asyncio.wait({following})
     return response
+
+
+def _of_audit(visit: Visit, zone: str) -> dict[str, str]:
+    """Return the filter of the audit of all services; ``HTTPNotFound`` where it makes no sense: pages do not lead there."""
+    wanted = {name: visit.raw.query[name] for name in FILTERS if visit.raw.query.get(name)}
+    try:
+        return {**wanted, **question(wanted, zone=zone)[1]}
+    except (ValueError, OverflowError):
+        raise web.HTTPNotFound from None
 
 
 def _headers(visit: Visit) -> CIMultiDict[str]:

@@ -108,7 +108,7 @@ class Now:
     def called(thing: Thing, item: Mapping[str, Any]) -> str:
         """Return what people call a thing: whose it is, or its number at its source, before the name that we gave it."""
         customer = [value(item, f"customer.{part}") for part in ("name", "phone", "email")]
-        own = value(item, "external_id") if thing.noun == "intake" else None
+        own = value(item, "external_id") if thing.noun in ("intake", "countdown") else None
         return ", ".join(str(each) for each in customer if each) or str(own or value(item, thing.id))
 
     @staticmethod

@@ -16,7 +16,7 @@ from console.client.acts import ACTS
 from console.client.operations import filled
 from console.client.suite import RefusedError, Suite, UnreachableError
 from console.client.things import THINGS
-from console.web.lists.filtering import acts_of
+from console.web.lists.filtering import acts_of, erasing
 from console.web.order.story import Moment, changed, counted, moments, of_sort, place, words_of
 from console.web.pages import Console, NotUnderstoodError, Visit, redirect
 
@@ -91,6 +91,7 @@ async def _order(visit: Visit) -> web.StreamResponse:
         workflow_acts=acts_of("workflow"),
         open_ticket=ACTS["ticket open"],
         enter_event=ACTS["order enter-event"],
+        erasing=erasing(),
     )
 
 

@@ -12,7 +12,8 @@ from console.client.acts import ACTS
 from console.client.suite import RefusedError
 from console.client.things import THINGS
 from console.web.asking import or_none
-from console.web.pages import Console, Visit
+from console.web.lists.filtering import moment_of
+from console.web.pages import Console, NotUnderstoodError, Visit
 
 
 def routes(console: Console) -> list[Route]:
@@ -32,10 +33,19 @@ async def _tips(visit: Visit) -> web.StreamResponse:
             problem = error
     return visit.page(
         "tips/tips.html",
-        shadow=await or_none(suite.get("orchestrator", "/admin/v1/tips/shadow")),
+        shadow=await or_none(suite.get("orchestrator", "/admin/v1/tips/shadow", since=_since(visit))),
         flags=(await THINGS["flag"].page(suite)).items,
         set_flag=ACTS["flag set"],
         number=number,
         explained=explained,
         problem=problem,
     )
+
+
+def _since(visit: Visit) -> str | None:
+    """Return from when on the two are compared; None for the last week. Raises ``NotUnderstoodError`` for what is no time."""
+    asked = visit.raw.query.get("since", "").strip()
+    try:
+        return moment_of(asked, zone=visit.console.settings.time_zone) if asked else None
+    except (ValueError, OverflowError):
+        raise NotUnderstoodError(visit.words("%(field)s is no time", field=asked)) from None

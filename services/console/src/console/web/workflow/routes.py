@@ -54,6 +54,7 @@ async def _workflow(visit: Visit) -> web.StreamResponse:
         item=await THINGS["workflow"].read(visit.person.suite, name),
         acts=acts_of("workflow"),
         skip=ACTS["event skip"],
+        mend=ACTS["event mend"],
         reprocess=ACTS["event reprocess"],
     )
 
