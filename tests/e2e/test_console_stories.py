@@ -124,7 +124,8 @@ async def test_the_pictures_in_the_readme_show_what_the_screens_show(client: Cli
                 file.write_bytes(with_text(await page.screenshot(), in_sight))
             pictured = text_of(file.read_bytes())
             now = await headings(page, in_sight=False)
-            otherwise[name] = (pictured - now) | (in_sight - pictured)
+            fresh = in_sight - pictured if name != "now" else set()  # there the rest moves up as troubles go
+            otherwise[name] = (pictured - now) | fresh
     assert {name: _without(said, sometimes) for name, said in otherwise.items()} == {name: set() for name in screens}, (
         "take them anew: see CONTRIBUTING.md"
     )
