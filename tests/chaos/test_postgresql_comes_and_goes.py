@@ -133,7 +133,7 @@ async def test_no_service_exits_or_answers_500_whatever_postgresql_does(
         report = await faults.play_during(fault(faults), seed=31)
         over = time.monotonic()
         await faults.everybody_ready()
-        print(f"all are ready {time.monotonic() - over:.1f} s after it; answers {dict(sorted(answers.items()))}")  # noqa: T201 - what was seen, with -s or on failure
+        print(f"all are ready {time.monotonic() - over:.1f} s after it; answers {dict(sorted(answers.items()))}")  # noqa: T201 -- what was seen
     finally:
         for task in reading:
             task.cancel()
