@@ -25,6 +25,12 @@ def tell(**said: object) -> None:
     print(json.dumps(said), flush=True)
 
 
+def until(reached: Callable[[], bool]) -> None:
+    """Wait until it is so."""
+    while not reached():
+        time.sleep(_LOOK_S)
+
+
 async def gateway(directory: Path) -> None:
     """One gateway process, with consumers that take what it publishes and do nothing."""
     from tests.bench.rig import IdleConsumers, broker_pid, servers
@@ -49,14 +55,18 @@ async def engine(directory: Path) -> None:
             ]
             urls, pids = [url for url, _ in running], [child.pid for _, child in running]
             pids.append(broker_pid(stand.amqp_url))
+
+            def carried_out() -> float:
+                """Return how many events they have carried out so far."""
+                return sum(series(url, _CARRIED_OUT) for url in urls)
+
             tell(ready=True)
             while line := await asyncio.to_thread(sys.stdin.readline):
                 name, orders = line.split()
-                already = sum(series(url, _CARRIED_OUT) for url in urls)
+                already = carried_out()
                 began, before = time.perf_counter(), sum(map(cpu_seconds, pids))
                 total = await publish(stand.amqp_url, waves(int(orders), prefix=f"quick{name}"))
-                while sum(series(url, _CARRIED_OUT) for url in urls) < already + total:
-                    await asyncio.sleep(_LOOK_S)
+                await asyncio.to_thread(until, lambda all_=already + total: carried_out() >= all_)
                 seconds = time.perf_counter() - began
                 used = sum(map(cpu_seconds, pids)) - before
                 tell(rate=total / seconds, us=used / total * 1e6)
