@@ -200,7 +200,7 @@ async def test_a_quarantined_created_is_awaited_until_a_person_decides(start: St
         assert (await gateway.change(path, {"reason": "a test order", "dry_run": True}))[1]["dismissed"] is False
         await shows(gateway, "gateway_orders_unarrived", 1.0)
         status, answer = await gateway.change(path, {"reason": "a test order"})
-        assert (status, answer) == (200, {"delivery_id": delivery["id"], "dismissed": True})
+        assert (status, answer["delivery_id"], answer["dismissed"]) == (200, delivery["id"], True)
         await shows(gateway, "gateway_orders_unarrived", 0.0)
         assert (await gateway.change(path, {"reason": "again"}))[0] == 409
         [entry] = (await gateway.get("/admin/v1/audit", role="admin"))["items"]
