@@ -150,7 +150,7 @@ async def test_a_document_is_issued_at_closing_again_when_it_changes_and_on_dema
     assert (second["reason"], "Total 340.00 RUB" in second["content"]) == ("the order changed", True)
     reissue = {"reason": "the customer lost it", "expected_version": 2}
     answer = await api.call("POST", f"{path}/reissue", reissue, role="operator", headers={"Idempotency-Key": "d"})
-    assert answer == (202, {"number": number, "dry_run": False, "replaces": 2})
+    assert answer == (202, {"number": number, "dry_run": False, "replaces": 2, "notices": []})
     third = await issued(3)
     assert (third["digest"], third["issued_by"], third["reason"]) == (second["digest"], "operator", reissue["reason"])
     assert (await api.call("POST", f"{path}/reissue", reissue))[1]["code"] == "stale_version"
