@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +61,17 @@ async def engine(directory: Path) -> None:
                 """Return how many events they have carried out so far."""
                 return sum(series(url, _CARRIED_OUT) for url in urls)
 
+            def done(events: float) -> bool:
+                """Say whether they have carried out so many."""
+                return carried_out() >= events
+
             tell(ready=True)
             while line := await asyncio.to_thread(sys.stdin.readline):
                 name, orders = line.split()
                 already = carried_out()
                 began, before = time.perf_counter(), sum(map(cpu_seconds, pids))
                 total = await publish(stand.amqp_url, waves(int(orders), prefix=f"quick{name}"))
-                await asyncio.to_thread(until, lambda all_=already + total: carried_out() >= all_)
+                await asyncio.to_thread(until, partial(done, already + total))
                 seconds = time.perf_counter() - began
                 used = sum(map(cpu_seconds, pids)) - before
                 tell(rate=total / seconds, us=used / total * 1e6)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
+from typing import Any
 
 import aiohttp
 import pytest
@@ -41,11 +43,12 @@ def asked_again(page: str) -> str:
 
 async def test_tabs_that_watch_the_same_share_one_look(browser: Browser, services: Services) -> None:
     state = {"7": "running", "8": "finished"}
+
+    def workflow(name: str) -> Callable[[dict[str, str]], tuple[int, Any]]:
+        return lambda _: (200, {"id": int(name), "state_name": state[name], "pending": 1})
+
     for name in state:
-        services.answers[f"GET /admin/v1/workflows/{name}"] = lambda _, name=name: (
-            200,
-            {"id": int(name), "state_name": state[name], "pending": 1},
-        )
+        services.answers[f"GET /admin/v1/workflows/{name}"] = workflow(name)
     await browser.sign_in("token-operator")
     page = await applied(browser, services, "7", "8")
     assert "Still moving:" in page
