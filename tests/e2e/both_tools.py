@@ -37,13 +37,13 @@ class Change:
 
     async def rehearse_at_the_terminal(self, names: list[str], fields: Mapping[str, Any]) -> dict[str, Any]:
         """Return the plan of ``--dry-run -o json``."""
-        given = [part for name, value in fields.items() for part in _option(self.act, name, value)]
-        service = ["--service", self.case.service] if self.case.service else []
-        ended = await self._ordersctl(
-            self.act.noun, self.act.verb, *names, *service, *given, "-r", self.reason, "--dry-run"
-        )
+        ended = await self._ordersctl(*self._words(names, fields), "--dry-run")
         assert ended.code == 0, ended.remarks
         return dict(ended.json)
+
+    async def do_at_the_terminal(self, names: list[str], fields: Mapping[str, Any]) -> Ended:
+        """Do it without a question, and watch its effect to the end."""
+        return await self._ordersctl(*self._words(names, fields), "--yes", "--wait")
 
     async def rehearse_in_the_browser(self, names: list[str], fields: Mapping[str, Any]) -> dict[str, Any]:
         """Return the plan that the page carries."""
@@ -62,13 +62,13 @@ class Change:
         assert self._browser.status == 200, self._browser.page
         return self._sealed("done")
 
-    async def apply_at_the_terminal(self, plan: Mapping[str, Any]) -> Ended:
+    async def apply_at_the_terminal(self, plan: Mapping[str, Any], *options: str) -> Ended:
         """``ordersctl apply`` a plan, whichever tool made it."""
         file = self._config / "plan.json"
         file.write_text(
             json.dumps({"ordersctl_plan": 1, "profile": _PROFILES[self.case.role], **plan}), encoding="utf-8"
         )
-        return await self._ordersctl("apply", str(file), "--yes")
+        return await self._ordersctl("apply", str(file), "--yes", *options)
 
     async def watch_in_the_browser(self, done: Mapping[str, Any]) -> str:
         """Look again until nothing moves any more; return what is seen then."""
@@ -79,6 +79,11 @@ class Change:
             return None if 'class="moving"' in status else " ".join(re.sub(r"<[^>]+>", " ", status).split())
 
         return str(await eventually(settled, within=60, what="an effect that is seen"))
+
+    def _words(self, names: list[str], fields: Mapping[str, Any]) -> list[str]:
+        given = [part for name, value in fields.items() for part in _option(self.act, name, value)]
+        service = ["--service", self.case.service] if self.case.service else []
+        return [self.act.noun, self.act.verb, *names, *service, *given, "-r", self.reason]
 
     async def _ordersctl(self, *arguments: str) -> Ended:
         return await self._terminal(*arguments, "-p", _PROFILES[self.case.role], "-o", "json")

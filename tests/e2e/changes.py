@@ -330,7 +330,7 @@ def _of_people() -> Iterator[Case]:
     yield Case(act="ticket development-ticket", **ticket, fields=cause, known_later={"id"}, seen="linked")
     yield Case(act="silence add", fields=_silence, known_later={"id"}, seen="silenced")
     yield Case(act="silence end", make=Trouble.silence, known_later={"after"}, seen="ended")
-    from_now_on = {"id", *(f"replaced.{place}.starts_at" for place in range(2))}
+    from_now_on = {"id", *(f"replaced.{place}.starts_at" for place in range(4))}
     yield Case(act="duty override", fields=_duty_of_another, known_later=from_now_on, seen="in_the_roster")
     yield Case(act="duty undo", make=Trouble.override, seen="taken_back")
     yield Case(act="duty confirm", seen="confirmed")
@@ -351,7 +351,14 @@ def _of_every_service() -> Iterator[Case]:
             return await trouble.dead_letter(service)
 
         letter: dict[str, Any] = {"service": service, "make": make}
-        yield Case(act="dead-letter replay", **letter, seen="dead_again", proof=_letter(service, "replayed"))
+        last = {"notices", "notices.0"}  # one that died again meanwhile keeps their problem open
+        yield Case(
+            act="dead-letter replay",
+            **letter,
+            known_later=last,
+            seen="dead_again",
+            proof=_letter(service, "replayed"),
+        )
         yield Case(act="dead-letter dismiss", **letter, seen="dismissed", proof=_letter(service, "dismissed"))
         mended: dict[str, Any] = {"fields": _READABLE[service], "seen": "handled", "proof": _letter(service, "mended")}
         yield Case(act="dead-letter mend", **letter, **mended)

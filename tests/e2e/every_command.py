@@ -31,8 +31,9 @@ class Look:
 class Do:
     """A command that changes something: rehearsed as JSON, then done at the terminal, where reason and consent are asked for.
 
-    ``target``: the one thing that it is done to, None where that comes into being. ``done``: the words of how it came out.
-    ``role``: as whom.
+    ``target``: the one thing that it is done to, None where that comes into being. ``done``: the words of how it came out. ``role``: as
+    whom. ``code``: how it ends once its effect was watched to the end; 1 where the cause is not mended. ``watched``: whether the effect
+    stays as it is seen.
     """
 
     command: str
@@ -40,6 +41,8 @@ class Do:
     words: tuple[str, ...] = ()
     done: str
     role: str = "operator"
+    code: int = 0
+    watched: bool = True
 
 
 Step = Look | Do
@@ -163,7 +166,13 @@ ORDERS: tuple[Step, ...] = (
         words=("--source", "sbermarket", "--event-type", "order.created", "--payload", "{payload}"),
         done="enter-event",
     ),
-    Do(command="customer erase", words=("--order-number", "{new_order}"), done="erased", role="admin"),
+    Do(
+        command="customer erase",
+        words=("--order-number", "{new_order}"),
+        done="erased",
+        role="admin",
+        watched=False,  # of an order that was just cancelled people are still told
+    ),
 )
 WORKFLOWS: tuple[Step, ...] = (
     Look(
@@ -185,7 +194,7 @@ WORKFLOWS: tuple[Step, ...] = (
         shown=("{failed_event}", "failed"),
         holds=_is(id="{failed_event}", state_name="failed"),
     ),
-    Do(command="workflow retry", target="{crashed}", done="retried"),
+    Do(command="workflow retry", target="{crashed}", done="retried", code=1),
     Do(command="workflow stop", target="{running}", done="stopped"),
     Do(command="workflow resume", target="{running}", done="resumed"),
     Do(command="event reprocess", target="{done_event}", done="reprocess"),
@@ -217,9 +226,9 @@ MONEY: tuple[Step, ...] = (
     ),
     Look(command="payment show", words=("{payment}",), shown=("{payment}",), holds=_is(payment_id="{payment}")),
     Look(command="refund history", words=("{refund}",), shown=("SENDING",), holds=_has(after_name="ERROR")),
-    Do(command="refund check", target="{refund}", done="check"),
+    Do(command="refund check", target="{refund}", done="check", code=1),
     Do(command="refund close", target="{refund}", words=("--settled", "outside"), done="close"),
-    Do(command="refund restart", target="{other_refund}", done="restarted"),
+    Do(command="refund restart", target="{other_refund}", done="restarted", code=1),
     Look(command="difference list", shown=("{difference}",), holds=_has(id="{difference}")),
     Look(command="difference show", words=("{difference}",), shown=("unknown_to_us",), holds=_is(id="{difference}")),
     Do(command="difference acknowledge", target="{difference}", done="acknowledge"),
@@ -266,7 +275,7 @@ INTAKE: tuple[Step, ...] = (
         shown=("notifier", "{letter}"),
         holds=_is(id="{letter}", service="notifier"),
     ),
-    Do(command="dead-letter replay", target="{letter}", words=("--service", "notifier"), done="replayed"),
+    Do(command="dead-letter replay", target="{letter}", words=("--service", "notifier"), done="replayed", code=1),
     Do(
         command="dead-letter mend",
         target="{other_letter}",
@@ -315,7 +324,7 @@ PEOPLE: tuple[Step, ...] = (
     Do(command="incident ack", target="{incident}", done="acknowledged"),
     Do(command="incident comment", target="{incident}", done="comment"),
     Do(command="incident resolve", target="{incident}", done="resolved"),
-    Do(command="incident recipe", target="{crash_told}", words=("retry_workflow",), done="started"),
+    Do(command="incident recipe", target="{crash_told}", words=("retry_workflow",), done="started", code=1),
     Look(
         command="ticket list", words=("--state", "open"), shown=("{ticket}",), holds=_has(key="{ticket}", state="open")
     ),

@@ -33,11 +33,10 @@ async def test_what_was_rehearsed_is_what_is_done_and_once(
     change = Change(case, terminal, browser, tmp_path)
     me = await change.sign_in(client)
     bulk = case.found.by_plan is not None
-    makers = [case.make] * (2 if bulk else 1) if case.make else []
-    names = list(await asyncio.gather(*(make(trouble) for make in makers)))
+    names = list(await asyncio.gather(*(make(trouble) for make in [case.make] * 2 if make)))
     fields = await case.filled_in(trouble, names[0] if names else "")
 
-    both = await change.rehearse_at_the_terminal(names, fields)
+    both = await change.rehearse_at_the_terminal(names if bulk else names[:1], fields)
     planned = await change.rehearse_in_the_browser(names[:1], fields)
     assert differing(both["items"][:1], planned["items"]) <= case.known_later
     assert await audited(client, case, change.reason) == 0
@@ -61,9 +60,11 @@ async def test_what_was_rehearsed_is_what_is_done_and_once(
             return True
 
         await eventually(as_named, within=60, what="people are told what was named")
+    if not bulk or case.repeatable:
+        await done_at_the_terminal(Change(case, terminal, browser, tmp_path), trouble, names[1:])
     if case.repeatable:
         return
-    late = await change.apply_at_the_terminal(both)
+    late = await change.apply_at_the_terminal(both, *(["--wait"] if bulk else []))
     left, *others = late.json["items"]
     if case.act in NEVER_CONFLICTS:
         assert (late.code, left["outcome"] != "changed_since") == (0, True), NEVER_CONFLICTS[case.act]
@@ -71,6 +72,24 @@ async def test_what_was_rehearsed_is_what_is_done_and_once(
     assert (late.code, left["outcome"], left["changed_by"]) == (7 if bulk else 1, "changed_since", me)
     if bulk:
         assert differing([as_printed(both["items"][1])], others) <= case.known_later
+        assert f"seen: 1 {case.seen}" in late.remarks
+
+
+async def done_at_the_terminal(change: Change, trouble: Trouble, names: list[str]) -> None:
+    """``ordersctl`` alone, with another thing: what it has rehearsed is what it does, and it watches the effect to its end."""
+    case = change.case
+    fields = await case.filled_in(trouble, names[0] if names else "")
+    planned = await change.rehearse_at_the_terminal(names, fields)
+    done = await change.do_at_the_terminal(names, fields)
+    assert done.code == (1 if case.found.failed(case.seen) else 0), done.remarks
+    if case.act == "customer erase":  # it sums up what was done in each service
+        [erased], [item] = done.json, planned["items"]
+        assert erased["service"] == case.service
+        assert erased["places"] == item["shown"]["places"] or "places" in case.known_later
+        assert "seen: erased in 1 services" in done.remarks
+        return
+    assert differing([as_printed(item) for item in planned["items"]], done.json["items"]) <= case.known_later
+    assert f"seen: 1 {case.seen}" in done.remarks
 
 
 NEVER_CONFLICTS = {

@@ -91,15 +91,17 @@ class Visit:
         for plan in plans:
             assert (plan["ordersctl_plan"], plan["wish"]["reason"]) == (1, reason)
             assert [item["id"] for item in plan["items"]] == target or not target
-        async with self._terminal.opened(*words, columns=240) as session:
+        watch = ["--wait"] if step.watched else []
+        async with self._terminal.opened(*words, *watch, columns=240) as session:
             await session.shows("Reason")
             session.types(reason + ENTER)
             await session.shows("Do it? [y/N]")
             session.types("y" + ENTER)
             shown = await session.ended()
-        assert shown.code == 0, shown.text
+        assert shown.code == step.code, shown.text
         after = shown.text.partition("Do it?")[2]
-        assert step.done in after, f"{step.done!r} is not in\n{after}"
+        missing = [said for said in (step.done, *(["seen: "] if step.watched else [])) if said not in after]
+        assert missing == [], f"{missing} is not in\n{after}"
         self._reasons[reason] = step.command
 
     async def audit(self) -> None:

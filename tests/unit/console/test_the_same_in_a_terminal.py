@@ -102,6 +102,11 @@ def test_sums_are_written_as_people_do_and_filters_as_they_were_seen(program: An
         ("/one/flag/tips", "ordersctl flag get tips"),
         ("/one/dead-letter/9?service=refunds", "ordersctl dead-letter show --service=refunds 9"),
         ("/duty", "ordersctl duty weeks"),
+        ("/audit", "ordersctl audit"),
+        (
+            "/audit?actor=anna&action=&from=2026-11-29T10:00&to=2026-11-30T10:00Z&service=refunds&before=x&skip=3",
+            "ordersctl audit --service=refunds --actor=anna --from=2026-11-29T10:00:00+00:00 --to=2026-11-30T10:00Z",
+        ),
         ("/", "ordersctl status"),
         ("/tips", "ordersctl tips shadow"),
         ("/tips?order=-N", "ordersctl tips explain -- -N"),

@@ -63,6 +63,12 @@ def test_each_figure_leads_to_a_page_of_the_console_and_to_a_runbook(dashboard: 
     assert [link["url"] for link in dashboard["links"] if link["type"] == "link"] == ["${console:raw}/"]
 
 
+def test_figures_of_events_and_parked_orders_lead_to_lists_of_just_these() -> None:
+    dashboard = json.loads((FOLDER / "dashboards" / "orchestrator.json").read_text())
+    pages = {panel["title"]: panel["links"][0]["url"].removeprefix("${console:raw}") for panel in first_row(dashboard)}
+    assert (pages["Failed events"], pages["Parked orders"]) == ("/list/event?state=failed", "/list/parked")
+
+
 def leads_to_a_list_or_screen(page: str) -> None:
     """Fail unless the console has the page, and every filter in its address."""
     parts = urlsplit(page)

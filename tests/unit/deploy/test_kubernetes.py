@@ -25,6 +25,8 @@ from webhook_gateway.website.sites import load_sites
 MIGRATED = [service for service in SERVICES if service.database is not None]
 PUBLIC = {("/", "edge")}  # the edge decides, as in compose
 PAGES = {("/", "console"), ("/on-call", "notifier"), ("/on-call.ics", "notifier")}
+CLOSED = re.compile(r"location ~ \^/\(([^)]+)\)\(/\|\$\) \{\s+return 404;")
+"""What nginx before the console keeps from people."""
 Manifest = dict[str, Any]
 
 
@@ -306,11 +308,16 @@ def test_the_outside_reaches_the_public_addresses_and_nothing_else(manifests: di
 
 
 def test_people_of_the_inner_network_reach_the_console_where_messages_link_to(
-    manifests: dict[tuple[str, str], Manifest], folder: Path
+    manifests: dict[tuple[str, str], Manifest], folder: Path, repository: Path
 ) -> None:
     spec = manifests["Ingress", "order-suite-console"]["spec"]
     [rule] = spec["rules"]
-    assert {(path["path"], path["backend"]["service"]["name"]) for path in rule["http"]["paths"]} == PAGES
+    [names] = CLOSED.findall((repository / "deploy/nginx/console/console.conf.template").read_text())
+    closed = {f"/{name}" for name in names.replace("\\", "").split("|")}
+    assert "/metrics" in closed
+    shown = {(path["path"], path["backend"]["service"]["name"]) for path in rule["http"]["paths"]}
+    assert shown == PAGES | {(path, "edge") for path in closed}
+    assert {path["pathType"] for path in rule["http"]["paths"] if path["path"] in closed} == {"Prefix"}
     public = f"https://{rule['host']}"
     assert [each["hosts"] for each in spec["tls"]] == [[rule["host"]]]
     assert {

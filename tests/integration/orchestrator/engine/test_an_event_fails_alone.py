@@ -140,6 +140,8 @@ async def test_a_skipped_event_never_takes_effect_and_its_incident_ends(
     crashed = await life_of(api, number)
     assert (crashed["state_name"], crashed["runbook"]) == ("crashed", "orchestrator-workflows-crashed")
     assert crashed["refusals"] == {"resume": "only a stopped one can be resumed"}
+    [listed] = await api.all(f"/admin/v1/workflows?order_number={number}&state=crashed")
+    assert listed["refusals"] == crashed["refusals"]
     key = {"Idempotency-Key": "skip-1"}
     first = await api.call("POST", path, {"reason": "no customer wants it"}, role="operator", headers=key)
     assert await api.call("POST", path, {"reason": "no customer wants it"}, role="operator", headers=key) == first

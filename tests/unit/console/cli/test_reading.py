@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,22 @@ def test_status_counts_what_needs_a_person_and_who_would_not_be_told(services: S
     assert ended.json["missing"] == [{"what": "people", "detail": "phone of oleg"}]
 
 
+def test_status_asks_everything_at_once(services: Services, ordersctl: Ordersctl) -> None:
+    last = threading.Event()
+
+    def coverage(_: Call) -> tuple[int, Any]:
+        last.set()
+        return 200, {"covered": True, "missing": []}
+
+    def ready(_: Call) -> tuple[int, Any]:  # before the answer to this the other was asked
+        return (200, {"ready": True, "checks": {}}) if last.wait(timeout=10) else (503, {"code": "unavailable"})
+
+    services.on("GET /readyz", ready)
+    services.on("GET /admin/v1/coverage", coverage)
+    ended = ordersctl("status", "-o", "json")
+    assert (ended.code, {each["state"] for each in ended.json["services"]}) == (0, {"ready"})
+
+
 def test_status_says_what_waits_and_is_not_well_when_that_is_late(services: Services, ordersctl: Ordersctl) -> None:
     services.on("GET /readyz", {"ready": True, "checks": {}})
     services.on("GET /admin/v1/coverage", {"covered": True, "missing": []})
@@ -259,6 +276,62 @@ def test_tail_shows_each_thing_once_and_only_what_came_since(services: Services,
     ended = ordersctl("tail", "--only", "intake", "--every", "0.2", "--for", "1", "-o", "jsonl")
     assert [json.loads(line)["item"]["id"] for line in ended.out.splitlines()] == ["2", "3"]
     assert "\x1b" not in ended.out
+
+
+@pytest.mark.parametrize("length", [3, 250])
+def test_tail_never_takes_what_was_there_before_for_news(services: Services, ordersctl: Ordersctl, length: int) -> None:
+    old = [f"old-{n}" for n in range(length)]
+    many = [f"many-{n}" for n in range(150)]
+    left = [name for name in old if name not in ("old-1", "old-30")]  # others move up in their place
+    looks = iter([old, ["one", *old], ["one", *left], [*many, "one", *left], [*many, "one", *left]])
+    held: list[dict[str, Any]] = []
+
+    def deliveries(call: Call) -> tuple[int, Any]:
+        if "cursor" not in call.query:
+            if (names := next(looks, None)) is None:
+                return 403, {"code": "forbidden"}  # which ends it
+            held[:] = [{"id": name, "received_at": "2026-11-29T10:00:00Z"} for name in names]
+        return 200, pages(held)(call)[1]
+
+    services.on("GET /admin/v1/deliveries", deliveries)
+    ended = ordersctl("tail", "--only", "intake", "--every", "0.2", "-o", "jsonl")
+    assert [json.loads(line)["item"]["id"] for line in ended.out.splitlines()] == ["one", *many]
+
+
+def test_tail_finds_again_what_it_could_not_read_to_the_end(services: Services, ordersctl: Ordersctl) -> None:
+    old, many = [f"old-{n}" for n in range(5)], [f"many-{n}" for n in range(150)]
+    asked: list[str] = []
+
+    def deliveries(call: Call) -> tuple[int, Any]:
+        asked.append(call.query.get("cursor", ""))
+        if len(asked) == 3 and asked[-1]:
+            return 503, {"code": "unavailable"}
+        if len(asked) > 5:
+            return 403, {"code": "forbidden"}
+        names = old if len(asked) == 1 else [*many, *old]
+        return 200, pages([{"id": name, "received_at": "2026-11-29T10:00:00Z"} for name in names])(call)[1]
+
+    services.on("GET /admin/v1/deliveries", deliveries)
+    ended = ordersctl("tail", "--only", "intake", "--every", "0.2", "-o", "jsonl")
+    assert [json.loads(line)["item"]["id"] for line in ended.out.splitlines()] == many
+
+
+def test_tail_tells_of_an_old_thing_that_changed_below_all_that_is_known(
+    services: Services, ordersctl: Ordersctl
+) -> None:
+    def tickets(n: int) -> list[dict[str, Any]]:
+        return [
+            {"key": f"T-{each}", "state": "closed" if (n, each) == (1, 99) else "open", "created_at": "2026"}
+            for each in range(150)
+        ]
+
+    looks = iter([tickets(0), tickets(1)])
+    services.on(
+        "GET /admin/v1/tickets",
+        lambda call: (403, {}) if (held := next(looks, None)) is None else pages(held)(call),
+    )
+    ended = ordersctl("tail", "--only", "ticket", "--every", "0.2", "-o", "jsonl")
+    assert [json.loads(line)["item"]["key"] for line in ended.out.splitlines()] == ["T-99"]
 
 
 def test_a_dead_letter_is_found_by_asking_every_service(services: Services, ordersctl: Ordersctl) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.support.console_browser import Browser
-from tests.unit.console.web.factories import INCIDENT, WORKFLOW, Services
+from tests.unit.console.web.factories import INCIDENT, ORDER, WORKFLOW, Services
 
 
 async def test_an_alert_is_found_by_its_own_name(browser: Browser, services: Services) -> None:
@@ -24,6 +24,13 @@ async def test_a_workflow_offers_what_fits_its_state_and_says_why_not(browser: B
     await browser.sign_in("token-operator")
     page = await browser.get("/w/EVIL")
     assert [f"/change/workflow/{verb}?" in page for verb in ("stop", "resume", "retry")] == [True, False, False]
+    assert all(why in page for why in refusals.values())
+    listed = {**WORKFLOW, "id": 7, "refusals": refusals}
+    services.answers["GET /admin/v1/workflows"] = (200, {"items": [listed], "next_cursor": None})
+    services.answers["GET /orders/v1/orders/N"] = (200, ORDER)
+    page = await browser.get("/o/N")  # the order's page says the same of each of its workflows
+    assert browser.status == 200
+    assert [f"/change/workflow/{verb}?ids=7" in page for verb in ("stop", "resume", "retry")] == [True, False, False]
     assert all(why in page for why in refusals.values())
     known = {**WORKFLOW, "refusals": {}, "runbook": "orchestrator-workflows-crashed"}
     services.answers["GET /admin/v1/workflows/EVIL"] = (200, known)

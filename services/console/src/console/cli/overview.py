@@ -45,17 +45,20 @@ async def status(at: Context) -> Exit | None:
 
     from console.client.queues import waiting_in
 
-    services = await asyncio.gather(*(_service(at, service) for service in SERVICES))
-    waiting = dict(zip(SERVICES, await asyncio.gather(*(waiting_in(at.suite, each) for each in SERVICES)), strict=True))
+    services, held_by, needed, coverage = await asyncio.gather(
+        asyncio.gather(*(_service(at, service) for service in SERVICES)),
+        asyncio.gather(*(waiting_in(at.suite, each) for each in SERVICES)),
+        asyncio.gather(
+            *(_needed(at, *need) for need in _NEEDS),
+            *(_needed(at, *_DEAD_LETTERS, holder) for holder in services_with("dead-letter")),
+        ),
+        _coverage(at),
+    )
+    waiting = dict(zip(SERVICES, held_by, strict=True))
     queues = [
         {"service": service, **queue} for service, held in waiting.items() if held is not None for queue in held.queues
     ]
     unknown = [service for service, held in waiting.items() if held is None or not held.complete]
-    needed = await asyncio.gather(
-        *(_needed(at, *need) for need in _NEEDS),
-        *(_needed(at, *_DEAD_LETTERS, holder) for holder in services_with("dead-letter")),
-    )
-    coverage = await _coverage(at)
     answered = [item for item in needed if item["count"] not in ("0", 0)]
     missing = coverage["missing"] if coverage else []
     if at.out.for_programs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _PAGE = 100
 _PAGES = 20
-_REMEMBERED = 5_000
+_REMEMBERED = 10_000
 _AUDITED = ("order", "endangered")
 """Kinds whose every look is a reading of customers' data, which the audit notes: looked at only when they are asked for."""
 # For each kind: where its time stands, and what makes a thing news once more.
@@ -49,33 +49,55 @@ _SAYS = {
 
 @dataclass
 class _Followed:
-    """One list that is looked at again and again, newest first; what was seen is not shown twice."""
+    """One list that is looked at again and again, newest first; what was seen is not shown twice.
+
+    ``seen``: names and marks. ``more``: the list holds things that were never looked at, below those that were.
+    """
 
     noun: str
     thing: Thing
     seen: dict[str, None] = field(default_factory=dict)
     began: bool = False
+    more: bool = False
+
+    def name(self, item: Mapping[str, Any]) -> str:
+        return str(value(item, self.thing.id))
 
     def mark(self, item: Mapping[str, Any]) -> str:
         _, parts = _KINDS.get(self.noun, ("", ("state",)))
-        return "\0".join(str(value(item, part)) for part in (self.thing.id, *parts))
+        return "\0".join((self.name(item), *(str(value(item, part)) for part in parts)))
 
     async def news(self, suite: Suite) -> list[Mapping[str, Any]]:
-        """Return what is new since the last time; pages are read until one has nothing new."""
-        found: list[Mapping[str, Any]] = []
+        """Return what is new since the last time. Pages are read until one holds what was seen; what is below all of that only moved up.
+
+        If one cannot be read nothing counts as seen.
+        """
+        read: list[Mapping[str, Any]] = []
+        news: list[Mapping[str, Any]] = []
         cursor = None
         for _ in range(_PAGES):
             page = await self.thing.page(suite, limit=_PAGE, cursor=cursor)
-            fresh = [item for item in page.items if self.mark(item) not in self.seen]
-            found += fresh
-            self.seen.update(dict.fromkeys(map(self.mark, fresh)))
-            if not fresh or not self.began or page.next_cursor is None:
-                break
             cursor = page.next_cursor
+            read += page.items
+            known = [place for place, item in enumerate(page.items) if self.name(item) in self.seen]
+            above = page.items[: known[-1] + 1] if known and self.more else page.items
+            news += [item for item in above if self.mark(item) not in self.seen]
+            if known or not self.began or cursor is None:
+                break
+        self.more = self.more or (cursor is not None and not known)
+        self._remember(read)
+        first, self.began = not self.began, True
+        return [] if first else news
+
+    def _remember(self, items: Sequence[Mapping[str, Any]]) -> None:
+        """Remember them as the last ones; the oldest are forgotten."""
+        for item in items:
+            for said in (self.name(item), self.mark(item)):
+                self.seen.pop(said, None)
+                self.seen[said] = None
         while len(self.seen) > _REMEMBERED:
             del self.seen[next(iter(self.seen))]
-        first, self.began = not self.began, True
-        return [] if first else found
+            self.more = True
 
 
 async def tail(

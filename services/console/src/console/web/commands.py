@@ -18,12 +18,11 @@ _SCREENS = {
     "/": "ordersctl status",
     "/duty": "ordersctl duty weeks",
     "/proof": "ordersctl check all",
-    "/audit": "ordersctl audit",
     "/tips": "ordersctl tips shadow",
 }
 _OTHER_LIST = re.compile(r"/list/([^/]+)")
 _OTHER_ONE = re.compile(r"/one/([^/]+)/([^/]+)")
-_NOUNS = {path: noun for noun, path in LISTS.items()}
+_NOUNS = {"/audit": "audit", **{path: noun for noun, path in LISTS.items()}}
 _SHORT = {thing.address.removesuffix("{id}"): thing.noun for thing in THINGS.values() if thing.address}
 
 

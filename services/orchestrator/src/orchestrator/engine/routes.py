@@ -28,6 +28,7 @@ from common.http import (
     listed,
     one_listed,
 )
+from common.postgres import Record
 from orchestrator.engine.admin import admin_change, admin_read
 from orchestrator.engine.foresee import Foretellers, tell_what_follows
 from orchestrator.engine.mend import MendPayload, mend_event
@@ -50,6 +51,7 @@ from orchestrator.engine.views import (
     WorkflowChanged,
     WorkflowDetail,
     WorkflowEventView,
+    WorkflowFound,
     WorkflowGroup,
     WorkflowGroups,
     WorkflowView,
@@ -125,7 +127,7 @@ class WorkflowRoutes:
         """The table."""
         return [
             admin_read(
-                "workflows", self._workflows, "Workflows, the newest first", Page[WorkflowView], query=WorkflowsQuery
+                "workflows", self._workflows, "Workflows, the newest first", Page[WorkflowFound], query=WorkflowsQuery
             ),
             admin_read(
                 "workflow-groups",
@@ -212,7 +214,7 @@ class WorkflowRoutes:
             errors=BULK_ERRORS,
         )
 
-    async def _workflows(self, request: Request[None, WorkflowsQuery]) -> Page[WorkflowView]:
+    async def _workflows(self, request: Request[None, WorkflowsQuery]) -> Page[WorkflowFound]:
         query = request.query
 
         def select(after: tuple[Any, ...] | None, limit: int) -> tuple[str, list[Any]]:
@@ -220,7 +222,7 @@ class WorkflowRoutes:
             wanted = partial(add_conditions, wanted=query)
             return self.search.workflows(wanted, before=after[0] if after else None, limit=limit)
 
-        return await listed(self.search.database, query, select, key={"id": int}, item=workflow_view)
+        return await listed(self.search.database, query, select, key={"id": int}, item=_found)
 
     async def _groups(self, request: Request[None, None]) -> WorkflowGroups:
         rows = await self.search.groups(limit=_MOST_GROUPS)
@@ -320,6 +322,11 @@ class WorkflowRoutes:
             return answer
 
         return await self.changes.carry_out(request, _work)
+
+
+def _found(row: Record) -> WorkflowFound:
+    """Show a workflow of a list."""
+    return WorkflowFound(**workflow_view(row).model_dump(), refusals=refusals(shown_state(row)))
 
 
 def _event_id(text: str) -> tuple[int, int]:

@@ -115,12 +115,17 @@ class WorkflowAct(BaseModel):
     after: Any
 
 
-class WorkflowDetail(WorkflowView):
-    """A workflow with its last events, in sequence, and what people did to it, the newest first; at most 200 of each."""
+class WorkflowFound(WorkflowView):
+    """A workflow that is looked at, with what cannot be done to it as it is."""
 
     refusals: dict[str, str] = Field(
         default={}, description="which of stop, resume and retry cannot be done to it as it is, and why"
     )
+
+
+class WorkflowDetail(WorkflowFound):
+    """A workflow with its last events, in sequence, and what people did to it, the newest first; at most 200 of each."""
+
     runbook: str | None = Field(default=None, description="the page of `docs/runbooks` about its state")
     events: list[WorkflowEventView]
     acts: list[WorkflowAct]

@@ -465,6 +465,26 @@ class WorkflowEventView(TypedDict):
     failure: NotRequired[EventFailure | None]
 
 
+class WorkflowFound(TypedDict):
+    id: int
+    order_number: str
+    kind: str
+    key: str
+    state: int
+    state_name: str
+    version: int
+    last_seq: int
+    done_seq: int
+    pending: int
+    failed_events: int
+    error: str | None
+    error_stack: str | None
+    failed_at: str | None
+    created_at: str
+    updated_at: str
+    refusals: NotRequired[dict[str, str]]
+
+
 class WorkflowGroup(TypedDict):
     kind: str
     state: int
@@ -641,8 +661,8 @@ class PageWorkflowEventView(TypedDict):
     count_exact: NotRequired[bool | None]
 
 
-class PageWorkflowView(TypedDict):
-    items: list[WorkflowView]
+class PageWorkflowFound(TypedDict):
+    items: list[WorkflowFound]
     next_cursor: str | None
     count: NotRequired[int | None]
     count_exact: NotRequired[bool | None]
