@@ -159,6 +159,22 @@ def test_a_recipe_is_watched_to_the_end_of_what_it_is_done_to(
     assert ("why: ordersctl workflow show 7" in ended.remarks) == (code == 1)
 
 
+def test_a_recipe_that_had_begun_meanwhile_is_watched_as_well(services: Services, ordersctl: Ordersctl) -> None:
+    offers = [{"name": "retry_workflow", "last": {"state": "done"}}]
+    services.on("GET /admin/v1/incidents/5", {"revision": 2, "recipes": offers})
+    services.on("GET /admin/v1/workflows/7", {"state_name": "finished", "pending": 0})
+
+    def starts(call: Call) -> tuple[int, Any]:
+        outcome = "started" if call.body["dry_run"] else "under_way"
+        return 200, {"outcome": outcome, "id": 5, "name": "retry_workflow", "target": "7"}
+
+    services.on("POST /admin/v1/incidents/5/recipes/retry_workflow", starts)
+    recipe = ("incident", "recipe", "5", "retry_workflow", "-r", "the cause is mended", "-y", "--wait")
+    ended = ordersctl(*recipe, "--timeout", "0", "-o", "json")
+    assert (ended.code, "seen: 1 finished" in ended.remarks) == (0, True), ended.remarks
+    assert ended.json["items"][0]["outcome"] == "under_way"
+
+
 def test_duty_says_who_is_replaced_and_what_is_wrong_with_the_whole(services: Services, ordersctl: Ordersctl) -> None:
     services.on("GET /admin/v1/roster", {"revision": 4})
     shift = {"place": "on_duty", "person": "boris", "instead_of": "anna"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -253,14 +254,25 @@ def _quoted(text: str) -> str:
     return quote(text.encode("utf-8", "surrogatepass"), safe="")
 
 
-@pytest.mark.parametrize("fault", ["away", "503", "500", "no JSON", "cut"])
-async def test_a_page_says_which_service_is_away(settings: ConsoleSettings, services: Services, fault: str) -> None:
+@pytest.mark.parametrize("fault", ["away", "503", "500", "no JSON", "cut", "hangs"])
+async def test_a_page_says_which_service_is_away(
+    settings: ConsoleSettings, services: Services, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     broken = web.Application()
+    asked: list[str] = []
+    over, signed_in = asyncio.Event(), False
+    if fault == "hangs":
+        monkeypatch.setattr("console.web.app._DEADLINE_S", 2.0)
+        monkeypatch.setattr("console.web.people._AGAIN_S", 1.0)
+        monkeypatch.setattr("console.web.people._KNOWN_FOR_S", 0.0)
 
     async def answer(request: web.Request) -> web.StreamResponse:
         """Know who it is, and fail at everything else."""
-        if request.path == "/admin/v1/whoami":
+        asked.append(request.path)
+        if request.path == "/admin/v1/whoami" and not (signed_in and fault == "hangs"):
             return await services.answer(request)
+        if fault == "hangs":
+            await over.wait()
         if fault == "cut":
             assert request.transport is not None
             request.transport.abort()
@@ -272,18 +284,33 @@ async def test_a_page_says_which_service_is_away(settings: ConsoleSettings, serv
     server = HttpServer(broken, "127.0.0.1", 0)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(server)
+        stack.callback(over.set)
         one_is_elsewhere = settings.model_copy(update={"orchestrator_url": server.url})
         application = await stack.enter_async_context(running(build, one_is_elsewhere))
         browser = await stack.enter_async_context(browsing(application.url))
         services.answers |= STATED
         await browser.sign_in("token-admin")
+        signed_in = True
         if fault == "away":
             await server.stop()
-        for path in ("/o/N", "/workflows", "/w/7", "/tips"):
-            page = await browser.get(path)
-            assert browser.status == 502, path
-            assert "orchestrator" in page, path
+
+        async def load(path: str) -> tuple[str, int, str]:
+            async with browser.session.get(browser.url + path) as loaded:
+                return path, loaded.status, await loaded.text()
+
+        _, status, page = await load("/change/workflow/retry?ids=7")
+        assert (status, "Let many crashed workflows" in page) == (200, True)
+        assert '<button class="primary" disabled' not in page, "what she may do there is what it said last"
+        assert fault != "hangs" or "Not answering: orchestrator" in page
+        monkeypatch.setattr("console.web.people._KNOWN_FOR_S", 60.0)
+        asked.clear()
+        its_own, others = (
+            ("/o/N", "/workflows", "/w/7", "/tips"),
+            ("/find", "/proof", "/incidents", "/refunds", "/more"),
+        )
+        for path, status, page in await asyncio.gather(*map(load, (*its_own, *others, "/"))):
+            assert (path, status) == (path, 502 if path in its_own else 200)
+            assert path in others or "orchestrator" in page, path
             assert 'href="/"' in page
-        for path in ("/", "/find", "/proof", "/incidents", "/refunds", "/more"):
-            await browser.get(path)
-            assert browser.status == 200, path
+        once = ("/orders/v1/orders/N", "/admin/v1/workflows/7", "/admin/v1/flags", "/admin/v1/whoami")
+        assert fault != "hangs" or [asked.count(path) for path in once] == [1] * 4, asked

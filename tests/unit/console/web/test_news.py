@@ -69,6 +69,38 @@ async def test_a_token_that_may_not_read_ends_the_news(services: Services) -> No
             assert [names async for names in changes] == []
 
 
+@pytest.mark.parametrize("status", [429, 500, 502, 503])
+async def test_a_service_that_cannot_answer_now_ends_nobodys_news(services: Services, status: int) -> None:
+    services.answers[LIST] = (status, {"code": "unavailable", "detail": "the database restarts"})
+    async with aiohttp.ClientSession() as session:
+        suite = Suite(session, {"notifier": services.url}, "token-viewer")
+        async with aclosing(News(every=0.01).watch(suite, THINGS["incident"], {}, role="viewer")) as changes:
+            following = asyncio.ensure_future(anext(changes, None))
+
+            async def asked_again() -> bool:
+                return len(services.calls) > 1 or following.done()
+
+            await eventually(asked_again, within=10, what="another look")
+            services.answers[LIST] = listed(1)
+            assert await following == ["1"]
+
+
+async def test_who_comes_as_the_last_one_leaves_has_news_of_her_own(services: Services) -> None:
+    services.answers[LIST] = listed(1)
+    news = News(every=0.01)
+    async with aiohttp.ClientSession() as session:
+        suite = Suite(session, {"notifier": services.url}, "token-viewer")
+        first, second = (news.watch(suite, THINGS["incident"], {}, role="viewer") for _ in range(2))
+        assert await anext(first) == ["1"]
+        services.answers[LIST] = listed(2, 1)
+        await first.aclose()  # its reader is told to end, and has not yet
+        assert (await anext(second), news.pollers) == (["2", "1"], 1)
+        services.answers[LIST] = listed(3, 2, 1)
+        assert await anext(second) == ["3", "2", "1"]
+        await second.aclose()
+        assert news.pollers == 0
+
+
 async def test_a_list_is_read_masked_and_as_one_who_still_looks(services: Services) -> None:
     orders, line = THINGS["order"], "GET /admin/v1/orders"
     services.answers[line] = (200, {"items": [{"number": "N"}], "next_cursor": None})

@@ -331,8 +331,15 @@ async def test_now_shows_what_waits_in_each_service_and_since_when(browser: Brow
     assert any(row.startswith("webhook-gateway spool · gw-2 3 5 seconds · as of ") for row in rows)
     assert not any("calls" in row for row in rows)
     services.answers["GET /admin/v1/queues"] = (200, {"items": [a_queue("calls", "empty")], "complete": True})
-    page = await browser.get("/")
-    assert ("1 queue, empty" in page, "there is none" in page) == (True, True)
+    nobody = {"on_duty": None, "backup": None, "until": None, "next": None}
+    somebody = {**nobody, "on_duty": {"id": "anna", "name": "Anna"}}
+    on_call, coverage = "GET /admin/v1/on-call", "GET /admin/v1/coverage"
+    assert "there is none" not in await browser.get("/"), "who is on duty is not known"
+    for who, missing, calm in ((nobody, [], False), (somebody, [{"person": "Anna"}], False), (somebody, [], True)):
+        services.answers[on_call] = (200, who)
+        services.answers[coverage] = (200, {"covered": not missing, "missing": missing})
+        page = await browser.get("/")
+        assert ("1 queue, empty" in page, "there is none" in page) == (True, calm)
     services.failing.add("database")
     page = await browser.get("/")
     assert "Cannot work, or does not answer: webhook-gateway, orchestrator, tips, refunds, notifier" in page

@@ -11,6 +11,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from http import HTTPStatus
 from typing import Any
 
 from console.client.acts import Act, act_of
@@ -18,11 +19,13 @@ from console.client.answers import of_one, of_the_whole
 from console.client.items import Item as Item
 from console.client.items import item_of, items_of, texts_of
 from console.client.since import has_changed, last_change
-from console.client.suite import CHANGED_SINCE, RefusedError, Sent, Suite, filled
+from console.client.suite import CHANGED_SINCE, RefusedError, Sent, Suite, UnreachableError, filled
 from console.client.things import THINGS
 
 _MOST_ASKED_WHO = 25
 _NO_RIGHT = frozenset({401, 403})
+_BEGUN = {"under_way": "started"}
+"""Outcomes that say that what was asked for had been begun already: its effect is the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,9 +110,9 @@ class Done:
 
     @property
     def left_alone(self) -> tuple[Item, ...]:
-        """Return what came out otherwise than planned."""
-        planned = {item.id: item.outcome for item in self.plan.items}
-        return tuple(item for item in self.items if planned.get(item.id) != item.outcome)
+        """Return what came out otherwise than planned, but for what had been begun already."""
+        planned = {item.id: _BEGUN.get(item.outcome, item.outcome) for item in self.plan.items}
+        return tuple(item for item in self.items if planned.get(item.id) != _BEGUN.get(item.outcome, item.outcome))
 
     @property
     def refused(self) -> tuple[Item, ...]:
@@ -200,7 +203,8 @@ async def apply(suite: Suite, plan: Plan, *, progress: Progress | None = None) -
 
     What has changed since is left alone and says so, and who did it as the audit has it (``changed_by``, ``changed_at``, ``change``). Items
     without a bulk operation are done one after the other: if one is refused, the others still are. ``RefusedError`` where the person has
-    no right to it; ``UnreachableError`` leaves unknown what was done: applying the same plan again finishes it once.
+    no right to it; ``UnreachableError`` leaves unknown what was done, also where a service or a proxy answers that it failed: applying the
+    same plan again finishes it once.
     """
     wish = plan.wish
     if wish.found().by_plan is not None:
@@ -264,8 +268,19 @@ def _numbered(wish: Wish) -> bool:
 
 async def _send(suite: Suite, wish: Wish, path: str, body: Mapping[str, Any], key: str | None) -> Sent:
     operation = wish.found().operation
-    sent = await suite.send_once(operation.service, operation.method, path, body, key=key)
+    try:
+        sent = await suite.send_once(operation.service, operation.method, path, body, key=key)
+    except RefusedError as error:
+        if key is None or error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise
+        raise _unknown(error) from None
     return replace(sent, answer=sent.answer or {})
+
+
+def _unknown(error: RefusedError) -> UnreachableError:
+    """Return what a failed answer to a change is: it may have happened, for the answer may be lost behind it."""
+    cause = f"{error.detail} ({error.code}{f', request {error.request_id}' if error.request_id else ''})"
+    return UnreachableError(error.service, "", cause, timed_out=error.status == HTTPStatus.GATEWAY_TIMEOUT)
 
 
 async def _one(

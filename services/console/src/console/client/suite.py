@@ -1,7 +1,8 @@
 """One person's connection to the five services: her token in each call, their problems as exceptions.
 
 Nothing is kept between calls but ETags: what has not changed is not sent twice. Reads are repeated once when the connection broke;
-a change is repeated only under its ``Idempotency-Key``, so that it takes effect once.
+a change is repeated only under its ``Idempotency-Key``, so that it takes effect once. What did not answer in time is not asked again:
+no call takes longer than the session's deadline.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class UnreachableError(Exception):
 
     def __init__(self, service: str, url: str, cause: str, *, timed_out: bool = False) -> None:
         self.service, self.url, self.timed_out = service, url, timed_out
-        super().__init__(f"{service} at {url} does not answer: {cause}")
+        super().__init__(f"{service}{f' at {url}' if url else ''} does not answer: {cause}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +176,11 @@ class Suite:
                         raise RefusedError(service, answer.status, said if isinstance(said, dict) else {}, needs=needs)
                     return answer.status, said, answer.headers
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                if last:
-                    late = isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError)
+                late = isinstance(error, TimeoutError)
+                if last or late:
+                    arrived = not isinstance(error, aiohttp.ConnectionTimeoutError)
                     cause = str(error) or type(error).__name__
-                    raise UnreachableError(service, url, cause, timed_out=late) from None
+                    raise UnreachableError(service, url, cause, timed_out=late and arrived) from None
                 await asyncio.sleep(0)
             except ValueError:
                 raise UnreachableError(service, url, "what answers there does not speak JSON") from None

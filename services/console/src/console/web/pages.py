@@ -86,7 +86,7 @@ class Visit:
         operation = act.operation
         if self.person.may(operation):
             return None
-        if operation.service in self.person.away:
+        if operation.service not in self.person.permissions and operation.service in self.person.away:
             return self.words("%(service)s does not answer", service=operation.service)
         return self.words("needs the role %(role)s", role=self.words(operation.role or "admin"))
 

@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 
@@ -15,6 +16,10 @@ from console.client.operations import SERVICES, Operation
 from console.client.suite import RefusedError, Suite, UnreachableError
 
 _KNOWN_FOR_S = 2.0
+_AT_FIRST_S = 5.0
+"""How long a service may take to say whose a token is that nobody has asked about before."""
+_AGAIN_S = 2.0
+"""And later, when every page of hers would wait for it."""
 _KEPT = 200
 _ROLES = ("viewer", "operator", "admin")
 _UNAUTHORIZED = 401
@@ -26,7 +31,10 @@ class NotSignedInError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person, her connection, and what she may do: operations as ``METHOD /path``, by service. ``away``: services that do not answer."""
+    """A person, her connection, and what she may do: operations as ``METHOD /path``, by service.
+
+    ``away``: services that do not answer; what she may do there is what they said last.
+    """
 
     suite: Suite
     name: str
@@ -35,7 +43,7 @@ class Person:
     away: tuple[str, ...] = ()
 
     def may(self, operation: Operation) -> bool:
-        """Tell whether the service lets her. Where it does not answer, nobody may."""
+        """Tell whether the service lets her, or did when it last answered. Where it never has, nobody may."""
         return _line(operation) in self.permissions.get(operation.service, frozenset())
 
     def lost_by(self, error: RefusedError) -> bool:
@@ -89,7 +97,7 @@ class People:
         async with kept.asking:
             if kept.person is None or time.monotonic() >= kept.until:
                 try:
-                    kept.person = await _asked(kept.suite)
+                    kept.person = await _asked(kept.suite, kept.person)
                 except NotSignedInError:
                     self.forget(token)
                     raise
@@ -106,7 +114,7 @@ class People:
         async with verdict.asking:
             if time.monotonic() >= verdict.until:
                 try:
-                    said = await kept.suite.get(operation.service, "/admin/v1/whoami")
+                    said = await _whoami(kept.suite, operation.service, within=_AGAIN_S)
                     verdict.permissions = frozenset(said["permissions"])
                 except RefusedError as error:
                     if error.status == _UNAUTHORIZED:
@@ -133,9 +141,19 @@ def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-async def _asked(suite: Suite) -> Person:
+async def _whoami(suite: Suite, service: str, *, within: float) -> Any:
+    """Return whose token it is. ``UnreachableError`` after so many seconds, too: one service that hangs holds up no page for long."""
+    try:
+        async with asyncio.timeout(within):
+            return await suite.get(service, "/admin/v1/whoami")
+    except TimeoutError:
+        raise UnreachableError(service, "", f"nothing within {within:g} s", timed_out=True) from None
+
+
+async def _asked(suite: Suite, before: Person | None) -> Person:
+    within = _AT_FIRST_S if before is None else _AGAIN_S
     answers = await asyncio.gather(
-        *(suite.get(service, "/admin/v1/whoami") for service in SERVICES), return_exceptions=True
+        *(_whoami(suite, service, within=within) for service in SERVICES), return_exceptions=True
     )
     known = {}
     away = []
@@ -153,11 +171,12 @@ async def _asked(suite: Suite) -> Person:
         if len(away) == len(SERVICES):
             raise UnreachableError("every service", "its address", "none answers")
         raise NotSignedInError
+    last_said = {} if before is None else {each: held for each, held in before.permissions.items() if each in away}
     least = min(known.values(), key=lambda answer: _ROLES.index(answer["role"]))
     return Person(
         suite=suite,
         name=least["name"],
         role=least["role"],
-        permissions={service: frozenset(answer["permissions"]) for service, answer in known.items()},
+        permissions=last_said | {service: frozenset(answer["permissions"]) for service, answer in known.items()},
         away=tuple(away),
     )

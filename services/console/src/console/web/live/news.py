@@ -13,7 +13,8 @@ from console.client.things import Thing, value
 from console.web.lists.filtering import read_page
 
 _READ = 50
-
+_COMES_BACK = frozenset({408, 429, *range(500, 600)})
+"""Statuses of a service that cannot answer now, whoever asks."""
 
 ReadPage = Callable[..., Awaitable[Page]]
 """Reads the first page of a list: of this connection, kind of thing and filter, and at most ``limit`` of it."""
@@ -61,7 +62,12 @@ class News:
         finally:
             view.queues.pop(queue, None)
             if not view.queues:
+                self._forget(key, view)  # at once: whoever comes before the reader has ended begins anew
                 view.task.cancel()
+
+    def _forget(self, key: Hashable, view: _View) -> None:
+        if self._views.get(key) is view:
+            del self._views[key]
 
     def close(self) -> None:
         """End every watch."""
@@ -81,12 +87,13 @@ class News:
                             view.names = names
                             for queue in view.queues:
                                 queue.put_nowait(names)
-                except RefusedError:  # hers is the end; whoever else looks may read it still
-                    view.queues.pop(reader, None)
-                    reader.put_nowait(None)
-                    continue
+                except RefusedError as error:
+                    if error.status not in _COMES_BACK:  # hers is the end; whoever else looks may read it still
+                        view.queues.pop(reader, None)
+                        reader.put_nowait(None)
+                        continue
                 await asyncio.sleep(self._every)
         finally:
-            self._views.pop(key, None)
+            self._forget(key, view)
             for queue in view.queues:
                 queue.put_nowait(None)

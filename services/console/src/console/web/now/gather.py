@@ -95,6 +95,12 @@ class Now:
         return [service for service, waiting in self.queues.items() if waiting is not None and waiting.late]
 
     @property
+    def calm(self) -> bool:
+        """Tell whether nobody is needed for anything, and somebody would be reached if there were something: both are known."""
+        reached = self.on_call is not None and bool(self.on_call["on_duty"]) and self.missing is not None
+        return reached and not (self.missing or self.troubles or self.late or self.cannot_work)
+
+    @property
     def cannot_work(self) -> list[str]:
         """Return the services that do not answer, or say that they cannot work."""
         return [service for service, problems in self.ready.items() if problems is None or problems]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,10 +32,13 @@ async def _tips(visit: Visit) -> web.StreamResponse:
             explained = await suite.get("tips", "/admin/v1/explain", order_id=number)
         except RefusedError as error:
             problem = error
+    shadow, flags = await asyncio.gather(
+        or_none(suite.get("orchestrator", "/admin/v1/tips/shadow", since=_since(visit))), THINGS["flag"].page(suite)
+    )
     return visit.page(
         "tips/tips.html",
-        shadow=await or_none(suite.get("orchestrator", "/admin/v1/tips/shadow", since=_since(visit))),
-        flags=(await THINGS["flag"].page(suite)).items,
+        shadow=shadow,
+        flags=flags.items,
         set_flag=ACTS["flag set"],
         number=number,
         explained=explained,
