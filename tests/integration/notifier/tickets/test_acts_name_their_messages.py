@@ -1,4 +1,8 @@
-"""Every act of the notifier names in its rehearsal the messages that follow, and exactly those follow."""
+"""Every act of the notifier names in its rehearsal the messages that follow, and exactly those follow.
+
+What follows of calls, and the end of a recipe at the real orchestrator and refunds, is shown beside
+those; what a dead letter's message tells is named by its event, as every service does it.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,14 @@ from typing import Any
 
 import pytest
 
+from common.contracts import Envelope
 from common.contracts.notices import FOLLOWERS
+from common.ids import new_id
 from common.testing import eventually
-from tests.integration.notifier.factories import Kit, MakeKit, a_problem
-from tests.integration.notifier.people import put_roster, settings_for
+from tests.integration.notifier.factories import NOW, Kit, MakeKit, a_problem, post
+from tests.integration.notifier.orchestrator import an_orchestrator
+from tests.integration.notifier.people import crashed, put_roster, settings_for
+from tests.support.alert_samples import notification, one_alert
 
 WHY = {"reason": "tried by a test"}
 _DELIVERIES = """
@@ -52,13 +60,15 @@ async def facts(kit: Kit) -> dict[str, str]:
     return found
 
 
-async def rehearsed(kit: Kit, method: str, path: str, *, expect: int = 200, **body: Any) -> tuple[list[str], Any]:
-    """Rehearse a change and do it: both name the same messages, and exactly those follow. Returns their names and the answer."""
+async def named_alike(
+    kit: Kit, method: str, path: str, *, expect: int = 200, role: str = "operator", **body: Any
+) -> tuple[list[str], Any]:
+    """Rehearse a change and do it: both name the same messages. Returns their names and the answer."""
     before = await facts(kit)
-    status, preview = await kit.call(method, path, body={**WHY, **body, "dry_run": True})
+    status, preview = await kit.call(method, path, role=role, body={**WHY, **body, "dry_run": True})
     assert status == expect, preview
     assert await facts(kit) == before, "a rehearsal changes nothing"
-    status, done = await kit.call(method, path, body={**WHY, **body})
+    status, done = await kit.call(method, path, role=role, body={**WHY, **body})
     assert status == expect, done
     named: list[str] = (
         done["notices"] if "notices" in done else [each for item in done["items"] for each in item["notices"]]
@@ -67,6 +77,13 @@ async def rehearsed(kit: Kit, method: str, path: str, *, expect: int = 200, **bo
         preview["notices"] if "notices" in preview else [each for item in preview["items"] for each in item["notices"]]
     )
     assert foreseen == named
+    return named, done
+
+
+async def rehearsed(kit: Kit, method: str, path: str, **body: Any) -> tuple[list[str], Any]:
+    """Rehearse a change and do it: both name the same messages, and exactly those follow. Returns their names and the answer."""
+    before = await facts(kit)
+    named, done = await named_alike(kit, method, path, **body)
     # Of a problem that is new the number was not known beforehand; whom a comment calls to a ticket, the tracker tells.
     wanted = Counter(
         line.partition(": ")[0] if line.startswith("ticket.") else line
@@ -104,6 +121,11 @@ async def kit(make_kit: MakeKit, tmp_path: Path) -> Kit:
 async def told_of(kit: Kit, fingerprint: str, *, silenced: bool = False) -> int:
     """Have a critical problem reported, and wait until it stands in both chats, in a ticket, and in the chain; returns its incident."""
     await kit.publish(a_problem(fingerprint, severity="critical"))
+    return await stands(kit, fingerprint, silenced=silenced)
+
+
+async def stands(kit: Kit, fingerprint: str, *, silenced: bool = False) -> int:
+    """Wait until a problem stands in both chats, in a ticket, and in the chain; returns its incident."""
 
     async def there() -> int:
         rows = await kit.fetch(
@@ -144,6 +166,86 @@ async def test_incidents_name_edits_notices_tickets_and_calls_that_end(kit: Kit)
     named, done = await rehearsed(kit, "POST", "/admin/v1/incidents/ack", ids=[two, three])
     assert [len(item["notices"]) for item in done["items"]] == [4, 4]
     assert set(of_both(EDITED, two)) < set(done["items"][0]["notices"])
+
+
+async def test_a_recipe_names_who_is_told_that_it_begins_and_how_it_ends(make_kit: MakeKit, tmp_path: Path) -> None:
+    kind = "workflow.crashed"
+    async with an_orchestrator() as orchestrator:
+        kit = await make_kit(orchestrator_url=orchestrator.url, **settings_for(tmp_path))
+        await put_roster(kit, "oleg", "anna")
+        await kit.publish(crashed(7))
+        incident = await stands(kit, "workflow:7")
+        before = await facts(kit)
+        named, _ = await named_alike(kit, "POST", f"/admin/v1/incidents/{incident}/recipes/retry_workflow")
+        edited, done, over = (
+            of_both(f"{event} ({kind})", incident)
+            for event in ("message.edited", "incident.recipe_done", "incident.resolved")
+        )
+        ends = [
+            f"incident.recipe_done ({kind}) or incident.recipe_failed ({kind})",
+            f"incident.resolved ({kind}) or nothing",
+        ]
+        begins = [*edited, f"ticket.commented of TRAVELORDERSUP-1: {FOLLOWERS}"]
+        stops = f"calls.pause of incident:{incident}: on call"
+        told = [line for end in ends for line in of_both(end, incident)]
+        assert sorted(named) == sorted([*begins, stops, *told, orchestrator.tells])
+
+        async def followed() -> bool:
+            lines = [line for key, line in (await facts(kit)).items() if key not in before]
+            assert sorted(line for line in lines if not line.startswith("ticket.")) == sorted([*edited, *done, *over])
+            return True
+
+        await eventually(followed, within=60)
+
+
+async def test_a_sender_that_is_given_up_names_the_end_of_its_silence(make_kit: MakeKit, tmp_path: Path) -> None:
+    kit = await make_kit(watchdog_patience=2.0, **settings_for(tmp_path))
+    await put_roster(kit, "oleg", "anna")
+    for name in ("one", "two"):
+        await post(kit, notification(one_alert("Watchdog", severity="none", labels={"cluster": name})))
+    senders = (await kit.call("GET", "/admin/v1/alert-senders", role="viewer"))[1]["items"]
+    silent = [await stands(kit, f"alerts_silent:{each['name']}") for each in senders]
+    named, _ = await rehearsed(kit, "POST", f"/admin/v1/alert-senders/{senders[0]['id']}/give-up")
+    over = of_both("incident.resolved (problem.alerts_silent)", silent[0])
+    assert set(over) < set(named)
+    assert not [line for line in named if f"incident:{silent[1]}" in line]
+
+
+async def test_a_dead_letter_names_what_its_message_and_its_end_tell(kit: Kit) -> None:
+    await kit.publish(
+        Envelope(id=new_id(), source="/another-release", type=a_problem().TYPE, subject=None, time=NOW, data={})
+    )
+
+    async def letter() -> tuple[int, str]:
+        found = (await kit.call("GET", "/admin/v1/dead-letters?open=true", role="viewer"))[1]["items"]
+        rows = await kit.fetch("SELECT fingerprint FROM incidents")
+        assert (len(found), len(rows)) == (1, 1)
+        return found[0]["id"], rows[0]["fingerprint"]
+
+    number, fingerprint = await eventually(letter, within=60)
+    dead, path = await stands(kit, fingerprint), f"/admin/v1/dead-letters/{number}"
+    over = "alerts.problem.resolved.v1: who was told of it"
+    for verb in ("dismiss", "replay"):  # which nobody can read as it is
+        status, said = await kit.call("POST", f"{path}/{verb}", body={**WHY, "dry_run": True})
+        assert (status, said["notices"]) == (200, [over])
+    before = await facts(kit)
+    named, _ = await named_alike(kit, "POST", f"{path}/mend", data=a_problem("p:mended").model_dump(mode="json"))
+    assert named == [over, "alerts.problem.raised.v1 (order_conflict): on call"]
+
+    async def followed() -> bool:
+        lines = {line for key, line in (await facts(kit)).items() if key not in before}
+        assert set(of_both("incident.resolved (problem.dead_letter)", dead)) < lines
+        assert [line for line in lines if line.startswith(OPENED)]
+        return True
+
+    await eventually(followed, within=60)
+
+
+async def test_an_erasure_tells_nobody(kit: Kit) -> None:
+    await told_of(kit, "p:1")
+    wanted = {"order_number": a_problem().order_number}
+    named, _ = await rehearsed(kit, "POST", "/admin/v1/erasures", role="admin", **wanted)
+    assert named == []
 
 
 async def test_silences_name_what_is_told_and_phoned_when_they_end(kit: Kit) -> None:
@@ -205,6 +307,7 @@ async def test_duty_names_who_is_replaced_and_each_handover_now_and_later(kit: K
     now = datetime.now(UTC).replace(microsecond=0)
     until = now + timedelta(hours=3)
     wanted = {"person": "boris", "starts_at": (now - timedelta(minutes=1)).isoformat(), "ends_at": until.isoformat()}
+    assert (await rehearsed(kit, "POST", "/admin/v1/roster/handovers/confirm"))[0] == []
     named, made = await rosters(kit, "POST", overrides, **wanted)
     assert named == [f"{handover}: {CHAT}", f"{handover} of {until:%Y-%m-%dT%H:%M:%SZ}: {CHAT}"]
     [replaced] = made["replaced"]
