@@ -19,7 +19,8 @@ class Case:
     """A change. ``make`` brings about one thing for it, None where it is done to nothing that exists.
 
     ``fields``: what is filled in, or how that follows from the thing. ``known_later``: what the service can only say once it is done
-    (ids and times of what comes into being), by dotted name. ``seen``: the state in which it ends when it is watched. ``proof``: reads of
+    (ids and times of what comes into being), by dotted name. ``of_the_first``: what else differs for the second of two once somebody has
+    done it to the first. ``seen``: the state in which it ends when it is watched. ``proof``: reads of
     the service itself whether it took effect.
     """
 
@@ -27,6 +28,7 @@ class Case:
     make: Maker | None = None
     fields: Fields | Callable[[Trouble, str], Awaitable[Fields]] = field(default_factory=dict)
     known_later: Set[str] = frozenset()
+    of_the_first: Set[str] = frozenset()
     seen: str
     proof: Proof | None = None
     repeatable: bool = False

@@ -196,8 +196,10 @@ async def test_what_cannot_exist_is_404(demo: Demo, path: str) -> None:
 
 
 async def test_path_parameters_arrive_decoded(demo: Demo) -> None:
-    answer = await demo.call("GET", "/orders/%D1%91%2Fb/9223372036854775807")
-    assert answer.json() == {"sku": "ё/b", "number": 2**63 - 1}
+    answer = await demo.call("GET", "/orders/%D1%91%2Fb/9223372036854775806")
+    assert answer.json() == {"sku": "ё/b", "number": 2**63 - 2}
+    document, _ = await refused(demo, "GET", "/orders/a/9223372036854775807")  # there would be no room for one more
+    assert document["status"] == 404
 
 
 async def test_another_method_is_405_and_says_which_are_allowed(demo: Demo) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, cast
 
 import aio_pika
 import pytest
@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from common.contracts import Envelope
 from common.contracts.journal import JournalEntryV1
-from common.messaging import Broker, MessagingMetrics, OutboxRelay, Publisher, outbox
+from common.messaging import Broker, MessagingMetrics, OutboxRelay, Outgoing, Publisher, PublishFailed, outbox
 from common.messaging.topology import ORCHESTRATOR_JOURNAL
 from common.postgres import Connection, Database
 from common.testing import CuttingProxy, eventually, proxied
@@ -264,3 +264,52 @@ async def _away(link: Broker) -> bool:
         await link.check()
         return False
     return True
+
+
+class FailedOver(Database):
+    """An address behind which another server stands after the first publication: with rows of its own under the same ids."""
+
+    def __init__(self, first: Database, second: Database, publisher: Publisher) -> None:
+        super().__init__(first.dsn, application_name="unused")
+        self._now, self._second, self._publisher = first, second, publisher
+
+    @property
+    def ready(self) -> bool:
+        """What the broker's publisher says."""
+        return self._publisher.ready
+
+    async def publish_many(self, messages: Sequence[Outgoing], *, deadline: float) -> Sequence[PublishFailed | None]:
+        """Publish, and let the first server go before anybody can note that."""
+        outcomes = await self._publisher.publish_many(messages, deadline=deadline)
+        if (gone := self._now) is not self._second:
+            self._now = self._second
+            async with gone.session() as outside:
+                await outside.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+        return outcomes
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Connection]:
+        """A session at the server of the moment."""
+        async with self._now.session() as connection:
+            yield connection
+
+
+async def test_ids_of_another_server_are_not_taken_for_published(
+    broker: Broker, metrics: MessagingMetrics, amqp_url: str, database_for: Callable[[str], Awaitable[str]]
+) -> None:
+    """A standby that lagged behind, or a restored backup, gives ids out again: the relay must not forget rows that it never published."""
+    async with AsyncExitStack() as stack:
+        servers: list[Database] = []
+        for name in ("first", "second"):
+            server = Database(await database_for("orchestrator"), application_name=name)
+            await server.open()
+            stack.push_async_callback(server.close)
+            await add_to_outbox(server, name)
+            servers.append(server)
+        moved = FailedOver(servers[0], servers[1], broker.publisher)
+        async with relaying(OutboxRelay(moved, cast("Publisher", moved), metrics=metrics)):
+            await eventually(lambda: _only(servers[1], []), what="the second server's row")
+    assert await arrived(amqp_url) == ["first", "second"]

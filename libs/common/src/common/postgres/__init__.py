@@ -10,6 +10,7 @@ from common.postgres.pool import (
     is_retryable,
     is_transient,
     prepare_connection,
+    undone,
 )
 from common.postgres.schema import migrate, require_schema, required_versions
 
@@ -26,4 +27,5 @@ __all__ = [
     "prepare_connection",
     "require_schema",
     "required_versions",
+    "undone",
 ]

@@ -212,6 +212,19 @@ class Lent:
         yield self._connection
 
 
+@asynccontextmanager
+async def undone(connection: Connection) -> AsyncIterator[None]:
+    """Undo at the end of the block all that it wrote in the caller's transaction, which goes on also where a statement had failed.
+
+    Leaves no level open, as asyncpg's own nested transaction does when it is rolled back. Not for a connection outside a transaction.
+    """
+    await connection.execute("SAVEPOINT undone")
+    try:
+        yield
+    finally:
+        await connection.execute("ROLLBACK TO SAVEPOINT undone; RELEASE SAVEPOINT undone")
+
+
 class _PooledConnection(_Base):
     """Raises where PostgreSQL answers COMMIT with a quiet ROLLBACK, because a statement of the transaction had failed.
 

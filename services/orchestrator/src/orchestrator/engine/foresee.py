@@ -8,14 +8,15 @@ from datetime import datetime
 
 from common.contracts.notices import notices_of
 from common.http import Change
-from common.postgres import Connection
+from common.postgres import Connection, undone
 from orchestrator.engine.messages import workflow_crashed
-from orchestrator.engine.model import Claim, Encoded, Outcome, WorkflowEvent
+from orchestrator.engine.model import Claim, Encoded, WorkflowEvent
 from orchestrator.engine.set_aside import supersede
 from orchestrator.engine.store import claims_of, is_away
 from orchestrator.engine.views import WorkflowView
 from orchestrator.engine.worker import EventFails, Handler, RetryLater, over_timers
 
+_AT_MOST_ALONE = 20  # whoever rehearses holds the workflow as long as that takes
 Foretell = Callable[[Connection, int], Awaitable[Sequence[str]]]
 """Of one kind of workflow: in the caller's transaction, returns the notices that follow once what waits in it is carried out."""
 Foretellers = Mapping[str, Foretell]
@@ -54,11 +55,11 @@ async def foresee(connection: Connection, workflow_id: int, handler: Handler, *,
 
 
 async def _follows(connection: Connection, claim: Claim, handler: Handler, now: datetime) -> Sequence[Encoded]:
-    """Event by event where they cannot be carried out together: one that fails does so alone."""
+    """Event by event where a few cannot be carried out together: one that fails does so alone. Of many the first failure is named."""
     found = await _carried_out(connection, claim, handler, now)
     if not isinstance(found, Exception):
         return found
-    if len(claim.events) < 2:
+    if not 1 < len(claim.events) <= _AT_MOST_ALONE:
         return [_failure(claim, found, now)]
     failures: list[Encoded] = []
     good: list[WorkflowEvent] = []
@@ -75,26 +76,18 @@ async def _follows(connection: Connection, claim: Claim, handler: Handler, now: 
 async def _carried_out(
     connection: Connection, claim: Claim, handler: Handler, now: datetime
 ) -> Sequence[Encoded] | Exception:
-    """Return what would be published, or why it cannot be carried out."""
+    """Return what would be published, or why it cannot be carried out: written as a worker does, and undone."""
     try:
-        outcome = over_timers(handler.run(claim, await handler.prepare([claim])))
-        return [*outcome.messages, *await _written(connection, outcome, handler, now)]
+        async with undone(connection):
+            outcome = over_timers(handler.run(claim, await handler.prepare([claim])))
+            superseding = await supersede(connection, [outcome], now=now)
+            return [*outcome.messages, *superseding, *await handler.write(connection, [outcome])]
     except RetryLater:
         return []
     except Exception as error:
         if is_away(error):
             raise
         return error
-
-
-async def _written(connection: Connection, outcome: Outcome, handler: Handler, now: datetime) -> list[Encoded]:
-    """Write it as a worker does, keep what that publishes, and undo it."""
-    undone = connection.transaction()
-    await undone.start()
-    try:
-        return [*await supersede(connection, [outcome], now=now), *await handler.write(connection, [outcome])]
-    finally:
-        await undone.rollback()
 
 
 def _failure(claim: Claim, error: Exception, now: datetime) -> Encoded:

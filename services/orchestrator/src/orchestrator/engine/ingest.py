@@ -75,9 +75,9 @@ class Ingest:
         return await complete_locked(connection, outcomes)
 
     def _committed(self, outcomes: Sequence[Outcome], *, left: bool) -> None:
-        self._metrics.claimed.inc(len(outcomes))
-        report_completed(self._metrics, outcomes, now=self._clock.now())
         if left or any(outcome.appends for outcome in outcomes):
             self._notify_workers()
         else:
             self._notify_relay()
+        self._metrics.claimed.inc(len(outcomes))
+        report_completed(self._metrics, outcomes, now=self._clock.now())

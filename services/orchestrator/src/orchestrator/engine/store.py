@@ -345,9 +345,12 @@ async def _lock_appended(connection: Connection, outcomes: Sequence[Outcome]) ->
 
 
 async def write_all(connection: Connection, outcomes: Sequence[Outcome], write: WriteEffects) -> None:
-    """Write everything of outcomes that were accepted, in the transaction that accepted them and holds what they append to."""
+    """Write everything of outcomes that were accepted, in the transaction that accepted them and holds what they append to.
+
+    Workflows before orders: one that is not there yet cannot have been locked, and somebody else may be about to make it.
+    """
+    await append_events(connection, [event for item in outcomes for event in item.appends])
     messages = [message for item in outcomes for message in item.messages]
     messages += await write(connection, outcomes)
     await add_to_timeline(connection, [entry for item in outcomes for entry in item.timeline])
     await outbox.add_encoded(connection, messages)
-    await append_events(connection, [event for item in outcomes for event in item.appends])

@@ -9,10 +9,11 @@ from common.clock import Clock
 from common.contracts.envelope import Envelope
 from common.contracts.notices import notices_of
 from common.messaging import topology
-from common.postgres import Connection, Lent
+from common.postgres import Connection, Lent, undone
 from orchestrator.engine.append import append_events
 from orchestrator.engine.foresee import foresee
 from orchestrator.engine.model import ORDER_LIFE, Claim, WorkflowEvent
+from orchestrator.engine.store import is_away
 from orchestrator.orders.hooks import to_workflow_event
 from orchestrator.orders.life import OrderBatch, OrderLife, Placement
 from orchestrator.orders.model import OrderFact, OrderState
@@ -36,16 +37,14 @@ class ForetellLife:
         if queue != topology.ORCHESTRATOR_INTAKE.name:
             return ()
         try:
-            number = to_workflow_event(event).order_number
-        except ValueError:
+            hook = to_workflow_event(event)
+            async with undone(connection):
+                await append_events(connection, [hook])
+                return await self(connection, await connection.fetchval(_LIFE, hook.order_number, ORDER_LIFE))
+        except Exception as error:
+            if is_away(error):
+                raise
             return ()  # it dies again
-        undone = connection.transaction()
-        await undone.start()
-        try:
-            await append_events(connection, [to_workflow_event(event)])
-            return await self(connection, await connection.fetchval(_LIFE, number, ORDER_LIFE))
-        finally:
-            await undone.rollback()
 
     def of_event(
         self, connection: Connection, state: OrderState, event: WorkflowEvent, fact: OrderFact

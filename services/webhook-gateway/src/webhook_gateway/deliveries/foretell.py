@@ -19,7 +19,7 @@ from common.contracts.orders import (
     OrderPaidV1,
 )
 from common.messaging import topology
-from common.postgres import Connection
+from common.postgres import Connection, is_retryable, undone
 from webhook_gateway.deliveries.record import RecordDeliveries
 from webhook_gateway.hooks.model import ORDER_CANCELLED, ORDER_CHANGED, ORDER_CREATED, ORDER_PAID
 
@@ -51,14 +51,12 @@ class ForetellHook:
             return ()
         try:
             return await self._recorded(connection, IntakeMessage.from_envelope(event))
-        except ValueError:
+        except Exception as error:
+            if is_retryable(error):
+                raise
             return ()  # it dies again
 
     async def _recorded(self, connection: Connection, hook: IntakeMessage) -> Sequence[str]:
-        undone = connection.transaction()
-        await undone.start()
-        try:
+        async with undone(connection):
             events = await self._record.keep(connection, [hook])
-        finally:
-            await undone.rollback()
         return notices_of([(event.type, event.encode()) for event in events])
