@@ -132,9 +132,10 @@ async def _an_order(trouble: Trouble, _: str) -> Fields:
     async def told() -> bool:
         page = await trouble.client.get(NOTIFIER, "/admin/v1/notifications", order=number, limit=200)
         ended = {item["kind"] for item in page["items"] if item["state"] in ("sent", "not_told")}
-        return ended == {"order.created", "order.paid"}
+        recorded = await trouble.client.get(GATEWAY, "/admin/v1/deliveries", number=number)
+        return ended == {"order.created", "order.paid"} and len(recorded["items"]) > 1
 
-    await eventually(told, within=60, what="an order of which everybody was told")
+    await eventually(told, within=60, what="an order of which everybody was told and each hook is recorded")
     return {"order_number": number}
 
 
