@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,20 @@ from tests.e2e.both_tools import Change
 from tests.e2e.case import Case
 from tests.e2e.changes import CHANGES
 from tests.e2e.told import orders_of, told_otherwise
-from tests.e2e.trouble import Trouble
+from tests.e2e.trouble import NOTIFIER, Trouble
 from tests.support.console_browser import Browser
 from tests.support.suite_client import Client
 from tests.support.terminal import Terminal
+
+
+@pytest.fixture(autouse=True)
+async def duty_as_planned(client: Client) -> AsyncIterator[None]:
+    """Nobody stands in for anybody afterwards: the other tests of this suite have a duty of their own."""
+    yield
+    for override in (await client.get(NOTIFIER, "/admin/v1/roster"))["overrides"]:
+        await client.delete(
+            client.suite.url(NOTIFIER) + f"/admin/v1/roster/overrides/{override['id']}", role="operator"
+        )
 
 
 @pytest.mark.parametrize("case", CHANGES, ids=str)
