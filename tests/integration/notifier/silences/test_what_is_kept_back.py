@@ -148,6 +148,11 @@ async def test_a_silence_holds_the_calls_about_what_people_were_told_before_it(
 
     await eventually(both_wait)
     await silence(kit, match={"store_id": ["17"]})
+
+    async def one_is_held() -> bool:
+        return await history(kit, 1, "held", "called") == ["held: silenced by silence 1"]
+
+    await eventually(one_is_held, within=60)  # a call that is being made when the silence begins still rings
     await kit.sandbox.heal("calls")
 
     async def one_is_called() -> bool:
