@@ -104,9 +104,9 @@ class Session:
         if isinstance(self._process, asyncio.subprocess.Process):
             code = await asyncio.wait_for(self._process.wait(), _WITHIN_S)
         else:
-            await asyncio.to_thread(self._process.join, _WITHIN_S)
-            assert self._process.exitcode is not None, f"it goes on:\n{self.text}"
-            code = self._process.exitcode
+            ended = await _end_of(self._process)
+            assert ended is not None, f"it goes on:\n{self.text}"
+            code = ended
         while self._read():
             pass
         return Shown(code, self._raw.decode(errors="replace"))
@@ -172,11 +172,11 @@ class RealTerminal:
         place = {**self._environment, **environment}
         process = _forking().Process(target=_with_files, args=(list(map(str, files)), arguments, place))
         process.start()
-        await asyncio.to_thread(process.join, _WITHIN_S)
-        if process.exitcode is None:
+        code = await _end_of(process)
+        if code is None:
             process.kill()
-        assert process.exitcode is not None, arguments
-        return Piped(process.exitcode, *(file.read_text(encoding="utf-8") for file in files[1:]))
+        assert code is not None, arguments
+        return Piped(code, *(file.read_text(encoding="utf-8") for file in files[1:]))
 
     @contextlib.asynccontextmanager
     async def shell(self, *command: str, environment: Mapping[str, str]) -> AsyncIterator[Session]:
@@ -193,6 +193,23 @@ class RealTerminal:
             finally:
                 session.close()
                 await process.wait()
+
+
+async def _end_of(process: ForkServerProcess) -> int | None:
+    """Wait for its end and return its exit code, None when it goes on.
+
+    In the loop's own thread, where all others look at it: of two threads that read the code at once one sees 255.
+    """
+    ended, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop.add_reader(process.sentinel, ended.set)
+    try:
+        async with asyncio.timeout(_WITHIN_S):
+            await ended.wait()
+    except TimeoutError:
+        return None
+    finally:
+        loop.remove_reader(process.sentinel)
+    return process.exitcode
 
 
 _TAKES_THE_TERMINAL = """
