@@ -24,7 +24,7 @@ from tests.bench.figures import figure, percentile
 PACE = float(os.environ.get("BENCH_ORDER_PACE", "100"))
 SECONDS = float(os.environ.get("BENCH_ORDER_SECONDS", "20"))
 WATCHED = 10
-_GOALS = ((4, 20), (15, 60), (25, 90))
+_AIMS_MS = ((4, 20), (15, 60), (25, 90))
 _LOOK_S = 0.004
 _GIVE_UP_S = 30.0
 _NOTICE = """
@@ -89,7 +89,7 @@ class Run:
 
     def show(self) -> None:
         """Print what was seen."""
-        for (what, waits), goals in zip(self.waits.items(), _GOALS, strict=True):
+        for (what, waits), goals in zip(self.waits.items(), _AIMS_MS, strict=True):
             for percent, goal in zip((50, 99), goals, strict=True):
                 value = round(percentile(waits, percent) * 1000, 1)
                 figure("P4", f"{what}, p{percent}, ms", value, goal=goal, watched=len(waits), orders_per_s=PACE)
