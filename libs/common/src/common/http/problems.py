@@ -111,7 +111,7 @@ def from_validation(error: ValidationError, *, place: str = "") -> tuple[FieldEr
         FieldError(
             field=".".join([*([place] if place else []), *(str(part) for part in finding["loc"])]),
             code=finding["type"],
-            message=finding["msg"],
+            message=finding["msg"].removeprefix("Value error, "),
         )
         for finding in error.errors(include_input=False, include_url=False, include_context=False)
     )
