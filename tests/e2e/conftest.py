@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
@@ -92,3 +93,15 @@ async def browser(client: Client) -> AsyncIterator[Browser]:
     """Somebody's browser, without script."""
     async with browsing(client.suite.url("console"), language="en") as opened:
         yield opened
+
+
+@pytest.fixture
+async def oleg_is_on_duty(client: Client) -> AsyncIterator[None]:
+    """Oleg is on duty, whosever week it is by the plan; afterwards it goes by the plan again."""
+    overrides = client.suite.url("notifier") + "/admin/v1/roster/overrides"
+    now = datetime.now(UTC)
+    body = {"person": "oleg", "starts_at": now.isoformat(), "ends_at": (now + timedelta(hours=1)).isoformat()}
+    status, made = await client.post(overrides, {**body, "reason": "for a test"}, role="operator")
+    assert status == 200, made
+    yield
+    await client.delete(f"{overrides}/{made['id']}", role="operator")  # the test may have taken it back itself

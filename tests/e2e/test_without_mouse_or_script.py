@@ -6,6 +6,7 @@ import json
 import secrets
 from datetime import UTC, datetime
 
+import pytest
 from playwright.async_api import Browser, Page, expect
 
 from common.testing import eventually
@@ -88,6 +89,7 @@ async def tab_to(page: Page, wanted: str) -> None:
     raise AssertionError(f"{wanted} is not reached")
 
 
+@pytest.mark.usefixtures("oleg_is_on_duty")
 async def test_every_kind_of_change_is_completed_without_script(client: Client, chromium: Browser) -> None:
     trouble = Trouble(client)
     number, endangered = await trouble.order(), await trouble.endangered()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from playwright.async_api import Page, expect
 
 from common.testing import eventually
@@ -64,6 +65,7 @@ async def test_an_order_is_looked_at_moment_by_moment_and_corrected_in_parts(cli
     assert [each["reason"] for each in refunds["items"]] == ["one was broken"]
 
 
+@pytest.mark.usefixtures("oleg_is_on_duty")
 async def test_duty_is_taken_over_and_given_back_and_an_alert_silenced(client: Client) -> None:
     alert = {
         "status": "firing",

@@ -110,6 +110,16 @@ class Kit:
             envelope = message if isinstance(message, Envelope) else enveloped(message)
             await self.broker.publisher.publish(envelope, deadline=15.0)
 
+    async def open_in_turn(self, *problems: ProblemRaisedV1) -> None:
+        """Report problems, each when the one before is an incident: with several replicas, numbers go by who is first."""
+        for problem in problems:
+            await self.publish(problem)
+
+            async def opened(fingerprint: str = problem.fingerprint) -> bool:
+                return bool(await self.fetch("SELECT FROM incidents WHERE fingerprint = $1", fingerprint))
+
+            await eventually(opened)
+
     async def fetch(self, statement: str, *arguments: object) -> list[dict[str, Any]]:
         """Read the notifier's database."""
         connection = await asyncpg.connect(self.dsn)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from common.postgres import Database
 from notifier.delivery.retention import Retention
+from notifier.duty.roster_store import RosterReader, RosterStore
 
 _NOW = datetime.now(UTC)
 
@@ -88,12 +89,19 @@ async def test_closed_tickets_and_past_shifts_go_after_a_longer_time(
                 at,
             )
             await connection.execute("INSERT INTO handovers (starts_at, ends_at, person) VALUES ($1, $1, 'p')", at)
+            await RosterStore(connection).add(
+                place="on_duty", person="p", starts_at=at - timedelta(hours=1), ends_at=at, reason="r", by="p"
+            )
+        revision = await RosterReader(connection).current_revision()
     retention = Retention(database, keep=timedelta(days=90), keep_tickets=timedelta(days=730))
-    assert await retention.forget() == 3
+    assert await retention.forget() == 4
+    assert await retention.forget() == 0
     async with database.acquire() as connection:
         left = {
             table: await connection.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608 - names of this test's own
-            for table in ("tickets", "silences", "handovers")
+            for table in ("tickets", "silences", "handovers", "roster_overrides")
         }
+        # What somebody has rehearsed on the roster still holds: nobody has changed it.
+        assert await RosterReader(connection).current_revision() == revision
     await database.close()
-    assert left == {"tickets": 3, "silences": 1, "handovers": 1}
+    assert left == {"tickets": 3, "silences": 1, "handovers": 1, "roster_overrides": 1}

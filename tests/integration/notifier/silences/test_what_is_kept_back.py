@@ -139,8 +139,8 @@ async def test_a_silence_holds_the_calls_about_what_people_were_told_before_it(
     kit = await make_kit(routes=ONE_CHAT, replicas=2, **settings_for(tmp_path, escalation=chain, escalation_rounds=1))
     await put_roster(kit, "oleg", "anna")
     await kit.sandbox.fault("calls", mode="error")  # so that the calls wait
-    for fingerprint, store in (("p:1", "17"), ("p:2", "18")):
-        await kit.publish(a_problem(fingerprint, store_id=store, severity="critical"))
+    of_stores = (("p:1", "17"), ("p:2", "18"))
+    await kit.open_in_turn(*(a_problem(each, store_id=store, severity="critical") for each, store in of_stores))
     await ended(kit, 3)  # the handover, too
 
     async def both_wait() -> bool:
