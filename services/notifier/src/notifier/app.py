@@ -21,6 +21,7 @@ from common.service import (
     TableSizes,
     accepted_tokens,
     every,
+    guard_audit,
     required,
     watch_files,
 )
@@ -52,13 +53,14 @@ from notifier.inputs.events import QUEUES, IngestEvents
 from notifier.inputs.watchdog import Watchdog
 from notifier.messages.links import Links
 from notifier.messages.words import Words
-from notifier.metrics import TABLES, NotifierMetrics, PeopleMetrics
+from notifier.metrics import NotifierMetrics, PeopleMetrics
 from notifier.people.current import CurrentPeople
 from notifier.people.model import Directory
 from notifier.providers import configured, open_call_provider, open_channels, open_tracker, secret
 from notifier.recipes.http import HttpRecipes
 from notifier.recipes.run import RunRecipes
 from notifier.recipes.store import RecipeStore
+from notifier.rights import TABLES
 from notifier.routing.file import read_routes
 from notifier.settings import NotifierSettings
 from notifier.silences.file import read_inhibitions
@@ -338,6 +340,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         keep_audit=settings.keep_audit,
     )
     every(lifecycle, _RETENTION_SECONDS, forget_platform, name="platform-retention")
+    guard_audit(lifecycle, database)
     every(lifecycle, _SIZES_SECONDS, partial(TableSizes(registry, TABLES).measure, database), name="table-sizes")
     propose = ProposeAutomation(database=database, service=NAME, clock=SystemClock(), apart=ATTENTION)
     every(lifecycle, _REPEATED_SECONDS, propose, name="repeated-acts")
