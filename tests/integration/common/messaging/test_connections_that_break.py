@@ -68,7 +68,7 @@ async def test_a_publish_that_a_dead_connection_swallowed_does_not_look_cancelle
         with pytest.raises(BrokerAway):
             await link.publisher.publish(an_event("e"), deadline=30)
         proxy.heal()
-        await eventually(lambda: _published(link, "e"), within=60, what="publishing again")
+        await eventually(lambda: _published(link, "e"), what="publishing again")
         await link.stop()
         await task
 
@@ -122,9 +122,9 @@ async def test_a_consumer_whose_link_went_silent_reads_again(
         await eventually(lambda: _connected(consumer), what="reading")
         proxy.stall()
         await broker.publisher.publish(an_event("late"))
-        await eventually(lambda: _disconnected(consumer), within=60, what="noticing the silence")
+        await eventually(lambda: _disconnected(consumer), what="noticing the silence")
         proxy.heal()
-        await eventually(lambda: sink.has("late"), within=60, what="the event")
+        await eventually(lambda: sink.has("late"), what="the event")
         await consumer.stop()
         await asyncio.wait_for(task, 60)
 

@@ -21,7 +21,7 @@ async def announcements(kit: Kit, count: int) -> list[str]:
         assert len(texts) >= count, texts
         return texts
 
-    return await eventually(probe, within=40)
+    return await eventually(probe)
 
 
 async def test_a_shift_is_announced_once_a_swap_anew_and_what_nobody_confirms_goes_back(
@@ -52,7 +52,7 @@ async def test_a_shift_is_announced_once_a_swap_anew_and_what_nobody_confirms_go
     async def rung() -> bool:
         return await phoned(kit) == ["+79990000001"]
 
-    await eventually(rung, within=20)
+    await eventually(rung)
     _, view = await kit.call("GET", "/admin/v1/on-call", role="viewer")
     assert (view["on_duty"]["id"], view["previous"]["id"], view["confirmed"]) == ("anna", "oleg", False)
 

@@ -111,7 +111,7 @@ class World:
             assert found["iterations"] >= times
             return found
 
-        row = await eventually(done, within=30, what=f"{times} iterations of {number}")
+        row = await eventually(done, what=f"{times} iterations of {number}")
         return row["tips"], row["decided_by"], row["fallback"], row["sum_to_pay"]
 
     async def tipped(self, url: str) -> float:
@@ -188,7 +188,7 @@ async def holds_announced(listener: Any, count: int) -> list[int]:
         found.extend(event.data["amount"] for event in events if event.type == "orders.tips.hold_wanted.v1")
         return len(found) >= count
 
-    await eventually(announced, within=30, what=f"{count} holds are announced")
+    await eventually(announced, what=f"{count} holds are announced")
     return found
 
 
@@ -381,7 +381,7 @@ async def test_tips_are_zeroed_for_good_in_the_places_of_m17(make_world: Any, li
         assert (left, pending) == (0, 0)
         return True
 
-    await eventually(ended, within=30)
+    await eventually(ended)
     _, audited = await world.api.call("GET", "/admin/v1/audit?action=order.zero_tips", role="viewer")
     assert {(each["target"], each["reason"], each["role"]) for each in audited["items"]} == {
         (f"order:{number}", place.replace("-", "_"), "internal") for place, number in numbers.items()
