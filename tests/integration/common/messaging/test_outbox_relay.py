@@ -197,10 +197,12 @@ async def test_a_relay_stops_while_the_broker_hangs(
         relay = OutboxRelay(database, link.publisher, metrics=metrics, batch_size=10, deadline=0.5)
         task = asyncio.create_task(relay.run())
         await eventually(lambda: _failed(metrics, "publish_timeout"), what="the first failure")
+        before = _failures(metrics, "publish_timeout")
         await relay.stop()
-        await asyncio.wait_for(task, 8)
+        await asyncio.wait_for(task, 60)
         await link.stop()
         await running
+    assert _failures(metrics, "publish_timeout") <= before + 20  # the batch in hand, and one of the last sweep
     assert len(await pending(database)) == 200
 
 
@@ -239,8 +241,12 @@ async def _only(database: Database, keys: list[str]) -> bool:
     return await pending(database) == keys
 
 
+def _failures(metrics: MessagingMetrics, code: str) -> float:
+    return float(metrics.outbox_failed.labels(code)._value.get())
+
+
 async def _failed(metrics: MessagingMetrics, code: str) -> bool:
-    return bool(metrics.outbox_failed.labels(code)._value.get())
+    return bool(_failures(metrics, code))
 
 
 async def _stalled(proxy: CuttingProxy) -> bool:
