@@ -28,6 +28,7 @@ RIGHTS = Rights(
         "workflow_ready": EVERYTHING,
     },
     ("tips_set_zero(text, text)",),
+    ("workflow_fence",),
 )
 TABLES = (*PLATFORM.measured, *RIGHTS.measured)
 """Tables whose size is measured: all."""

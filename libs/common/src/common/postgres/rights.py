@@ -28,12 +28,14 @@ EVERYTHING = "SELECT, INSERT, UPDATE, DELETE"
 @dataclass(frozen=True, slots=True)
 class Rights:
     """``tables``: what may be done with each table and view. ``functions``: those that are not everybody's and may be called.
+    ``sequences``: those that numbers are taken of by name; a column's own needs no right.
 
     A right goes away a release after its last use: the release before runs on.
     """
 
     tables: Mapping[str, str]
     functions: tuple[str, ...] = ()
+    sequences: tuple[str, ...] = ()
 
     @property
     def measured(self) -> tuple[str, ...]:
@@ -64,7 +66,7 @@ PLATFORM = Rights(
 def rights_of(package: str) -> Rights:
     """Return what the account of a service may do: the platform's rights and those that its package names."""
     own: Rights = import_module(f"{package}.rights").RIGHTS
-    return Rights({**PLATFORM.tables, **own.tables}, (*PLATFORM.functions, *own.functions))
+    return Rights({**PLATFORM.tables, **own.tables}, (*PLATFORM.functions, *own.functions), own.sequences)
 
 
 def account_of(dsn: str) -> str:
@@ -92,6 +94,8 @@ async def grant(connection: asyncpg.Connection[asyncpg.Record], role: str, right
             await connection.execute(f"REVOKE ALL ON ALL {kind} IN SCHEMA public FROM {who}")
         for table, may in rights.tables.items():
             await connection.execute(f"GRANT {may} ON {_name(table)} TO {who}")
+        for sequence in rights.sequences:
+            await connection.execute(f"GRANT USAGE ON SEQUENCE {_name(sequence)} TO {who}")
         for function in rights.functions:
             await connection.execute(f"GRANT EXECUTE ON FUNCTION {function} TO {who}")
     if await connection.fetchval("SELECT has_schema_privilege($1, 'public', 'CREATE')", role):
