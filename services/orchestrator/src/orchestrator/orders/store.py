@@ -214,8 +214,7 @@ def encode_state(state: OrderState) -> dict[str, Any]:
         document[name] = _iso(moment)
     last = state.last
     document["last"] = [last.after_created, last.moment.isoformat(), last.rank, last.arrival]
-    person = state.customer
-    document["customer"] = None if person is None else {name: getattr(person, name) for name in _CONTACT}
+    document["customer"] = state.customer and {name: getattr(state.customer, name) for name in _CONTACT}
     document["address"] = (
         None if state.address is None else [state.address.text, [list(part) for part in state.address.parts]]
     )
