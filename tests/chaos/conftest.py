@@ -239,7 +239,7 @@ class Faults:
             now = self.pids(name)
             return now if all(map(psutil.pid_exists, now)) else []
 
-        before = await eventually(alive, within=30, every=0.1, what=f"{name} to be killed")
+        before = await eventually(alive, every=0.1, what=f"{name} to be killed")
         os.kill(before[which], how)
         if meanwhile is not None:
             meanwhile()
@@ -248,7 +248,7 @@ class Faults:
             now = self.pids(name)
             return len(now) == len(before) and before[which] not in now
 
-        await eventually(again, within=30, every=0.1, what=f"{name} again")
+        await eventually(again, every=0.1, what=f"{name} again")
 
     def pids(self, name: str) -> list[int]:
         """The processes of a service or server."""

@@ -201,7 +201,7 @@ class Crashes:
         async def empty() -> bool:
             return await self.gateway.metric("gateway_spool_records") == 0.0
 
-        await eventually(empty, within=60, what="an empty spool")
+        await eventually(empty, what="an empty spool")
 
         async def known() -> bool:
             for order in orders:
@@ -215,7 +215,7 @@ class Crashes:
                 )  # once for the answer, once where the first try was stored too
             return True
 
-        await eventually(known, within=60, every=0.3, what="every order")
+        await eventually(known, every=0.3, what="every order")
         found: list[str] = []
         query = {"limit": "200"}
         while True:
@@ -256,4 +256,4 @@ async def broker_ready(gateway: Program, *, closed: bool = True) -> None:
         ready = await gateway.metric("gateway_broker_ready") == 1.0
         return ready and (not closed or await gateway.metric('gateway_breaker_state{state="closed"}') == 1.0)
 
-    await eventually(probe, within=60, what="the broker lane")
+    await eventually(probe, what="the broker lane")

@@ -249,7 +249,7 @@ async def test_a_torn_record_and_a_torn_log_stop_nobody(faults: Faults, since: d
             async def filled() -> bool:
                 return await faults.metric(url, "gateway_spool_records") > 20
 
-            await eventually(filled, within=60, what="records in the spool")
+            await eventually(filled, what="records in the spool")
             # A record that the disk half wrote, before all others: no answer was ever given for it.
             spool = sqlite3.connect(directory / "spool.db", isolation_level=None, timeout=10)
             spool.execute(
@@ -311,13 +311,13 @@ async def test_the_same_created_a_hundred_times_at_once_at_two_gateways_is_one_o
         found = await faults.client.get("orchestrator", "/orders/v1/orders", source="sbermarket", external_id=order)
         return bool(found["number"] == number)
 
-    await eventually(there, within=30, what="the order")
+    await eventually(there, what="the order")
 
     async def kept() -> bool:
         sums = await faults.outcomes(since)  # on a busy machine some go by the spool
         return sums["received"] == sums["confirmed"] + sums["spooled"] == 100
 
-    await eventually(kept, within=30, every=0.5, what="a hundred deliveries")
+    await eventually(kept, every=0.5, what="a hundred deliveries")
     page = await faults.client.get("orchestrator", "/admin/v1/orders", limit=200)
     assert [item["number"] for item in page["items"] if item["external_id"] == order] == [number]
 
@@ -325,4 +325,4 @@ async def test_the_same_created_a_hundred_times_at_once_at_two_gateways_is_one_o
         timeline = await faults.client.get("orchestrator", f"/admin/v1/orders/{number}/timeline", limit=200)
         return [item["kind"] for item in timeline["items"]].count("hook.received") == 100
 
-    await eventually(told, within=30, every=0.5, what="a hundred lines in the timeline")
+    await eventually(told, every=0.5, what="a hundred lines in the timeline")

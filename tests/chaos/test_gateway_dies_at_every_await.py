@@ -143,7 +143,7 @@ async def test_it_dies_at_the_other_address_and_with_late_or_too_large_bodies(
             assert len(page["items"]) == 3 * len(OVERSIZED)
             return True
 
-        await eventually(kept, within=30, what="three first parts of each place")
+        await eventually(kept, what="three first parts of each place")
 
 
 def test_the_crash_points_are_not_in_production_code() -> None:

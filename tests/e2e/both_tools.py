@@ -78,7 +78,7 @@ class Change:
             status = page.partition('id="watched"')[2].partition("</p>")[0].partition("<p")[2].partition(">")[2]
             return None if 'class="moving"' in status else " ".join(re.sub(r"<[^>]+>", " ", status).split())
 
-        return str(await eventually(settled, within=60, what="an effect that is seen"))
+        return str(await eventually(settled, what="an effect that is seen"))
 
     def _words(self, names: list[str], fields: Mapping[str, Any]) -> list[str]:
         given = [part for name, value in fields.items() for part in _option(self.act, name, value)]

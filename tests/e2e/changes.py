@@ -135,7 +135,7 @@ async def _an_order(trouble: Trouble, _: str) -> Fields:
         recorded = await trouble.client.get(GATEWAY, "/admin/v1/deliveries", number=number)
         return ended == {"order.created", "order.paid"} and len(recorded["items"]) > 1
 
-    await eventually(told, within=60, what="an order of which everybody was told and each hook is recorded")
+    await eventually(told, what="an order of which everybody was told and each hook is recorded")
     return {"order_number": number}
 
 

@@ -49,7 +49,7 @@ class Operator:
         async def paid() -> bool:
             return await self.document(number) == 1  # which is issued when it is paid
 
-        await eventually(paid, within=60, what="a paid order with its document")
+        await eventually(paid, what="a paid order with its document")
         return number
 
     async def workflow(self, number: str, kind: str, state: str) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class Operator:
             page = await self.client.get(ORCHESTRATOR, "/admin/v1/workflows", order_number=number, kind=kind)
             return next((dict(item) for item in page["items"] if item["state_name"] == state), None)
 
-        found = await eventually(there, within=60, what=f"a workflow {kind} that is {state}")
+        found = await eventually(there, what=f"a workflow {kind} that is {state}")
         assert found is not None
         return found
 

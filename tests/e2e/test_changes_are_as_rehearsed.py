@@ -57,7 +57,7 @@ async def test_what_was_rehearsed_is_what_is_done_and_once(
     assert await audited(client, case, change.reason) == 1
     assert await change.watch_in_the_browser(done) == f"Seen: 1 {label(case.seen)}"
     if (proof := case.proof) is not None:
-        await eventually(lambda: proof(trouble, names[0] if names else "", done["items"][0]["shown"]), within=60)
+        await eventually(lambda: proof(trouble, names[0] if names else "", done["items"][0]["shown"]))
 
     repeated = await change.apply_at_the_terminal(planned)
     assert (repeated.code, repeated.json["already_applied"]) == (0, True), repeated.remarks
@@ -69,7 +69,7 @@ async def test_what_was_rehearsed_is_what_is_done_and_once(
             assert await told_otherwise(client, named, numbers, since=pressed) == []
             return True
 
-        await eventually(as_named, within=60, what="people are told what was named")
+        await eventually(as_named, what="people are told what was named")
     if not bulk or case.repeatable:
         await done_at_the_terminal(Change(case, terminal, browser, tmp_path), trouble, names[1:])
     if case.repeatable:

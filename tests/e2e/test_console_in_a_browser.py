@@ -27,7 +27,7 @@ async def test_a_crashed_workflow_is_followed_from_the_chat_to_the_proof(client:
         found = re.findall(rf"{re.escape(client.suite.url('console'))}(/w/{crashed['id']})\b", log)
         return found[0] if found else None
 
-    address = await eventually(link, within=60, what="the link in the chat")
+    address = await eventually(link, what="the link in the chat")
     assert address is not None
     mended = {"originalOrderId": order["external_id"], "positions": [{**POSITIONS[0], "quantity": 1}]}
     async with signed_in(chromium, client, "operator", address) as page:
@@ -110,12 +110,10 @@ async def test_a_customer_is_got_back_and_her_money_followed_on_a_phone(client: 
         return str(items[0]["id"]) if items else None
 
     kept = "/admin/v1/endangered-orders"
-    endangered = await eventually(
-        lambda: first("webhook-gateway", kept, external_id=str(good["externalId"])), within=60
-    )
-    refund = await eventually(lambda: first("refunds", "/admin/v1/refunds", order=number, state="SUCCESS"), within=60)
+    endangered = await eventually(lambda: first("webhook-gateway", kept, external_id=str(good["externalId"])))
+    refund = await eventually(lambda: first("refunds", "/admin/v1/refunds", order=number, state="SUCCESS"))
     asked = {"external_id": str(odd["payload"]["originalOrderId"]), "outcome": "quarantined"}
-    delivery = await eventually(lambda: first("webhook-gateway", "/admin/v1/deliveries", **asked), within=60)
+    delivery = await eventually(lambda: first("webhook-gateway", "/admin/v1/deliveries", **asked))
     phone = {"viewport": {"width": 360, "height": 740}, "has_touch": True}
     async with signed_in(chromium, client, "operator", f"/e/{endangered}", **phone) as page:
 

@@ -115,7 +115,7 @@ class Visit:
             assert told.code == 0, told.remarks
             return not missing
 
-        await eventually(there, within=60, what="each change in the audit log")
+        await eventually(there, what="each change in the audit log")
         shown = await self._terminal("audit", "--actor", "oleg", columns=240)
         assert (shown.code, "oleg" in shown.text) == (0, True), shown.text
         words = ["incident", "comment", self._world["incident"], "-r", "a plan that is kept"]

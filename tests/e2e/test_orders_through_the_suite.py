@@ -45,7 +45,7 @@ async def test_an_order_goes_through_all_six_hooks_and_the_right_people_are_told
         assert sum(sent.notices.values()) >= 4, sent
         return sent
 
-    await eventually(told, within=60, what="four notices")
+    await eventually(told, what="four notices")
     findings = await check_orders(client, report)
     chats = numbers_in_chat(await client.chat_log("telegram"))
     check_notices(report, await count_notices(client), chats, findings)
@@ -58,7 +58,7 @@ async def test_an_order_goes_through_all_six_hooks_and_the_right_people_are_told
         assert kinds["chat_message.sent"] == 4, kinds
         return kinds
 
-    kinds = await eventually(whole_story, within=60, what="the whole story in the timeline")
+    kinds = await eventually(whole_story, what="the whole story in the timeline")
     acts = ("create", "change", "pay", "receive", "deliver", "cancel")
     assert {kind: count for kind, count in kinds.items() if kind.startswith("order.")} == {
         f"order.{act}": 1 for act in acts
@@ -91,7 +91,7 @@ async def test_one_trace_goes_from_the_hook_to_the_chat_and_to_the_refund(client
         assert all(found.values()), found
         return found
 
-    await eventually(seen, within=60, what="the trace in the logs of four services")
+    await eventually(seen, what="the trace in the logs of four services")
     calls = [
         entry
         for entry in await client.chat_log("telegram")
@@ -146,15 +146,15 @@ async def test_a_crashed_workflow_and_a_stopped_one_are_seen_to_by_operators(cli
     path = f"/admin/v1/workflows/{crashed['id']}"
     assert [await operator.refusals(f"{path}/{act}") for act in ("retry", "stop")] == [[403, 409, 404]] * 2
     assert (await operator.act(f"{path}/resume"))[0] == 409
-    await eventually(lambda: operator.slack(number, "Workflow упал"), within=60, what="Slack's word of the crash")
-    await eventually(lambda: operator.issues(number), within=60, what="the ticket of the crash")
+    await eventually(lambda: operator.slack(number, "Workflow упал"), what="Slack's word of the crash")
+    await eventually(lambda: operator.issues(number), what="the ticket of the crash")
     assert (await operator.act(f"{path}/stop"))[0] == 200
-    await eventually(lambda: operator.slack(number, "Workflow остановлен"), within=60, what="Slack's word of the stop")
+    await eventually(lambda: operator.slack(number, "Workflow остановлен"), what="Slack's word of the stop")
     assert [(await operator.act(f"{path}/{act}"))[0] for act in ("retry", "stop")] == [409, 409]
     assert await operator.refusals(f"{path}/resume") == [403, 409, 404]
     assert (await operator.act(f"{path}/resume"))[0] == 200
     await operator.workflow(number, "order_life", "crashed")  # for the same reason
-    await eventually(lambda: operator.ticket_is(number, "open"), within=60, what="the ticket, open again")
+    await eventually(lambda: operator.ticket_is(number, "open"), what="the ticket, open again")
     [failed] = (
         await client.get("orchestrator", "/admin/v1/workflow-events", workflow_id=crashed["id"], state="failed")
     )["items"]
@@ -185,7 +185,7 @@ async def test_a_crashed_workflow_and_a_stopped_one_are_seen_to_by_operators(cli
         assert await operator.ticket_is(number, "closed")
         return kinds
 
-    await eventually(told, within=60, what="the whole story")
+    await eventually(told, what="the whole story")
     assert {role for role, _ in await operator.audit(f"order:{number}")} == {"operator"}
 
 
@@ -223,7 +223,7 @@ async def test_endangered_website_orders_are_saved_and_reported_but_name_no_cust
         items = (await client.get("webhook-gateway", path, role="operator", state="open"))["items"]
         return items if len(items) == 3 else []
 
-    endangered = await eventually(three, within=60, what="three endangered orders")
+    endangered = await eventually(three, what="three endangered orders")
     assert {(item["status"], item["origin"]) for item in endangered} == {
         (422, "server"),
         (403, "server"),
@@ -248,7 +248,7 @@ async def test_endangered_website_orders_are_saved_and_reported_but_name_no_cust
         path = f"/admin/v1/endangered-orders/{by_status[403]['id']}"
         return bool((await client.get("webhook-gateway", path))["number"] in numbers)
 
-    await eventually(settled, within=60, what="the second try to be settled by the first")
+    await eventually(settled, what="the second try to be settled by the first")
     assert len(numbers) == 2
     report = {"reason": "инцидент", "cause": "не предусмотрели число словом", "remedy": "форма проверяет числа"}
     for item in endangered:
@@ -258,13 +258,13 @@ async def test_endangered_website_orders_are_saved_and_reported_but_name_no_cust
         found = [await client.get("orchestrator", f"/orders/v1/orders/{number}") for number in numbers]
         return {each["status"] for each in found} == {"created"}
 
-    await eventually(real, within=60, what="real orders")
+    await eventually(real, what="real orders")
 
     async def mails() -> list[dict[str, Any]]:
         log = await client.chat_log("mail")
         return log if len(log) >= 3 else []
 
-    log = await eventually(mails, within=60, what="three reports")
+    log = await eventually(mails, what="three reports")
     assert [entry["request"]["to"] for entry in log] == [
         ["responsible@localhost.localdomain", "developers@localhost.localdomain"]
     ] * 3
@@ -277,7 +277,7 @@ async def test_endangered_website_orders_are_saved_and_reported_but_name_no_cust
             all(f"endangered-orders?id={item['id']}" in told for item in endangered) or told.count("под угрозой") >= 3
         )
 
-    await eventually(alerted, within=60, what="the alerts in the chat")
+    await eventually(alerted, what="the alerts in the chat")
     hidden = (*PRIVATE, *map(str, client.suite.description["tokens"].values()))
     for path in sorted((client.suite.directory / "logs").iterdir()):
         text = path.read_text(errors="replace")
@@ -335,7 +335,7 @@ async def test_killed_services_come_back_and_nothing_is_lost(client: Client) -> 
         for pid in before:
             os.kill(pid, signal.SIGKILL)
 
-        await eventually(_Back(client, service, before), within=60, every=0.2, what=f"{service} back and ready")
+        await eventually(_Back(client, service, before), every=0.2, what=f"{service} back and ready")
     report = await playing
     assert (report["summary"]["orders_done"], report["summary"]["numbers_shared"]) == (150, 0)
     findings = await settled(client, report)

@@ -60,7 +60,7 @@ async def test_an_order_is_found_by_phone_and_half_of_it_refunded_once(
         ended = await ordersctl("find", phone, "-o", "json")
         return ("order", number) in [(row["kind"], row["name"]) for row in (ended.json if ended.out else [])]
 
-    await eventually(found, within=60, what="the order by its new phone")
+    await eventually(found, what="the order by its new phone")
     plan = tmp_path / "plan.json"
     rehearsed = await ordersctl(
         "order", "refund", number, "--amount", "85.00", "-r", "half of it was spoilt", "--dry-run", "-o", "json"
@@ -74,7 +74,7 @@ async def test_an_order_is_found_by_phone_and_half_of_it_refunded_once(
         listed = (await ordersctl("refund", "list", "--order", number, "-o", "json")).json
         return listed if [item["state_name"] for item in listed] == ["SUCCESS"] else None
 
-    [refund] = await eventually(refunds, within=60, what="one refund that is paid")
+    [refund] = await eventually(refunds, what="one refund that is paid")
     assert refund["amount"] == 8500
     evidence = (await ordersctl("refund", "evidence", refund["id"], "-o", "json")).json
     assert [attempt["attempt"] for attempt in evidence["attempts"]] == [1]
@@ -140,7 +140,7 @@ async def test_an_endangered_order_is_mended_and_resubmitted(client: Client, ord
         listed = await ordersctl("endangered", "list", "--external-id", good["externalId"], "-o", "json")
         return listed.json
 
-    [order] = await eventually(endangered, within=60, what="the endangered order")
+    [order] = await eventually(endangered, what="the endangered order")
     mended = await ordersctl("endangered", "mend", order["id"], "--body", json.dumps(good), "-r", "a figure", "-y")
     assert mended.code == 0, mended.remarks
     given = ["--despite-duplicates", "-r", "the customer waits", "-y", "-o", "json"]
@@ -152,7 +152,7 @@ async def test_an_endangered_order_is_mended_and_resubmitted(client: Client, ord
     async def real() -> bool:
         return (await ordersctl("order", "show", shown["number"])).code == 0
 
-    await eventually(real, within=60, what="the real order")
+    await eventually(real, what="the real order")
     closed = await ordersctl("endangered", "close", order["id"], "-r", "the customer has it", "-y")
     assert closed.code == 0, closed.remarks
 
@@ -204,4 +204,4 @@ async def test_status_and_all_checks_have_one_verdict(client: Client, ordersctl:
         assert (ended.code == 0) == (set(verdicts.values()) == {"holds"}), ended.json
         return (verdicts["ledger"], verdicts["refunds"]) == ("holds", "holds")
 
-    await eventually(proved, within=60, what="nothing lost, no money twice")
+    await eventually(proved, what="nothing lost, no money twice")

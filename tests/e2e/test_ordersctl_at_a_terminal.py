@@ -145,7 +145,7 @@ async def test_what_is_live_ends_by_ctrl_c_without_a_trace(client: Client, real_
             await asyncio.sleep(0.5)
             return other in tail.text
 
-        await eventually(followed, within=60, what="a hook, told live")
+        await eventually(followed, what="a hook, told live")
         done = await real_terminal(
             "order", "correct", number, "--comment", "to the back door", "-r", "she called", "-y"
         )

@@ -44,7 +44,7 @@ async def test_a_critical_alert_reaches_chat_and_ticket_and_its_links_open(clien
         items = (await client.get("notifier", "/admin/v1/tickets", incident=incident))["items"]
         return items and items[0]["key"]
 
-    told, key = await eventually(text, within=60), await eventually(ticket, within=60)
+    told, key = await eventually(text), await eventually(ticket)
     base = client.suite.url("console")
     links = {f"{base}/t/{key}", *_LINK.findall(told)}
     assert {f"{base}/i/{incident}", f"{base}/runbook/tips-down"} <= links
@@ -102,9 +102,9 @@ async def test_fifty_broken_orders_are_fifty_tickets_and_one_digest_and_end_alon
     async def all_known() -> bool:
         return set(await incidents()) == numbers
 
-    await eventually(all_known, within=60, what="an incident for each order")
+    await eventually(all_known, what="an incident for each order")
     known = await incidents()
-    await eventually(closed, within=60, what="a ticket for each incident")
+    await eventually(closed, what="a ticket for each incident")
 
     async def told() -> bool:
         """Whether there is one digest of the storm that names most orders; the others were told before it was a storm."""
@@ -127,5 +127,5 @@ async def test_fifty_broken_orders_are_fifty_tickets_and_one_digest_and_end_alon
         )
         assert status == 200, answer
         if alone == first:
-            await eventually(lambda: closed(first), within=30, what="its ticket closed, and no other")
-    await eventually(lambda: closed(*numbers), within=60, what="every ticket closed")
+            await eventually(lambda: closed(first), what="its ticket closed, and no other")
+    await eventually(lambda: closed(*numbers), what="every ticket closed")

@@ -47,7 +47,7 @@ class Told:
             assert {name: flat[name] for name in expected} == expected
             return order
 
-        found: dict[str, Any] = await eventually(there, within=60, what=f"order {self.external_id}: {expected}")
+        found: dict[str, Any] = await eventually(there, what=f"order {self.external_id}: {expected}")
         return found
 
 
@@ -129,7 +129,7 @@ async def is_quarantined(client: Client, field: str, **payload: Any) -> None:
         assert len(found) == 1, page["items"]
         return found[0]
 
-    delivery = await eventually(kept, within=60, what=f"the quarantined hook of {order.external_id}")
+    delivery = await eventually(kept, what=f"the quarantined hook of {order.external_id}")
     mended = hook("created", order.external_id, at=START, **BASE)
     url = client.suite.url("webhook-gateway") + f"/admin/v1/deliveries/{delivery['id']}/replay"
     status, answer = await client.post(url, {"reason": "исправлено", "body": mended}, role="operator")

@@ -89,7 +89,7 @@ async def test_no_page_of_a_viewer_holds_a_customer(client: Client) -> None:
         recorded = await client.get("webhook-gateway", "/admin/v1/deliveries", q=PHONE)
         return bool(known["items"] and endangered["items"] and recorded["items"])
 
-    await eventually(arrived, within=60, what="both orders are known")
+    await eventually(arrived, what="both orders are known")
     whole: set[str] = set()
     for (service, path), addresses in (await reads_with_customers(client, number)).items():
         for address in addresses:

@@ -28,7 +28,7 @@ async def test_a_change_is_completed_by_keys_alone(client: Client, chromium: Bro
     async def both() -> bool:
         return len((await client.get("orchestrator", "/admin/v1/orders", phone=customer["phone"]))["items"]) == 2
 
-    await eventually(both, within=60, what="two orders of one customer")
+    await eventually(both, what="two orders of one customer")
     async with signed_in(chromium, client, "operator", "/workflows") as page:
         keys = page.keyboard
         await to_row(page, "input[type=checkbox]")  # groups stand before the list
@@ -156,4 +156,4 @@ async def seen(page: Page, words: str) -> None:
             await again.click()
         return words in said
 
-    await eventually(there, within=60, what=words)
+    await eventually(there, what=words)

@@ -28,7 +28,7 @@ async def test_an_order_is_looked_at_moment_by_moment_and_corrected_in_parts(cli
         page = await client.get("notifier", "/admin/v1/notifications", order=number, state="sent")
         return len(page["items"]) >= 2
 
-    await eventually(told, within=60, what="messages about the order")
+    await eventually(told, what="messages about the order")
     async with open_chromium() as chromium, signed_in(chromium, client, "operator", f"/o/{number}") as page:
         await expect(page.locator("main")).to_contain_text("ordersctl order show " + number)
         await page.locator("#step").press("ArrowLeft")
@@ -59,7 +59,7 @@ async def test_an_order_is_looked_at_moment_by_moment_and_corrected_in_parts(cli
         assert order["customer"]["phone"] == "+79990003344"
         return order
 
-    order = await eventually(corrected, within=60, what="the correction")
+    order = await eventually(corrected, what="the correction")
     assert order["address"]["parts"] == {"city": "Тверь", "house": "5"}
     refunds = await client.get(ORCHESTRATOR, f"/admin/v1/orders/{number}/refunds")
     assert [each["reason"] for each in refunds["items"]] == ["one was broken"]
@@ -82,7 +82,7 @@ async def test_duty_is_taken_over_and_given_back_and_an_alert_silenced(client: C
         page = await client.get("notifier", "/admin/v1/notifications", incident=incident)
         return bool(page["items"])
 
-    await eventually(told, within=60, what="the alert's messages")
+    await eventually(told, what="the alert's messages")
     async with open_chromium() as chromium, signed_in(chromium, client, "admin", "/duty") as page:
         await page.get_by_role("link", name="take over now").click()
         await do(page, "I take it")

@@ -53,7 +53,7 @@ class Trouble:
             page = await self.client.get(ORCHESTRATOR, "/admin/v1/workflows", order_number=number, kind="order_life")
             return [item["done_seq"] for item in page["items"]] == [1]
 
-        await eventually(there, within=60, what="an order that is created")
+        await eventually(there, what="an order that is created")
         return number
 
     async def running(self) -> str:
@@ -87,7 +87,7 @@ class Trouble:
             page = await self.client.get(ORCHESTRATOR, "/admin/v1/workflow-events", workflow_id=workflow)
             return bool(page["items"]) and page["items"][0]["state_name"] == "done"
 
-        await eventually(done, within=60, what="a hook that was carried out")
+        await eventually(done, what="a hook that was carried out")
         return f"{workflow}-1"
 
     async def delivery(self) -> str:
@@ -104,7 +104,7 @@ class Trouble:
             page = await self.client.get(ORCHESTRATOR, "/admin/v1/parked-orders", limit=200)
             return number in [item["order_number"] for item in page["items"]]
 
-        await eventually(there, within=60, what="a parked order")
+        await eventually(there, what="a parked order")
         return number
 
     async def quarantined(self) -> str:
@@ -129,7 +129,7 @@ class Trouble:
             page = await self.client.get(GATEWAY, "/admin/v1/countdowns", limit=200)
             return external_id in [item["external_id"] for item in page["items"]]
 
-        await eventually(there, within=60, what="a countdown")
+        await eventually(there, what="a countdown")
         return external_id
 
     async def endangered(self) -> str:
@@ -192,7 +192,7 @@ class Trouble:
             page = await self.client.get(REFUNDS, "/admin/v1/differences", limit=200)
             return next((str(item["id"]) for item in page["items"] if item["payment_id"] == payment), None)
 
-        found = await eventually(there, within=60, what="the difference")
+        found = await eventually(there, what="the difference")
         assert found is not None
         return found
 
@@ -221,7 +221,7 @@ class Trouble:
             page = await self.client.get(NOTIFIER, "/admin/v1/incidents", kind="workflow.crashed", limit=200)
             return next((str(item["id"]) for item in page["items"] if item["fingerprint"] == fingerprint), None)
 
-        found = await eventually(there, within=60, what="the incident of a crash")
+        found = await eventually(there, what="the incident of a crash")
         assert found is not None
         return found
 
@@ -233,7 +233,7 @@ class Trouble:
             page = await self.client.get(NOTIFIER, "/admin/v1/tickets", limit=200)
             return next((item["key"] for item in page["items"] if item["id"] == made["id"]), None)
 
-        found = await eventually(there, within=60, what="a ticket at the tracker")
+        found = await eventually(there, what="a ticket at the tracker")
         assert found is not None
         return found
 
@@ -304,7 +304,7 @@ class Trouble:
             page = await self.client.get(service, "/admin/v1/dead-letters", open="true", limit=200)
             return next((str(item["id"]) for item in page["items"] if item["event_id"] == event.id), None)
 
-        found = await eventually(there, within=60, what=f"a dead letter of {service}")
+        found = await eventually(there, what=f"a dead letter of {service}")
         assert found is not None
         return found
 
@@ -320,7 +320,7 @@ class Trouble:
             page = await self.client.get(REFUNDS, "/admin/v1/refunds", order=number)
             return next((str(item["id"]) for item in page["items"] if item["state_name"] == state), None)
 
-        found = await eventually(there, within=60, what=f"a refund that is {state}")
+        found = await eventually(there, what=f"a refund that is {state}")
         assert found is not None
         return found
 
@@ -336,7 +336,7 @@ class Trouble:
             items = (await self.client.get(service, path, **query))["items"]
             return str(items[0][key]) if items else None
 
-        found = await eventually(there, within=60, what=f"{path} {query}")
+        found = await eventually(there, what=f"{path} {query}")
         assert found is not None
         return found
 

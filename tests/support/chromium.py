@@ -14,6 +14,8 @@ PHONE: ViewportSize = {"width": 360, "height": 740}
 _AXE = (Path(__file__).parents[1] / "fixtures" / "axe" / "axe-4.14.1.min.js").read_text(encoding="utf-8")
 _BY_THEME = ("color-contrast", "link-in-text-block")
 _BY_WIDTH = (*_BY_THEME, "target-size", "scrollable-region-focusable")
+"""Rules that go by colours and sizes. All others go by the elements and by which of them are shown."""
+_SHOWN = "[...document.querySelectorAll('*')].map(each => +each.checkVisibility()).join('')"
 _TOO_WIDE_OR_SMALL = """() => [
   ...(document.documentElement.scrollWidth > innerWidth ? ["wider than the screen"] : []),
   ...[...document.querySelectorAll("button, .button, nav a, summary, select")]
@@ -44,14 +46,17 @@ async def violations(page: Page, *rules: str) -> list[str]:
 async def complaints(page: Page, *, colours: bool) -> list[str]:
     """What stands against a page in light at the desk and in dark on the phone; of ``colours`` also the other way round.
 
+    On the phone the rules that go neither by colours nor by sizes are asked anew only where other elements are shown than at the desk.
     The page is left in light at the desk.
     """
     found = await violations(page)
+    shown = await page.evaluate(_SHOWN)
     await page.emulate_media(color_scheme="dark")
     if colours:
         found += [f"dark: {said}" for said in await violations(page, *_BY_THEME)]
     await page.set_viewport_size(PHONE)
-    found += [f"phone, dark: {said}" for said in await violations(page)]
+    again = () if await page.evaluate(_SHOWN) != shown else _BY_WIDTH
+    found += [f"phone, dark: {said}" for said in await violations(page, *again)]
     found += [f"phone: {said}" for said in await page.evaluate(_TOO_WIDE_OR_SMALL)]
     await page.emulate_media(color_scheme="light")
     if colours:

@@ -35,7 +35,7 @@ class Chats:
                     return message, data[1]
             return None
 
-        message = await eventually(found, within=60, what=f"{channel} has the button {button}")
+        message = await eventually(found, what=f"{channel} has the button {button}")
         assert message is not None
         return message
 

@@ -18,7 +18,7 @@ async def named(at: Stand, service: Service, *, who: str, action: str, target: s
         page = await at.call("GET", f"{at.url(service)}/admin/v1/audit?target={target}&limit=100")
         return (who, action) in {(each["actor"], each["action"]) for each in page["items"]}
 
-    await eventually(found, within=60, what=f"{service.name}: {who} {action} {target}")
+    await eventually(found, what=f"{service.name}: {who} {action} {target}")
 
 
 async def people_act_by_buttons(
@@ -48,7 +48,7 @@ async def people_act_by_buttons(
         page = await at.call("GET", f"{at.url(NOTIFIER)}/admin/v1/audit?action=silence.add&limit=100")
         return [each["actor"] for each in page["items"]] == ["anna"] * 2
 
-    await eventually(silenced, within=60, what="two silences by anna")
+    await eventually(silenced, what="two silences by anna")
 
     on_duty = (await at.call("GET", f"{at.url(NOTIFIER)}/admin/v1/on-call"))["on_duty"]["id"]
     other = next(who for who in ("oleg", "anna") if who != on_duty)

@@ -159,15 +159,15 @@ class Stand:
             )
 
         told = {channel: await self.chats.having(channel, button) for channel in CHANNELS}
-        await eventually(ticket, within=60, what=f"a ticket of {incident['kind']}")
-        await eventually(phoned, within=60, what=f"a call about {incident['kind']}")
+        await eventually(ticket, what=f"a ticket of {incident['kind']}")
+        await eventually(phoned, what=f"a call about {incident['kind']}")
         await self.chats.press(pressed_in, *told[pressed_in], user="oleg")
 
         async def taken() -> bool:
             page = await self.call("GET", f"{url}/incidents?state=acknowledged&limit=100")
             return (incident["id"], "oleg") in {(each["id"], each["acknowledged_by"]) for each in page["items"]}
 
-        await eventually(taken, within=30, what="the button takes the incident")
+        await eventually(taken, what="the button takes the incident")
 
     async def links(self) -> set[str]:
         """Every link in every message and ticket."""

@@ -242,7 +242,7 @@ async def test_a_token_taken_out_of_the_file_ends_its_session(person: Person, tm
         await person.browser.get("/keys")
         return person.browser.path == "/sign-in"
 
-    await eventually(out, within=30, what="the session ends")
+    await eventually(out, what="the session ends")
     person.browser.page = form
     await person.browser.post("/apply", plan="{}")
     assert person.browser.status == 401

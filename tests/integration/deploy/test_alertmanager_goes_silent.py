@@ -69,18 +69,18 @@ async def test_an_alertmanager_that_ends_is_told_until_it_is_back(
         async def over() -> bool:
             return all(state == "resolved" for _, state in await silent())
 
-        await eventually(heard, within=60, what="Alertmanager is heard")
+        await eventually(heard, what="Alertmanager is heard")
         await alertmanager.stop()
 
         async def open_again() -> bool:
             return (await silent())[-1:] == [("critical", "open")]
 
         await eventually(open_again, within=90, what="its silence is a critical problem")
-        await eventually(held_back, within=30, what="the heartbeat is withheld")
+        await eventually(held_back, what="the heartbeat is withheld")
 
         async def told() -> bool:
             return "ничего не приходит: контрольное оповещение Watchdog" in await chat()
 
-        await eventually(told, within=60, what="the person on duty reads it")
+        await eventually(told, what="the person on duty reads it")
         await alertmanager.start()
-        await eventually(over, within=60, what="it is over by itself")
+        await eventually(over, what="it is over by itself")

@@ -66,7 +66,7 @@ async def crash_a_workflow(at: Stand) -> Raised:
         there = any(each["order_number"] == answer["number"] for each in page["items"])
         return there and await at.call("GET", f"{at.url(ORCHESTRATOR)}/orders/v1/orders/{answer['number']}")
 
-    await publish_unreadable_change(at.amqp_url, await eventually(order, within=60, what="the order"))
+    await publish_unreadable_change(at.amqp_url, await eventually(order, what="the order"))
     return Raised("workflow.crashed")
 
 
@@ -324,7 +324,7 @@ async def another_notifier(
                 return {name for name, value in series if value == "1.0"} == what
 
             if what:  # the metric follows within seconds; that it goes down is not waited for
-                await eventually(shown, within=30, what=f"the metric says {what}")
+                await eventually(shown, what=f"the metric says {what}")
 
         yield says
 

@@ -104,7 +104,7 @@ async def test_news_comes_through_at_once_and_no_log_holds_what_was_looked_for(b
         async with browser.session.get(f"{behind.url}/live/incident?seen=") as stream:
             assert stream.content_type == "text/event-stream"
             behind.incidents.append({"id": 2, "kind": "problem.alert", "state": "open", "summary": "tips"})
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 assert b"data:" in await stream.content.readuntil(b"\n")
         await behind.stop_console()
         await browser.get("/find?q=%2B79161234567")

@@ -46,7 +46,7 @@ class Gateway:
             self.process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "webhook_gateway", "serve"), env=self.environment, stdout=log, stderr=log
             )
-        await eventually(self._ready, within=45, what=f"{self.name} is ready")
+        await eventually(self._ready, what=f"{self.name} is ready")
 
     async def end(self, number: signal.Signals) -> int:
         """Send the signal to this very process and return its exit code."""
@@ -192,7 +192,7 @@ async def _orders_at_the_queue(amqp_url: str, wanted: set[str]) -> set[str]:
         async def all_there() -> bool:
             return wanted <= seen
 
-        await eventually(all_there, within=60, what="every order at the queue")
+        await eventually(all_there, what="every order at the queue")
     return seen
 
 
@@ -219,7 +219,7 @@ async def test_no_hook_fails_while_one_of_three_gateways_is_killed_and_another_s
             async def used_again() -> bool:
                 return [address] in await ways(back)
 
-            await eventually(used_again, within=60, what="nginx gives hooks to the replica that came back")
+            await eventually(used_again, what="nginx gives hooks to the replica that came back")
             await marketplace.reaches(back + EACH_PHASE)
             assert await gateways[0].end(signal.SIGTERM) == 0
             await marketplace.reaches(marketplace.answered + EACH_PHASE)

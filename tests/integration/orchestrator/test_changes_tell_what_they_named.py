@@ -37,7 +37,7 @@ class People:
         async def taken() -> bool:
             return bool(await self.database.fetchval(TAKEN, names) == len(names))
 
-        await eventually(taken, within=60, what="hooks taken in")
+        await eventually(taken, what="hooks taken in")
         await self.told()
 
     async def told(self, *, least: int = 0) -> Counter[str]:
@@ -50,7 +50,7 @@ class People:
             found.extend(notices_of([(event.type, event.encode()) for event in events]))
             return waits == 0 and len(found) >= least
 
-        await eventually(quiet, within=60, what="nothing waits")
+        await eventually(quiet, what="nothing waits")
         return Counter(found)
 
     async def change(self, path: str, *, method: str = "POST", role: str = "operator", **body: Any) -> list[str]:
@@ -168,7 +168,7 @@ async def test_what_never_comes_and_what_nobody_could_read_tell_what_was_named(p
     async def raised() -> bool:
         return [bool(item["alerted_at"]) for item in await people.api.all("/admin/v1/parked-orders")] == [True]
 
-    await eventually(raised, within=60, what="somebody is told that it waits")
+    await eventually(raised, what="somebody is told that it waits")
     await people.told()
     assert await people.change("parked-orders/give-up", ids=[waits]) == [OVER.format(waits)]
 
@@ -183,7 +183,7 @@ async def test_what_never_comes_and_what_nobody_could_read_tell_what_was_named(p
         letters[:] = await people.api.all("/admin/v1/dead-letters?open=true")
         return len(letters) == 2
 
-    await eventually(dead, within=60, what="two dead letters")
+    await eventually(dead, what="two dead letters")
     await people.told()
     mended, other = letters
     created = order_event("created", hook.number or "")

@@ -61,7 +61,7 @@ async def everything_delivered(database: Any, count: int) -> None:
         assert dict(row) == {"delivered": count, "stock": -3 * count, "promised": 0, "open": 0, "ready": 0}
         return True
 
-    await eventually(done, within=60, what="every order is delivered")
+    await eventually(done, what="every order is delivered")
 
 
 async def test_the_database_cut_again_and_again_loses_and_doubles_nothing(

@@ -134,7 +134,7 @@ async def _carried_out(program: Program, events: float) -> None:
     async def enough() -> bool:
         return await _events(program) >= events
 
-    await eventually(enough, within=60, what=f"{events:g} events of {program.url}")
+    await eventually(enough, what=f"{events:g} events of {program.url}")
 
 
 async def _old_operators_act(session: aiohttp.ClientSession, old: Program, connection: asyncpg.Connection[Any]) -> None:
@@ -183,5 +183,5 @@ async def _new_operators_correct(
         )
         return bool(done == len(numbers) == 20)
 
-    await eventually(corrected, within=30, what="corrections beside the previous release")
+    await eventually(corrected, what="corrections beside the previous release")
     assert await connection.fetchval("SELECT count(*) FROM workflow WHERE state = 4 OR failed_events > 0") == 0

@@ -64,7 +64,7 @@ class RefundsClient:
             assert found["state_name"] == state
             return found
 
-        return await eventually(there, within=60, what=f"refund in {state}")
+        return await eventually(there, what=f"refund in {state}")
 
     async def path(self, refund_id: str) -> list[str]:
         """The states a refund went through."""
@@ -137,7 +137,7 @@ async def serving(settings: RefundsSettings, sandbox: RunningSandbox, amqp_url: 
             async with session.get("/readyz") as response:
                 return response.status == 200
 
-        await eventually(ready, within=60, what="readiness")
+        await eventually(ready, what="readiness")
         yield service
 
 

@@ -87,7 +87,7 @@ async def prometheus(directory: Path, target: str) -> AsyncIterator[Prometheus]:
                 except aiohttp.ClientError:
                     return False
 
-            await eventually(scraped, within=60, what="the first scrape")  # counters that were seen at zero
+            await eventually(scraped, what="the first scrape")  # counters that were seen at zero
             yield found
     finally:
         process.terminate()
@@ -192,7 +192,7 @@ async def refunds_counted(service: RunningTips) -> None:
         )
         return left == 0
 
-    await eventually(done, within=60)
+    await eventually(done)
 
 
 async def compare(service: RunningTips, recorded: Prometheus) -> None:
@@ -246,6 +246,6 @@ async def same(recorded: Prometheus, query: str, expected: dict[str, Any], *labe
         return found == pytest.approx(expected, rel=1e-9)
 
     try:
-        await eventually(probe, within=60)
+        await eventually(probe)
     except AssertionError:
         assert json.dumps(found, sort_keys=True) == json.dumps(expected, sort_keys=True), query

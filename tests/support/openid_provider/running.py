@@ -69,7 +69,7 @@ class Provider:
                 except aiohttp.ClientError:
                     return False
 
-            await eventually(answers, within=60, what="the provider answers")
+            await eventually(answers, what="the provider answers")
 
     def _spawn(self) -> None:
         command = [sys.executable, "-m", "tests.support.openid_provider", str(self.folder), str(self.port)]

@@ -99,7 +99,7 @@ async def effects_are(database: Database, *expected: str) -> None:
     async def compare() -> bool:
         return await rows(database, "SELECT event_id FROM effects ORDER BY 1") == sorted(expected)
 
-    await eventually(compare, within=60, what=f"{len(expected)} effects")
+    await eventually(compare, what=f"{len(expected)} effects")
 
 
 async def test_batches_and_single_events_with_repeats_everywhere_take_effect_once(
@@ -224,7 +224,7 @@ async def test_a_batch_whose_acknowledgements_are_lost_has_each_effect_and_lette
             async def no_cuts_left() -> bool:
                 return cuts == 0
 
-            await eventually(no_cuts_left, within=60, what="every cut")
+            await eventually(no_cuts_left, what="every cut")
             await broker.publisher.publish(an_event("last"))
             await effects_are(database, "a", "b", "last")
 
@@ -295,7 +295,7 @@ async def test_a_batch_that_the_broker_gave_up_is_taken_apart_into_single_letter
         async def kept() -> bool:
             return len(await rows(database, "SELECT id FROM dead_letters")) == 4
 
-        await eventually(kept, within=60, what="a letter for each event")
+        await eventually(kept, what="a letter for each event")
         async with database.transaction() as acquired:
             letters = await acquired.fetch("SELECT id, event_id, reason, body FROM dead_letters ORDER BY id")
             assert [(each["event_id"], each["reason"], each["body"]) for each in letters] == [

@@ -68,7 +68,7 @@ async def test_a_publish_that_a_dead_connection_swallowed_does_not_look_cancelle
         with pytest.raises(BrokerAway):
             await link.publisher.publish(an_event("e"), deadline=30)
         proxy.heal()
-        await eventually(lambda: _published(link, "e"), within=60, what="publishing again")
+        await eventually(lambda: _published(link, "e"), what="publishing again")
         await link.stop()
         await task
 
@@ -81,12 +81,12 @@ async def test_a_publish_pending_when_the_connection_stops_fails_and_is_not_canc
         await asyncio.wait_for(link.wait_ready(), 60)
         proxy.lose_answers()
         pending = asyncio.gather(
-            *(link.publisher.publish(an_event(str(number)), deadline=30) for number in range(20)),
+            *(link.publisher.publish(an_event(str(number)), deadline=3600) for number in range(20)),
             return_exceptions=True,
         )
         await asyncio.sleep(0.1)
         await link.stop()
-        outcomes = await asyncio.wait_for(pending, 25)
+        outcomes = await asyncio.wait_for(pending, 60)
         await task
     assert [type(outcome) for outcome in outcomes] == [BrokerAway] * 20
 
@@ -122,9 +122,9 @@ async def test_a_consumer_whose_link_went_silent_reads_again(
         await eventually(lambda: _connected(consumer), what="reading")
         proxy.stall()
         await broker.publisher.publish(an_event("late"))
-        await eventually(lambda: _disconnected(consumer), within=60, what="noticing the silence")
+        await eventually(lambda: _disconnected(consumer), what="noticing the silence")
         proxy.heal()
-        await eventually(lambda: sink.has("late"), within=60, what="the event")
+        await eventually(lambda: sink.has("late"), what="the event")
         await consumer.stop()
         await asyncio.wait_for(task, 60)
 

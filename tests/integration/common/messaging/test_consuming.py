@@ -278,7 +278,7 @@ async def test_connections_lost_in_the_middle_lose_and_double_nothing(
             await eventually(lambda: rabbit.connections(vhost_of(amqp_url)), what="connections")
             await rabbit.close_connections(vhost_of(amqp_url))
         await sending
-        await eventually(lambda: _at_least(database, 1000), within=60, what="all effects")
+        await eventually(lambda: _at_least(database, 1000), what="all effects")
     assert await effects_of(database) == ids
 
 
@@ -304,13 +304,13 @@ async def test_a_database_that_is_cut_or_swallows_answers_loses_and_doubles_noth
         async with consuming(consumer):
             sending = asyncio.gather(*(broker.publisher.publish(an_event(name), deadline=30) for name in ids))
             for part in (50, 200, 350):
-                await eventually(lambda part=part: _at_least(database, part), within=60, what="some effects")  # type: ignore[misc]  # mypy does not infer a lambda's default
+                await eventually(lambda part=part: _at_least(database, part), what="some effects")  # type: ignore[misc]  # mypy does not infer a lambda's default
                 proxy.lose_answers()
                 await asyncio.sleep(0.05)
                 proxy.cut()
                 proxy.heal()
             await sending
-            await eventually(lambda: _at_least(database, 600), within=60, what="all effects")
+            await eventually(lambda: _at_least(database, 600), what="all effects")
         await shaky.close()
     assert (await effects_of(database), await _dead(database)) == (ids, [])
 

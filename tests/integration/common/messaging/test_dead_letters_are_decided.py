@@ -290,7 +290,7 @@ async def test_what_became_of_a_message_that_was_sent_again_is_shown(
     async def ended() -> bool:
         return await became(replicas, *letters) == ["handled", "dead_again", "handled", None, None]
 
-    await eventually(ended, within=60, what="what became of them")
+    await eventually(ended, what="what became of them")
     await relay.stop()
     await consumer.stop()
     await asyncio.gather(*tasks)

@@ -73,7 +73,7 @@ async def test_a_row_that_closes_the_channel_does_not_hold_up_the_rows_behind_it
         await outbox.add_raw(connection, exchange="nowhere", routing_key="bad", body=b"{}")
     await add_to_outbox(database, *(f"{number:03d}" for number in range(300)))
     async with relaying(OutboxRelay(database, broker.publisher, metrics=metrics)):
-        await eventually(lambda: _only(database, ["bad"]), within=60, what="everything but the bad row")
+        await eventually(lambda: _only(database, ["bad"]), what="everything but the bad row")
     assert sorted(set(await arrived(amqp_url))) == [f"{number:03d}" for number in range(300)]
 
 
@@ -152,11 +152,11 @@ async def test_a_leader_that_hangs_is_replaced(
         if moment == "between rounds":
             await asyncio.wait_for(leader.first_round.wait(), 60)
             proxy.stall()
-        await eventually(lambda: _stalled(proxy), within=60, what="the hanging")
+        await eventually(lambda: _stalled(proxy), what="the hanging")
         assert await _leads(first)
         tasks.append(asyncio.create_task(standby.run()))
         await add_to_outbox(database, "urgent")
-        await eventually(lambda: _only(database, []), within=15, what="the other's taking over")
+        await eventually(lambda: _only(database, []), what="the other's taking over")
         assert await _leads(second)
         proxy.refuse()
         await leader.stop()
@@ -177,9 +177,9 @@ async def test_a_leader_that_loses_its_database_publishes_everything_all_the_sam
         await cut.open()
         async with relaying(OutboxRelay(cut, broker.publisher, metrics=metrics, batch_size=100)):
             for part in range(1, 4):
-                await eventually(lambda part=part: _published(metrics, part * 300), within=60, what="some rows")  # type: ignore[misc]  # mypy does not infer a lambda's default
+                await eventually(lambda part=part: _published(metrics, part * 300), what="some rows")  # type: ignore[misc]  # mypy does not infer a lambda's default
                 proxy.cut()
-            await eventually(lambda: _only(database, []), within=60, what="an empty outbox")
+            await eventually(lambda: _only(database, []), what="an empty outbox")
         await cut.close()
     assert sorted(set(await arrived(amqp_url))) == names
 
@@ -197,10 +197,12 @@ async def test_a_relay_stops_while_the_broker_hangs(
         relay = OutboxRelay(database, link.publisher, metrics=metrics, batch_size=10, deadline=0.5)
         task = asyncio.create_task(relay.run())
         await eventually(lambda: _failed(metrics, "publish_timeout"), what="the first failure")
+        before = _failures(metrics, "publish_timeout")
         await relay.stop()
-        await asyncio.wait_for(task, 8)
+        await asyncio.wait_for(task, 60)
         await link.stop()
         await running
+    assert _failures(metrics, "publish_timeout") <= before + 20  # the batch in hand, and one of the last sweep
     assert len(await pending(database)) == 200
 
 
@@ -218,9 +220,9 @@ async def test_the_relay_goes_on_when_a_publish_seems_cancelled(
             proxy.stall()
             await add_to_outbox(database, "patient")
             relay.wake()
-            await eventually(lambda: _away(link), within=60, what="noticing the silence")
+            await eventually(lambda: _away(link), what="noticing the silence")
             proxy.heal()
-            await eventually(lambda: _only(database, []), within=60, what="the publication")
+            await eventually(lambda: _only(database, []), what="the publication")
         await link.stop()
         await running
 
@@ -239,8 +241,12 @@ async def _only(database: Database, keys: list[str]) -> bool:
     return await pending(database) == keys
 
 
+def _failures(metrics: MessagingMetrics, code: str) -> float:
+    return float(metrics.outbox_failed.labels(code)._value.get())
+
+
 async def _failed(metrics: MessagingMetrics, code: str) -> bool:
-    return bool(metrics.outbox_failed.labels(code)._value.get())
+    return bool(_failures(metrics, code))
 
 
 async def _stalled(proxy: CuttingProxy) -> bool:

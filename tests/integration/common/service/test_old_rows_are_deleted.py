@@ -14,10 +14,9 @@ from common.clock import ManualClock
 from common.postgres import Database
 from common.service import PlatformRetention, RetentionSettings
 
-NOW = datetime.now(UTC)
 _FILL = """
 INSERT INTO inbox (consumer, event_id, received_at) SELECT 'c', g::text, now() - g * interval '1 day' FROM generate_series(1, 100) AS g;
-INSERT INTO delivery_failures SELECT 'c', g::text, 1, 'e', now() - g * interval '1 day' FROM generate_series(1, 100) AS g;
+INSERT INTO delivery_failures SELECT 'c', g::text, 1, 'e', now() - (g - 0.5) * interval '1 day' FROM generate_series(1, 100) AS g;
 INSERT INTO idempotency_keys (scope, key, fingerprint, status, created_at)
 SELECT 's', g::text, '', 200, now() - (g - 0.5) * interval '1 day' FROM generate_series(1, 100) AS g;
 INSERT INTO bulk_plans (plan, operation, selection, items, matched, expires_at)
@@ -45,7 +44,7 @@ def retention(database: Database, *, audit_days: float = 0) -> PlatformRetention
     """Keep marks for forty days and a half, dead letters for fifty."""
     return PlatformRetention(
         database=database,
-        clock=ManualClock(NOW),
+        clock=ManualClock(datetime.now(UTC)),
         keep_inbox=timedelta(days=40.5),
         keep_dead_letters=timedelta(days=50.5),
         keep_audit=RetentionSettings(audit_days=audit_days).keep_audit,

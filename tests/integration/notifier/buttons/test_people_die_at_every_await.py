@@ -286,7 +286,7 @@ async def crashed_workflow(kit: Kit, orders_dsn: str, external_id: str) -> int:
             found: int | None = await connection.fetchval(AT_REST, order_number("sbermarket", external_id))
             return found or 0
 
-        return await eventually(crashed, within=30, what="a workflow at rest")
+        return await eventually(crashed, what="a workflow at rest")
     finally:
         await connection.close()
 

@@ -37,7 +37,7 @@ async def notified(kit: Kit, count: int, chat: int = ON_CALL) -> list[str]:
         assert len(texts) >= count, texts
         return texts
 
-    return await eventually(probe, within=60)
+    return await eventually(probe)
 
 
 async def incident(kit: Kit, incident_id: int = 1) -> dict[str, Any]:
@@ -115,7 +115,7 @@ async def test_the_chain_reminds_then_calls_whoever_can_be_reached_and_ends_with
         assert [row["state"] for row in rows] == ["failed", "placed", "placed"], rows
         return rows
 
-    rows = await eventually(at_the_end, within=40)
+    rows = await eventually(at_the_end)
     assert [row["person"] for row in rows] == ["oleg", "anna", "boris"]
     assert await phoned(kit) == ["+79990000002", "+79990000003"]
 
@@ -154,7 +154,7 @@ async def test_a_call_whose_answer_is_lost_rings_once_and_many_problems_are_one_
         return states
 
     # What came before the call is covered by it; what came after waits until the person may be phoned again.
-    states = await eventually(ended, within=40)
+    states = await eventually(ended)
     assert set(states) <= {"placed", "covered", "waiting"}
     rung = {entry["answer"]["call_id"] for entry in await kit.sandbox.log("calls") if entry["status"] == 202}
     assert len(rung) == 1
@@ -171,7 +171,7 @@ async def test_an_acknowledgement_expires_opens_the_incident_again_and_reminds(
     async def reminded() -> bool:
         return any("Никто не занят проблемой: срок истёк, взял(а): Oleg" in text for text in await kit.texts(ON_CALL))
 
-    await eventually(reminded, within=60)
+    await eventually(reminded)
     assert (await incident(kit))["state"] == "open"
     # The chain begins anew: its first step is due an hour from now.
     [timer] = await kit.fetch("SELECT step, round, due_at > now() + interval '50 minutes' AS later FROM escalations")
@@ -271,6 +271,6 @@ async def test_the_bot_registers_its_webhook_and_a_real_press_comes_through(make
     async def registered() -> bool:
         return any(entry["operation"].lower() == "setwebhook" for entry in await kit.sandbox.log("telegram"))
 
-    await eventually(registered, within=30)
+    await eventually(registered)
     [entry] = [entry for entry in await kit.sandbox.log("telegram") if entry["operation"].lower() == "setwebhook"]
     assert entry["request"]["url"] == "http://127.0.0.1:1/telegram/webhook"

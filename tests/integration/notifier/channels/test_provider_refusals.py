@@ -50,7 +50,7 @@ async def tried(kit: Kit, attempts: int) -> dict[str, Any]:
         assert row["state"] != "sending"
         return row
 
-    return await eventually(probe, within=60)
+    return await eventually(probe)
 
 
 async def test_a_bad_token_loses_nothing_and_everything_goes_out_once_it_is_mended(make_kit: MakeKit) -> None:

@@ -160,7 +160,7 @@ async def test_two_replicas_send_each_notice_once_and_in_the_order_of_versions(m
     kit = await make_kit(replicas=2)
     numbers = [f"T{index}" for index in range(30)]
     await kit.publish(*(created(number) for number in numbers))
-    await ended(kit, 60, within=60)
+    await ended(kit, 60)
     entries = await kit.telegram()
     for chat in (PICKERS, STORE):
         text = "\n".join(entry["request"]["text"] for entry in entries if int(entry["request"]["chat_id"]) == chat)

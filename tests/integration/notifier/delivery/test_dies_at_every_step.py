@@ -71,7 +71,7 @@ async def nothing_left(kit: Kit) -> None:
         stale = await kit.fetch("SELECT 1 FROM posts WHERE wanted > shown")
         return not left and not stale
 
-    await eventually(settled, within=30)
+    await eventually(settled)
 
 
 async def texts(kit: Kit) -> list[str]:

@@ -44,7 +44,7 @@ async def calls(kit: Kit, system: str, count: int) -> list[dict[str, Any]]:
         assert len(log) >= count
         return log
 
-    return await eventually(probe, within=60)
+    return await eventually(probe)
 
 
 async def test_killed_while_providers_are_silent_each_notice_is_sent_again_and_says_so(make_kit: MakeKit) -> None:
@@ -85,9 +85,9 @@ async def test_killed_between_the_lists_of_a_storm_each_comes_once_or_says_so(ma
 
     async with notifier(kit) as victim:
         await kit.publish(*(a_problem(f"o:{number}", order_number=number) for number in numbers))
-        await eventually(lambda: lists(1), within=60)
+        await eventually(lambda: lists(1))
         await kit.sandbox.fault("telegram", mode="lost_response", count=1, match="sendMessage", delay_s=20)
-        await eventually(lambda: lists(2), within=60)  # it arrived, nobody will know
+        await eventually(lambda: lists(2))  # it arrived, nobody will know
         victim.kill()
         await victim.wait()
     async with notifier(kit):
@@ -98,7 +98,7 @@ async def test_killed_between_the_lists_of_a_storm_each_comes_once_or_says_so(ma
             assert (left["n"], named["n"]) == (0, 800)
             return True
 
-        await eventually(over, within=60)
+        await eventually(over)
     found = await lists(4)
     assert [MARK in text for text in found] == [False, False, True, *[False] * (len(found) - 3)]
     assert found[1] in found[2]
@@ -122,7 +122,7 @@ async def test_killed_before_and_after_the_call_each_notice_comes_once_and_unmar
 
         await eventually(waits)
     async with notifier(kit):
-        [row] = await ended(kit, 1, within=60)
+        [row] = await ended(kit, 1)
     assert (row["state"], row["attempts"], row["possibly_repeated"]) == ("sent", 2, False)
     async with notifier(kit):
 

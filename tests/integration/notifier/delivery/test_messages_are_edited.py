@@ -31,7 +31,7 @@ async def show(kit: Kit, **wanted: list[str]) -> dict[str, list[str]]:
             assert all(line.startswith(word) for line, word in zip(lines[channel], words, strict=True)), lines
         return lines
 
-    return await eventually(probe, within=20)
+    return await eventually(probe)
 
 
 async def test_every_chat_learns_who_took_a_problem_and_that_it_is_over(make_kit: MakeKit) -> None:

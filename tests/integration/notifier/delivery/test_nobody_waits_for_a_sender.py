@@ -27,7 +27,7 @@ async def test_intake_and_resolution_do_not_wait_for_a_sender_that_has_not_recor
             await sender.execute("UPDATE lanes SET last_sent_at = now()")
             await kit.publish(created("H2"))
             async with asyncio.timeout(30):
-                await eventually(lambda: _notices_of(kit, 2), within=20, what="the second order's notices")
+                await eventually(lambda: _notices_of(kit, 2), what="the second order's notices")
                 assert (await kit.call("POST", "/admin/v1/incidents/1/resolve", body=REASON))[0] == 200
     finally:
         await sender.close()

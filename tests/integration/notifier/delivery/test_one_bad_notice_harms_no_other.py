@@ -135,7 +135,7 @@ async def test_other_orders_are_told_while_one_of_a_hundred_pages_is(make_kit: M
         assert states.pop(an_order("H124").number) == "sent"
         return set(states.values()) <= {"pending", "sending"}
 
-    await eventually(told, within=60.0)
+    await eventually(told)
     texts = await kit.texts(PICKERS)
     assert sum("H124" in text for text in texts) == 1
     assert all("LONG" in text for text in texts if "H124" not in text)

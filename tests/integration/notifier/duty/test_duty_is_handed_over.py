@@ -21,7 +21,7 @@ async def announcements(kit: Kit, count: int) -> list[str]:
         assert len(texts) >= count, texts
         return texts
 
-    return await eventually(probe, within=40)
+    return await eventually(probe)
 
 
 async def test_a_shift_is_announced_once_a_swap_anew_and_what_nobody_confirms_goes_back(
@@ -52,7 +52,7 @@ async def test_a_shift_is_announced_once_a_swap_anew_and_what_nobody_confirms_go
     async def rung() -> bool:
         return await phoned(kit) == ["+79990000001"]
 
-    await eventually(rung, within=20)
+    await eventually(rung)
     _, view = await kit.call("GET", "/admin/v1/on-call", role="viewer")
     assert (view["on_duty"]["id"], view["previous"]["id"], view["confirmed"]) == ("anna", "oleg", False)
 
@@ -134,7 +134,7 @@ async def test_the_mirror_shows_names_and_no_phones_and_strangers_change_nothing
             text = await answer.text()
             assert (answer.status, answer.content_type) == (200, kind)
             assert "Oleg" in text
-            assert "7999" not in text
+            assert "799900000" not in text
     async with kit.sandbox.session.get(f"{kit.url}/on-call", headers={"Accept": "application/json"}) as answer:
         assert (await answer.json())["items"][0]["on_duty"] == "Oleg"
     body = {"first_week": monday().date().isoformat(), "rotation": ["mallory"], "reason": "for a test"}

@@ -52,7 +52,7 @@ async def problems(kit: Kit, *expected: tuple[str, str]) -> None:
         assert all(word in row["summary"] for row, (_, word) in zip(rows, expected, strict=True)), rows
         return True
 
-    await eventually(probe, within=30)
+    await eventually(probe)
 
 
 async def sequence(kit: Kit) -> tuple[int, list[str]]:
@@ -119,7 +119,7 @@ async def test_a_problem_of_an_override_ends_with_it_where_there_is_no_plan(kit:
     async def opened() -> bool:
         return await told() == {"open"}
 
-    await eventually(opened, within=30)
+    await eventually(opened)
     path = f"{OVERRIDES}/{made['items'][0]['id']}"
     assert (await kit.call("DELETE", path, body={"reason": "named the wrong person"}))[0] == 200
 
@@ -127,7 +127,7 @@ async def test_a_problem_of_an_override_ends_with_it_where_there_is_no_plan(kit:
         rows = await kit.fetch("SELECT state FROM incidents WHERE kind = 'problem.roster'")
         return {row["state"] for row in rows} == {"resolved"}  # the gaps around it too
 
-    await eventually(over, within=30)
+    await eventually(over)
 
 
 async def test_a_mistaken_override_is_taken_back_and_nobody_is_phoned_for_it(kit: Kit) -> None:
@@ -170,7 +170,7 @@ async def test_a_mistaken_override_is_taken_back_and_nobody_is_phoned_for_it(kit
         ), rows
         return True
 
-    await eventually(ended, within=30)
+    await eventually(ended)
     assert "+79990000003" not in await phoned(kit)
 
 

@@ -36,7 +36,7 @@ async def names(kit: Kit, *expected: str) -> None:
             assert [person["name"] for person in (await people_of(kit, replica))["people"]] == list(expected)
         return True
 
-    await eventually(probe, within=20)
+    await eventually(probe)
 
 
 async def broken(kit: Kit, file: str, value: int) -> None:
@@ -47,7 +47,7 @@ async def broken(kit: Kit, file: str, value: int) -> None:
             assert f'configuration_file_broken{{file="{file}"}} {value}.0' in await answer.text()
         return True
 
-    await eventually(probe, within=20)
+    await eventually(probe)
 
 
 async def on_call_feed(kit: Kit, replica: int) -> set[tuple[int, str]]:
@@ -97,7 +97,7 @@ async def test_people_are_edited_by_file_and_by_an_admin_without_restart(make_ki
     assert (status, problem["detail"]) == (422, "seniors names 'anna', who is not among the people")
     [record] = (await kit.call("GET", "/admin/v1/audit?action=people.change"))[1]["items"]
     assert (record["actor"], record["after"]["changed"]) == ("ada", {"oleg": ["phone"]})
-    assert "7999" not in json.dumps(record)
+    assert "+7999" not in json.dumps(record)
 
     async def everywhere() -> bool:
         for replica in (0, 1):
@@ -137,7 +137,7 @@ async def test_routes_are_read_again_and_a_broken_file_keeps_the_former_ones(mak
         assert len(await kit.texts(chat)) == count
         return True
 
-    await eventually(lambda: told(PICKERS, 1), within=20)
+    await eventually(lambda: told(PICKERS, 1))
     other: dict[str, Any] = {
         "destinations": {"all": {"channel": "telegram", "address": str(STORE)}},
         "routes": ONE_CHAT["routes"],
@@ -154,9 +154,9 @@ async def test_routes_are_read_again_and_a_broken_file_keeps_the_former_ones(mak
                 assert text in await answer.text()
         return True
 
-    await eventually(lambda: read_by_both(str(STORE)), within=20)
+    await eventually(lambda: read_by_both(str(STORE)))
     await kit.publish(a_problem("p:2"))
-    await eventually(lambda: told(STORE, 1), within=20)
+    await eventually(lambda: told(STORE, 1))
     assert await told(PICKERS, 1)
 
     # A fallback of the next file holds too, without a restart.
@@ -164,6 +164,6 @@ async def test_routes_are_read_again_and_a_broken_file_keeps_the_former_ones(mak
     destinations = {**other["destinations"], "pickers": {"channel": "telegram", "address": str(PICKERS)}}
     destinations["all"] = {**destinations["all"], "fallback": "pickers"}
     replaced(file, json.dumps({"destinations": destinations, "routes": [{"name": "renamed", "to": ["all"]}]}))
-    await eventually(lambda: read_by_both("renamed"), within=20)
+    await eventually(lambda: read_by_both("renamed"))
     await kit.publish(a_problem("p:3"))
-    await eventually(lambda: told(PICKERS, 2), within=20)
+    await eventually(lambda: told(PICKERS, 2))

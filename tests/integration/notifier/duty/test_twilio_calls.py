@@ -60,7 +60,7 @@ async def calls(kit: Kit, *expected: tuple[str, str, str | None]) -> list[dict[s
         assert [(each["person"], each["state"], each["progress"]) for each in story["calls"]] == list(expected)
         return list(story["calls"])
 
-    return await eventually(probe, within=40)
+    return await eventually(probe)
 
 
 async def test_a_call_whose_answer_is_lost_rings_once_and_its_end_is_heard(make_kit: MakeKit, tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ async def test_a_changed_number_rings_in_the_same_round_and_under_a_key_of_its_o
         assert [call["attempts"] > 0 for call in story["calls"]] == [True]
         return str(story["calls"][0]["id"])
 
-    first = await eventually(tried, within=40)
+    first = await eventually(tried)
     await give_number(kit, "oleg", "+79990000777")
     await kit.sandbox.heal("twilio")
     [call] = await calls(kit, ("oleg", "placed", None))
@@ -164,7 +164,7 @@ async def test_a_changed_number_rings_in_the_same_round_and_under_a_key_of_its_o
     url, headers = f"{kit.url}/notifications/v1/twilio{query}", {"X-Twilio-Signature": signature}
     async with kit.sandbox.session.post(url, data=form, headers=headers) as answer:
         assert answer.status == 200
-    await eventually(lambda: rings(kit, ["+79990000002", "+79990000777", "+79990000888"]), within=40)
+    await eventually(lambda: rings(kit, ["+79990000002", "+79990000777", "+79990000888"]))
 
 
 async def rings(kit: Kit, numbers: list[str]) -> bool:

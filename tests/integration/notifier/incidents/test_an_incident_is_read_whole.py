@@ -23,7 +23,7 @@ async def test_an_incident_is_read_with_history_notices_calls_and_timer(make_kit
         assert {notice["state"] for notice in story["notices"]} == {"sent"}
         return dict(story)
 
-    story = await eventually(called, within=30)
+    story = await eventually(called)
     assert [(line["actor"], line["act"]) for line in story["history"]] == [
         ("orchestrator", "opened"),
         ("notifier", "reminded"),
@@ -47,7 +47,7 @@ async def test_what_waits_is_late_when_the_alerts_say_so(make_kit: MakeKit, tmp_
         assert (status, said["complete"], found["to_send.mail"]["waiting"]) == (200, True, 1)
         return found
 
-    found = await eventually(told, within=60)
+    found = await eventually(told)
     assert found["to_send.mail"]["state"] == "waiting"
     assert found["to_send.mail"]["oldest_seconds"] > 0
     queue, timers = alert_after("notifier", "notifier_queue_oldest_seconds"), "notifier_timers_overdue_seconds"

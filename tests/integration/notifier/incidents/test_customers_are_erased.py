@@ -40,7 +40,7 @@ async def test_an_erased_order_leaves_no_text_of_its_customer_in_the_notifier(
         assert await kit.texts(STORE)
         return str(page["items"][0]["key"])
 
-    key = await eventually(ticket, within=30)
+    key = await eventually(ticket)
     said = {"text": "Покупатель Анна просит перезвонить: 9161234567, Anna@Example.org"}
     assert (await kit.call("POST", f"/admin/v1/tickets/{key}/comments", body=said))[0] == 201
     assert await left(kit, "9161234567", "123-45-67", "nna@Example.org") == set()

@@ -146,7 +146,7 @@ async def test_a_chat_that_works_again_ends_the_problem_and_a_second_refusal_is_
     await ended(kit, 8)  # two more notices, and the end of the problem to on-call and Slack
     await kit.sandbox.control("PUT", chat, {"state": "kicked"})
     await kit.publish(created("H125"))
-    await ended(kit, 12, within=40)
+    await ended(kit, 12)
     fingerprint = f"notifier:channel-refused:telegram:{STORE}"
     assert await incidents(kit) == [
         {"fingerprint": fingerprint, "state": "resolved", "occurrences": 1},

@@ -20,7 +20,7 @@ async def reported(make_kit: MakeKit, count: int) -> Kit:
     async def all_there() -> bool:
         return bool((await kit.call("GET", f"{PATH}?count=true"))[1]["count"] == count + 1)
 
-    await eventually(all_there, within=60, what="the incidents")
+    await eventually(all_there, what="the incidents")
     return kit
 
 

@@ -158,7 +158,7 @@ async def test_a_watchdog_that_stays_away_is_a_problem_until_it_comes_again(make
         assert {each[:3] for each in found if each[2] == state} == {("alerts_silent", "critical", state)}
         return True
 
-    await eventually(lambda: stands("open"), within=60, what="the problem")
+    await eventually(lambda: stands("open"), what="the problem")
     assert len([each for each in await problems(kit) if each[2] == "open"]) == 1
     assert await kit.fetch("SELECT FROM incidents WHERE kind = 'problem.alert'") == []
     watchdog = one_alert("Watchdog", severity="info")
@@ -189,7 +189,7 @@ async def test_each_silent_sender_is_told_by_name_and_may_be_given_up(make_kit: 
 
     assert await post(kit, notification(watchdog("production", cluster="dc2"))) == {"incidents": []}
     assert await post(kit, notification(watchdog("production", cluster="dc3"))) == {"incidents": []}
-    await eventually(lambda: silent_is("production/dc2", "production/dc3"), within=60, what="two are silent")
+    await eventually(lambda: silent_is("production/dc2", "production/dc3"), what="two are silent")
     _, coverage = await kit.call("GET", "/admin/v1/coverage", role="viewer")
     assert {hole["detail"] for hole in coverage["missing"] if hole["what"] == "alerts"} == {
         "no alerts come from production/dc2",
@@ -214,7 +214,7 @@ async def test_each_silent_sender_is_told_by_name_and_may_be_given_up(make_kit: 
         200,
         404,
     ]
-    await eventually(lambda: silent_is("production/dc3"), within=30, what="one is given up")
+    await eventually(lambda: silent_is("production/dc3"), what="one is given up")
     [record] = (await kit.call("GET", "/admin/v1/audit?action=alert_sender.give_up"))[1]["items"]
     assert (record["target"], record["before"]["name"]) == (f"alert_sender:{gone['id']}", "production/dc2")
     assert await post(kit, notification(watchdog("production", cluster="dc2"))) == {"incidents": []}
@@ -241,9 +241,9 @@ async def test_the_problem_ends_when_the_watchdog_comes_again(make_kit: MakeKit)
         assert [each[:3] for each in await problems(kit)] == [("alerts_silent", "critical", state)]
         return True
 
-    await eventually(lambda: stands("open"), within=60, what="the problem")
+    await eventually(lambda: stands("open"), what="the problem")
     assert await post(kit, notification(one_alert("Watchdog", severity="none"))) == {"incidents": []}
-    await eventually(lambda: stands("resolved"), within=30, what="its end")
+    await eventually(lambda: stands("resolved"), what="its end")
 
 
 async def test_without_the_setting_the_watchdog_is_an_alert_like_any_other(make_kit: MakeKit) -> None:

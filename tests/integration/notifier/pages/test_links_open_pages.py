@@ -36,7 +36,7 @@ async def test_links_of_messages_open_pages_with_what_the_reader_may_see(make_ki
         assert len(items) == 4
         return items
 
-    tickets = await eventually(ticketed, within=60)
+    tickets = await eventually(ticketed)
 
     wanted = {f"/o/{number}", "/w/77", f"/r/{REFUND}", "/e/0190-e", "/runbook/orchestrator-workflows-wait"}
 
@@ -46,7 +46,7 @@ async def test_links_of_messages_open_pages_with_what_the_reader_may_see(make_ki
         assert wanted < {link.removeprefix("https://console.example") for link in found}
         return found
 
-    links = await eventually(all_told, within=60)
+    links = await eventually(all_told)
     assert all(link.startswith("https://console.example/") for link in links)
     paths = {link.removeprefix("https://console.example") for link in links}
     for path in paths | {f"/t/{ticket['key']}" for ticket in tickets}:
@@ -71,7 +71,7 @@ async def test_links_of_messages_open_pages_with_what_the_reader_may_see(make_ki
     async def commented() -> bool:
         return "Oleg: " in (await opened(kit, f"/t/{ticket['key']}", token="viewer-token"))[1]
 
-    await eventually(commented, within=30)
+    await eventually(commented)
 
     for path in (
         "/i/999",

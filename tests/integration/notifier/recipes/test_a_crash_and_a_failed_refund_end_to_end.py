@@ -66,7 +66,7 @@ class Suite:
                 assert found is not None
                 return int(found)
 
-            workflow_id = await eventually(workflow, within=30)
+            workflow_id = await eventually(workflow)
             await connection.execute("UPDATE workflow SET state = 4 WHERE id = $1", workflow_id)
         finally:
             await connection.close()
@@ -135,7 +135,7 @@ async def notified(kit: Kit, words: str) -> None:
         slack = any(words in entry["request"].get("text", "") for entry in await kit.sandbox.log("slack"))
         return telegram and slack
 
-    await eventually(both, within=60)
+    await eventually(both)
 
 
 async def retried(suite: Suite, workflow_id: int) -> None:
@@ -152,7 +152,7 @@ async def retried(suite: Suite, workflow_id: int) -> None:
         assert rows == [{"state": "resolved", "occurrences": 2, "resolved_by": "oleg"}]
         return True
 
-    await eventually(over, within=60)
+    await eventually(over)
     assert await suite.workflow_state(workflow_id) != 4
     audit = await suite.call("GET", f"{suite.orchestrator}/admin/v1/audit?target=workflow:{workflow_id}")
     assert [(item["actor"], item["role"], item["action"]) for item in audit["items"]] == [
@@ -188,19 +188,19 @@ async def refunded(suite: Suite) -> None:
         page = await kit.sandbox.control("GET", "/sandbox/trust/ledger")
         return [item["refunded"] for item in page["items"]] == [6_000]
 
-    await eventually(paid, within=60)
+    await eventually(paid)
 
     async def over() -> bool:
         rows = await kit.fetch("SELECT state FROM incidents WHERE kind = 'problem.refund.error'")
         return rows == [{"state": "resolved"}]
 
-    await eventually(over, within=60)
+    await eventually(over)
 
     async def instructed() -> bool:
         tickets = (await kit.call("GET", "/admin/v1/tickets?state=closed"))[1]["items"]
         return any("Деньги клиенту ещё не возвращены" in ticket["description"].splitlines()[1] for ticket in tickets)
 
-    await eventually(instructed, within=30)
+    await eventually(instructed)
 
 
 async def seen_in_the_timeline(suite: Suite) -> None:
@@ -224,7 +224,7 @@ async def seen_in_the_timeline(suite: Suite) -> None:
         ]
         return lines
 
-    lines = await eventually(complete, within=60)
+    lines = await eventually(complete)
     done = [(actor, summary) for kind, actor, summary in lines if kind == "incident.recipe_done"]
     assert [actor for actor, _ in done] == ["oleg", "oleg"]
     assert all(summary.startswith("Oleg: рецепт выполнен: ") for _, summary in done)
@@ -236,7 +236,7 @@ async def notified_telegram(kit: Kit, words: str) -> None:
     async def there() -> bool:
         return any(words in text for text in await kit.texts(ON_CALL))
 
-    await eventually(there, within=60)
+    await eventually(there)
 
 
 async def notified_slack(kit: Kit, words: str) -> None:
@@ -246,7 +246,7 @@ async def notified_slack(kit: Kit, words: str) -> None:
         page = await kit.sandbox.control("GET", "/sandbox/slack/messages")
         return any(words in item["text"] for item in page["items"])
 
-    await eventually(there, within=60)
+    await eventually(there)
 
 
 async def press_slack(kit: Kit, what: str) -> None:

@@ -55,7 +55,7 @@ async def an_incident(kit: Kit, workflow: int) -> int:
         rows = await kit.fetch("SELECT id FROM incidents WHERE fingerprint = $1", f"workflow:{workflow}")
         return int(rows[0]["id"]) if rows else 0
 
-    return await eventually(opened, within=60)
+    return await eventually(opened)
 
 
 async def start(
@@ -84,7 +84,7 @@ async def ended(kit: Kit, incident: int, state: str = "done") -> dict[str, Any]:
         assert last["state"] == state
         return dict(last)
 
-    return await eventually(there, within=60)
+    return await eventually(there)
 
 
 async def test_a_recipe_is_offered_rehearsed_at_its_service_and_carried_out_there(
@@ -170,7 +170,7 @@ async def test_what_cannot_be_started_says_why_and_leaves_nothing(
         last = (await the_offer(kit, incident))["last"]
         return last is not None and (last["person"], last["state"]) == ("anna", "asked")
 
-    await eventually(asked, within=60)
+    await eventually(asked)
     assert (await start(kit, incident))[1]["code"] == "taken_already"
     assert orchestrator.asked == {}
     assert await kit.fetch("SELECT person, state FROM recipe_requests") == [{"person": "anna", "state": "asked"}]
@@ -213,7 +213,7 @@ async def test_a_recipe_names_who_has_the_incident_and_waits_for_no_other_holder
     async def taken() -> bool:
         return await revision() == 1
 
-    await eventually(taken, within=60)
+    await eventually(taken)
     _, said, _ = await start(kit, incident, dry_run=True, expected_version=1)
     assert (said["holder"], said["held_since"] is not None) == ("anna", True)
     # It crashes again: nobody else has it because of that. Then Oleg takes it.
@@ -222,7 +222,7 @@ async def test_a_recipe_names_who_has_the_incident_and_waits_for_no_other_holder
     async def again() -> bool:
         return await kit.fetch("SELECT occurrences FROM incidents") == [{"occurrences": 2}]
 
-    await eventually(again, within=60)
+    await eventually(again)
     assert await revision() == 1
     status, _ = await kit.call("POST", f"/admin/v1/incidents/{incident}/ack", body={**WHY, "take_over": True})
     assert status == 200
@@ -265,7 +265,7 @@ async def test_a_recipe_started_in_chat_and_console_at_two_replicas_runs_once(
         assert {row["state"] for row in rows} <= {"asked", "done"}
         return rows
 
-    rows = await eventually(at_rest, within=60)
+    rows = await eventually(at_rest)
     by_incident = {row["incident_id"]: row for row in rows}
     for workflow, incident in incidents.items():
         row = by_incident[incident]

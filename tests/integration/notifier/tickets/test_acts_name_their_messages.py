@@ -99,7 +99,7 @@ async def rehearsed(kit: Kit, method: str, path: str, **body: Any) -> tuple[list
         assert numbered + unnumbered == wanted, (lines, wanted)
         return True
 
-    await eventually(followed, within=60)
+    await eventually(followed)
     return named, done
 
 
@@ -141,7 +141,7 @@ async def stands(kit: Kit, fingerprint: str, *, silenced: bool = False) -> int:
         assert [tuple(row.values())[1:] for row in rows] == [wanted], rows
         return int(rows[0]["id"])
 
-    return await eventually(there, within=60)
+    return await eventually(there)
 
 
 def of_both(event: str, incident: int | None = None) -> list[str]:
@@ -195,7 +195,7 @@ async def test_a_recipe_names_who_is_told_that_it_begins_and_how_it_ends(make_ki
             assert sorted(line for line in lines if not line.startswith("ticket.")) == sorted([*edited, *done, *over])
             return True
 
-        await eventually(followed, within=60)
+        await eventually(followed)
 
 
 async def test_a_sender_that_is_given_up_names_the_end_of_its_silence(make_kit: MakeKit, tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ async def test_a_dead_letter_names_what_its_message_and_its_end_tell(kit: Kit) -
         assert (len(found), len(rows)) == (1, 1)
         return found[0]["id"], rows[0]["fingerprint"]
 
-    number, fingerprint = await eventually(letter, within=60)
+    number, fingerprint = await eventually(letter)
     dead, path = await stands(kit, fingerprint), f"/admin/v1/dead-letters/{number}"
     over = "alerts.problem.resolved.v1: who was told of it"
     for verb in ("dismiss", "replay"):  # which nobody can read as it is
@@ -238,7 +238,7 @@ async def test_a_dead_letter_names_what_its_message_and_its_end_tell(kit: Kit) -
         assert [line for line in lines if line.startswith(OPENED)]
         return True
 
-    await eventually(followed, within=60)
+    await eventually(followed)
 
 
 async def test_an_erasure_tells_nobody(kit: Kit) -> None:
@@ -279,7 +279,7 @@ async def test_tickets_name_comments_summons_and_what_closes_with_them(kit: Kit)
     async def posted() -> bool:
         return len(await kit.fetch("SELECT FROM posts")) == 2
 
-    await eventually(posted, within=60)
+    await eventually(posted)
     named, said = await rehearsed(kit, "POST", f"{path}/comments", expect=201, text="Звонить не нужно.")
     assert said["acknowledged"] is True
     edits = of_both(f"message.edited {summons}", incident)

@@ -45,7 +45,7 @@ async def test_whatever_many_people_do_at_once_is_done_or_refused_and_all_agree(
         assert len(page) == ROUNDS
         return list(page)
 
-    for found in await eventually(opened, within=60):
+    for found in await eventually(opened):
         ticket, incident = f"/admin/v1/tickets/{found['key']}", f"/admin/v1/incidents/{found['incident_id']}"
         over = ProblemResolvedV1(
             fingerprint=f"workflow:{found['order_number'][5:]}",
@@ -84,7 +84,7 @@ async def test_whatever_many_people_do_at_once_is_done_or_refused_and_all_agree(
         assert {row["summons"] for row in mine} <= {None, "resolved"}
         return True
 
-    await eventually(agree, within=60)
+    await eventually(agree)
 
     # A problem that ends by itself takes its ticket with it, and the summons to that: nobody is phoned for it any more.
     await kit.publish(crashed(99, order_number="ORDER99"))
@@ -94,7 +94,7 @@ async def test_whatever_many_people_do_at_once_is_done_or_refused_and_all_agree(
         assert len(found) == 1
         return str(found[0]["key"])
 
-    key = await eventually(last, within=30)
+    key = await eventually(last)
     assert (await send(kit, 0, f"/admin/v1/tickets/{key}/summon"))[0] == 200
     await kit.publish(
         ProblemResolvedV1(
@@ -110,4 +110,4 @@ async def test_whatever_many_people_do_at_once_is_done_or_refused_and_all_agree(
         assert (row["state"], row["summons"]) == ("closed", "resolved")
         return True
 
-    await eventually(nobody_is_summoned, within=30)
+    await eventually(nobody_is_summoned)

@@ -165,7 +165,7 @@ async def test_a_ticket_with_odd_comments_in_the_tracker_is_still_read(make_kit:
         assert [bool(each["key"]) for each in found] == [True]
         return dict(found[0])
 
-    key = (await eventually(ticket, within=30))["key"]
+    key = (await eventually(ticket))["key"]
     said = [
         "<b>жирно</b> @all {{iframe}}",
         "👩‍🚒" * 50,
@@ -183,8 +183,8 @@ async def test_a_ticket_with_odd_comments_in_the_tracker_is_still_read(make_kit:
         assert [text.replace("\u0000", "\ufffd") for text in said] == texts[: len(said)]
         return texts
 
-    await eventually(read, within=30)
-    await eventually(lambda: taken(kit), within=30)
+    await eventually(read)
+    await eventually(lambda: taken(kit))
     assert await phoned(kit) == []
 
 

@@ -44,7 +44,7 @@ async def ticket(kit: Kit, number: int = 1, **values: Any) -> dict[str, Any]:
         assert {name: found[name] for name in values} == values
         return dict(found)
 
-    return await eventually(probe, within=30)
+    return await eventually(probe)
 
 
 async def looked(kit: Kit, times: int = 2) -> None:
@@ -58,7 +58,7 @@ async def looked(kit: Kit, times: int = 2) -> None:
     async def enough() -> bool:
         return await searches() >= before + times
 
-    await eventually(enough, within=30)
+    await eventually(enough)
 
 
 async def acts(kit: Kit, target: str) -> list[tuple[str, str]]:
@@ -122,7 +122,7 @@ async def test_closing_reopening_and_assigning_in_the_tracker_are_done_here_once
         assert (issue["status"]["key"], issue["assignee"]["id"]) == ("closed", "boris")
         return True
 
-    await eventually(arrived, within=30)
+    await eventually(arrived)
     await looked(kit)
     await ticket(kit, state="closed", assignee="boris")
     assert (await acts(kit, "ticket:1"))[7:] == [("oleg", "ticket.assign"), ("oleg", "ticket.close")]
@@ -138,7 +138,7 @@ async def test_closing_reopening_and_assigning_in_the_tracker_are_done_here_once
         assert [each for each in wanted if kinds.count(each) != 1] == [], kinds
         return True
 
-    await eventually(in_the_timeline, within=30)
+    await eventually(in_the_timeline)
 
 
 async def test_a_development_ticket_closed_in_the_tracker_ends_its_known_defects(
@@ -163,7 +163,7 @@ async def test_a_development_ticket_closed_in_the_tracker_ends_its_known_defects
             assert {each["development_ticket"].replace("-", "_"): each["ended_by"] for each in page} == ended
             return True
 
-        await eventually(probe, within=30)
+        await eventually(probe)
 
     own, other = developed["key"].replace("-", "_"), "TRAVELBACK_900"
     await looked(kit)
@@ -201,11 +201,11 @@ async def test_what_is_said_after_a_recipe_goes_to_the_tracker_and_comes_back(
 
         # It crashes again while its recipe runs: the problem lasts, and so does its ticket.
         gate = orchestrator.held[77] = asyncio.Event()
-        await eventually(lambda: pressed("🔁"), within=30)
-        await eventually(lambda: pressed("Да, выполнить"), within=30)
+        await eventually(lambda: pressed("🔁"))
+        await eventually(lambda: pressed("Да, выполнить"))
         await orchestrator.hears_of(77)
         await kit.publish(crashed(attempts=6, occurred_at=datetime.now(UTC)))
-        await eventually(again, within=30)
+        await eventually(again)
         gate.set()
 
         async def told() -> bool:
@@ -213,7 +213,7 @@ async def test_what_is_said_after_a_recipe_goes_to_the_tracker_and_comes_back(
             assert any("рецепт" in text.lower() for text in texts), texts
             return True
 
-        await eventually(told, within=30)
+        await eventually(told)
         await there(kit, key, comment="Повтор не помог, чиню", user="anna")
 
         async def read() -> bool:
@@ -221,7 +221,7 @@ async def test_what_is_said_after_a_recipe_goes_to_the_tracker_and_comes_back(
             assert ("anna", "Повтор не помог, чиню") in [(each["author"], each["text"]) for each in found["comments"]]
             return True
 
-        await eventually(read, within=30)
+        await eventually(read)
         # Anna closes it there: that ends the problem, too.
         await there(kit, key, transition="resolve", user="anna")
         await ticket(kit, state="closed")

@@ -55,7 +55,7 @@ async def test_an_act_repeated_ten_times_becomes_one_ticket_for_the_developers(
         assert len(page) == 1
         return dict(page[0])
 
-    found = await eventually(proposed, within=30)
+    found = await eventually(proposed)
     assert (found["key"], found["kind"]) == ("TRAVELDEV-1", "problem.acts.repeated")
     assert "instruction.change" in found["description"]
     assert "automate" in found["description"]

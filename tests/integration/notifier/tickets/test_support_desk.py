@@ -55,7 +55,7 @@ async def lines(kit: Kit, key: str, *expected: str) -> list[str]:
         assert all(text.startswith(begin) for text, begin in zip(texts, expected, strict=True)), texts
         return texts
 
-    return await eventually(probe, within=30)
+    return await eventually(probe)
 
 
 async def test_a_request_is_assigned_summons_the_on_call_person_and_is_closed(
@@ -85,13 +85,13 @@ async def test_a_request_is_assigned_summons_the_on_call_person_and_is_closed(
         assert len(texts) == count, texts
         return texts
 
-    [text] = await eventually(lambda: told(1), within=30)
+    [text] = await eventually(lambda: told(1))
     assert "Клиент не получил заказ" in text
     assert "@oleg" in text
     assert "https://console.example/t/TRAVELSUP-1" in text
     assert "123-45-67" not in text
     assert (await do(kit, key, "summon"))["incident_id"] == summoned["incident_id"]
-    await eventually(lambda: told(2), within=30)
+    await eventually(lambda: told(2))
     await press(kit, "✋", user="oleg")
     texts = await lines(
         kit, key, "Исполнитель: Anna (@anna)", "Зовём дежурного: Oleg (@oleg)", "Зовём дежурного", "Oleg: разбираюсь"
@@ -125,7 +125,7 @@ async def test_a_request_is_assigned_summons_the_on_call_person_and_is_closed(
         assert [kind for kind in expected if kind not in kinds] == [], kinds
         return kinds
 
-    await eventually(in_the_timeline, within=30)
+    await eventually(in_the_timeline)
 
 
 async def test_a_crash_becomes_a_development_ticket_and_its_like_say_so_again_and_again(
@@ -137,7 +137,7 @@ async def test_a_crash_becomes_a_development_ticket_and_its_like_say_so_again_an
     async def there(key: str) -> dict[str, Any]:
         return await ticket(kit, key)
 
-    await eventually(lambda: there("TRAVELORDERSUP-1"), within=30)
+    await eventually(lambda: there("TRAVELORDERSUP-1"))
     made = await do(kit, "TRAVELORDERSUP-1", "development-ticket", summary="Падает на позиции без цены")
     assert (made["development_ticket"], made["known_defect"]) == ("TRAVELBACK-1", True)
     assert (await do(kit, "TRAVELORDERSUP-1", "development-ticket", expect=409))["code"] == "conflict"
@@ -160,7 +160,7 @@ async def test_a_crash_becomes_a_development_ticket_and_its_like_say_so_again_an
         assert len(rows) == 4
         return {row["fingerprint"]: row["details"] for row in rows}
 
-    found = await eventually(said, within=30)
+    found = await eventually(said)
     assert "TRAVELBACK-1" in str(found["workflow:78"])
     assert [("TRAVELBACK-1" in str(found[f"workflow:{number}"])) for number in (77, 78, 79, 80)] == [
         False,
@@ -174,7 +174,7 @@ async def test_a_crash_becomes_a_development_ticket_and_its_like_say_so_again_an
         assert len(texts) == 2, await kit.texts(ON_CALL)
         return all("Известный дефект: TRAVELBACK-1" in text for text in texts)
 
-    assert await eventually(told, within=30)
+    assert await eventually(told)
 
     async def linked() -> bool:
         page = (await kit.call("GET", "/admin/v1/tickets?queue=TRAVELORDERSUP"))[1]["items"]
@@ -187,7 +187,7 @@ async def test_a_crash_becomes_a_development_ticket_and_its_like_say_so_again_an
         ]
         return known in by_order["ORDER78"]["description"]
 
-    assert await eventually(linked, within=30)
+    assert await eventually(linked)
     # Closed, it is mended: who crashes so again says nothing of it.
     await do(kit, "TRAVELBACK-1", "close")
     [defect] = (await kit.call("GET", "/admin/v1/known-defects?over=true"))[1]["items"]
@@ -212,13 +212,13 @@ async def test_a_development_ticket_is_made_and_linked_in_yandex_tracker(make_ki
         assert len([each for each in page if each["key"]]) == count, page
         return list(reversed(page))
 
-    [first] = await eventually(lambda: created(1), within=40)
+    [first] = await eventually(lambda: created(1))
     # The answer to the creation is lost, and the link is refused once for the moment.
     await kit.sandbox.fault("tracker", mode="lost_response", count=1, match="create_issue")
     made = await do(kit, first["key"], "development-ticket", queue="TRAVELBACK")
     assert (made["development_ticket"], made["known_defect"]) == (None, True)
     await do(kit, first["key"], "assign", assignee="anna")
-    _, developed = await eventually(lambda: created(2), within=40)
+    _, developed = await eventually(lambda: created(2))
 
     async def linked() -> bool:
         issues = {
@@ -232,7 +232,7 @@ async def test_a_development_ticket_is_made_and_linked_in_yandex_tracker(make_ki
         assert said.count(f"→ {developed['key']}") == 1  # it is linked a moment before
         return True
 
-    await eventually(linked, within=40)
+    await eventually(linked)
     assert (await ticket(kit, first["key"]))["development_ticket"] == developed["key"]
     await kit.publish(crashed(78, order_number="ORDER78"))
 
@@ -241,4 +241,4 @@ async def test_a_development_ticket_is_made_and_linked_in_yandex_tracker(make_ki
         assert rows
         return str(rows[0]["details"])
 
-    assert f"https://tracker.yandex.ru/{developed['key']}" in await eventually(said, within=30)
+    assert f"https://tracker.yandex.ru/{developed['key']}" in await eventually(said)

@@ -39,7 +39,7 @@ async def tickets(kit: Kit, *states: str) -> list[dict[str, Any]]:
         assert [item["state"] for item in found] == list(states), found
         return found
 
-    return await eventually(probe, within=30)
+    return await eventually(probe)
 
 
 async def test_a_ticket_closes_and_opens_with_its_problem_in_both_trackers(make_kit: MakeKit, tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ async def test_a_ticket_closes_and_opens_with_its_problem_in_both_trackers(make_
             assert [issue["status"]["key"] for issue in issues] == [status]
             return True
 
-        await eventually(probe, within=30)
+        await eventually(probe)
 
     fingerprint = "order:1"
     await kit.publish(a_problem(fingerprint, kind="order_emptied"))
@@ -78,7 +78,7 @@ async def test_a_ticket_closes_and_opens_with_its_problem_in_both_trackers(make_
         assert "смотрю" in texts
         return True
 
-    await eventually(read, within=30)
+    await eventually(read)
     await kit.publish(over(fingerprint, minutes=3))
     await outside("closed")
     # None of our own moves came back as somebody's.
@@ -120,7 +120,7 @@ async def test_fifty_broken_orders_are_fifty_tickets_and_a_digest_that_names_the
         [told] = [item["text"] for item in items if "Шквал" in item["text"]]
         return str(told)
 
-    text = await eventually(digest, within=60)
+    text = await eventually(digest)
     assert sum(number in text for number in numbers) >= 40  # those told before the storm had messages of their own
     await kit.publish(over(f"o:{numbers[7]}", minutes=5))
 
@@ -129,7 +129,7 @@ async def test_fifty_broken_orders_are_fifty_tickets_and_a_digest_that_names_the
         assert [item["order_number"] for item in page["items"] if item["state"] == "closed"] == [numbers[7]]
         return True
 
-    await eventually(alone, within=30)
+    await eventually(alone)
 
 
 async def test_a_rejected_refund_is_one_problem_and_one_ticket_with_its_instruction(make_kit: MakeKit) -> None:
@@ -156,7 +156,7 @@ async def test_a_problem_that_becomes_critical_gets_its_ticket_then_and_only_one
     async def looked_at() -> bool:
         return bool(await kit.fetch("SELECT 1 FROM incidents WHERE followed_up_kind IS NOT NULL"))
 
-    await eventually(looked_at, within=30)
+    await eventually(looked_at)
     assert await kit.fetch("SELECT id FROM tickets") == []
     for minutes in (1, 2):
         await kit.publish(

@@ -30,7 +30,7 @@ async def tickets(kit: Kit, count: int = 1) -> list[dict[str, Any]]:
         assert len(page["items"]) == count, page
         return list(reversed(page["items"]))
 
-    return await eventually(probe, within=30)
+    return await eventually(probe)
 
 
 async def state_of(kit: Kit, incident_id: int = 1) -> str:
@@ -135,7 +135,7 @@ async def test_yandex_tracker_has_one_issue_each_comment_once_and_is_heard(make_
         assert ticket["key"], ticket
         return ticket
 
-    ticket = await eventually(created, within=40)
+    ticket = await eventually(created)
     assert ticket["key"] == "TRAVELORDERSUP-1"
     statuses = [
         (entry["operation"], entry["status"])
@@ -155,7 +155,7 @@ async def test_yandex_tracker_has_one_issue_each_comment_once_and_is_heard(make_
         rows = await kit.fetch("SELECT state, acknowledged_by FROM incidents")
         return rows == [{"state": "acknowledged", "acknowledged_by": "anna"}]
 
-    await eventually(taken, within=30)
+    await eventually(taken)
 
     async def issue() -> dict[str, Any]:
         items = (await kit.sandbox.control("GET", "/sandbox/tracker/issues"))["items"]
@@ -163,7 +163,7 @@ async def test_yandex_tracker_has_one_issue_each_comment_once_and_is_heard(make_
         assert len(found["comments"]) == 2, found["comments"]
         return found
 
-    found = await eventually(issue, within=30)
+    found = await eventually(issue)
     assert sorted((comment["createdBy"]["id"], comment["text"]) for comment in found["comments"]) == [
         ("1", "TRAVELBACK-17: a known bug"),
         ("anna", NO_CALL),
@@ -175,4 +175,4 @@ async def test_yandex_tracker_has_one_issue_each_comment_once_and_is_heard(make_
         rows = await kit.fetch("SELECT DISTINCT outside FROM ticket_comments ORDER BY 1")
         return [row["outside"] for row in rows] == ["read", "sent"]
 
-    await eventually(sent, within=30)
+    await eventually(sent)

@@ -285,7 +285,7 @@ async def test_what_waits_is_told_as_it_is_measured(start: Any, gateway: Any, da
         assert (said[0], said[1]["complete"], found["parked_orders"]["waiting"]) == (200, True, 1)
         return found
 
-    found = await eventually(told, within=60)
+    found = await eventually(told)
     registry = new_registry()
     await Measure(pool, OrchestratorMetrics(registry)).work()
     assert registry.get_sample_value("order_parked") == 1

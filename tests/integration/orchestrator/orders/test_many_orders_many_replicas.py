@@ -66,7 +66,7 @@ async def check(database: Any, ends: dict[str, tuple[str, str | None]], hooks: l
         assert dict(row) == {"events": len({(hook.event_id) for hook in hooks}), "ready": 0, "promised": 0}
         return True
 
-    await eventually(quiet, within=60, what="every event is carried out and told")
+    await eventually(quiet, what="every event is carried out and told")
     rows = await database.fetch("SELECT number, status FROM orders")
     moved = await database.fetch(
         "SELECT number, sum(quantity)::text AS moved FROM stock_movements GROUP BY number HAVING sum(quantity) <> 0"

@@ -85,7 +85,7 @@ async def test_a_refund_that_cannot_be_made_or_is_never_answered_is_a_problem(
         kinds = [alert.data["kind"] for alert in alerts if alert.type == "alerts.problem.raised.v1"]
         return kinds == ["refund.unanswered"]  # a rejection is told by the refunds service's own event, once
 
-    await eventually(raised, within=20)
+    await eventually(raised)
     assert (await workflow_of(api, silent))["state_name"] == "running"
     await moved(gateway, silent, "CREATE", 1, 100)
     await moved(gateway, silent, "SUCCESS", 2, 100)
@@ -192,7 +192,7 @@ async def test_recipes_on_a_really_crashed_and_a_really_stopped_workflow(
         items = await api.all(f"/admin/v1/workflows?order_number={number}&kind=order_document")
         return [item for item in items if item["state_name"] == "crashed"]
 
-    (workflow,) = await eventually(crashed, within=20)
+    (workflow,) = await eventually(crashed)
     (problem,) = await listener.gather("notifier.orders", 1)
     assert (problem.type, problem.data["kind"], problem.data["order_number"]) == (
         "orders.workflow.crashed.v1",

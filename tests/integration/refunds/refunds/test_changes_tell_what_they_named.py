@@ -28,7 +28,7 @@ async def told(service: RefundsClient) -> list[str]:
     async def published() -> bool:
         return not await service.fetch("SELECT 1 FROM outbox")
 
-    await eventually(published, within=60, what="all is published")
+    await eventually(published, what="all is published")
     found: list[Envelope] = []
     connection = await aio_pika.connect(service.amqp_url)
     async with connection:

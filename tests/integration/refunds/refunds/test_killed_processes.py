@@ -77,7 +77,7 @@ async def test_a_refund_is_paid_once_although_its_service_is_killed_at_every_cal
             async def called(operation: str = operation) -> bool:
                 return any(entry["operation"] == operation for entry in await sandbox.log("trust"))
 
-            await eventually(called, within=60, what=operation)
+            await eventually(called, what=operation)
             child.kill()
             await child.wait()
 

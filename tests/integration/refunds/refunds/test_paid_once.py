@@ -117,7 +117,7 @@ async def test_requests_from_before_the_sum_was_known_are_settled_before_sending
         assert set(found) <= {"SUCCESS", "REJECTED"}
         return found
 
-    states = await eventually(settled, within=60)
+    states = await eventually(settled)
     assert sorted(states) == ["REJECTED"] * 9 + ["SUCCESS"]
     assert (await service.ledger())["spent"] == 60
     published = await service.event("orchestrator.refunds", "refunds.refund.rejected.v1", code="exceeds_captured")

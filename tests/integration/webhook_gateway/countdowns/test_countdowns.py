@@ -127,7 +127,7 @@ async def test_with_everything_dead_a_countdown_is_in_memory_and_written_later(
                 answers = [await gateway.send(hook_body(order=order)) for order in ("H1", "H2", "filler")]
                 return [status for status, _, _ in answers] == [200] * 3 and not await countdowns(gateway, "running")
 
-            await eventually(taken, within=60, what="repeats that stop the countdowns")
+            await eventually(taken, what="repeats that stop the countdowns")
 
 
 async def test_an_answer_that_nobody_waited_for_starts_a_countdown(start: Start, amqp_url: str, tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ async def test_an_answer_that_nobody_waited_for_starts_a_countdown(start: Start,
             await gateway.send(hook_body())
             return not await countdowns(gateway, "running") and bool(await countdowns(gateway, "answered"))
 
-        await eventually(stopped, within=60, what="a repeat that was answered in time")
+        await eventually(stopped, what="a repeat that was answered in time")
 
 
 async def test_an_acknowledged_order_is_awaited_until_the_orchestrator_tells_of_it(start: Start, amqp_url: str) -> None:

@@ -189,6 +189,6 @@ async def test_what_the_recorder_cannot_take_in_becomes_a_dead_letter_and_holds_
             letters: list[dict[str, Any]] = (await gateway.get("/admin/v1/dead-letters"))["items"]
             return letters
 
-        [letter] = await eventually(dead_letters, within=60, what="a dead letter")
+        [letter] = await eventually(dead_letters, what="a dead letter")
         assert (letter["event_id"], letter["reason"]) == ("strange", "poison")
         assert len(await gateway.deliveries(1)) == 1

@@ -56,7 +56,7 @@ async def test_a_request_that_died_with_its_gateway_shows_in_the_ledger(
         async def both_received() -> bool:
             return bool((await ledger())["received"] == 2)  # the second it came in is over and written
 
-        await eventually(both_received, within=30, every=0.1, what="both requests received")
+        await eventually(both_received, every=0.1, what="both requests received")
         await gateway.kill()
         held.close()
         await gateway.start()
@@ -66,7 +66,7 @@ async def test_a_request_that_died_with_its_gateway_shows_in_the_ledger(
         async def settled() -> bool:
             return await ledger() == wanted
 
-        await eventually(settled, within=30, every=0.2, what="one request without an outcome")
+        await eventually(settled, every=0.2, what="one request without an outcome")
         code, found = await checked(dsn)
         # No orchestrator runs here, so both orders are still on their way.
         wrong = [one["kind"] for one in found["differences"] if not one["waiting"]]

@@ -105,7 +105,7 @@ async def spool_of(gateway: Gateway, replica: str, records: int) -> dict[str, An
         assert spools[replica]["waiting"] == records
         return spools[replica]
 
-    return await eventually(told, within=60)
+    return await eventually(told)
 
 
 @pytest.mark.parametrize("batch_hooks", [False, True], ids=["alone", "together"])
@@ -256,4 +256,4 @@ async def test_a_hook_confirmed_after_its_503_is_refused_in_the_ledger_and_count
                 and len((await gateway.get("/admin/v1/deliveries?outcome=refused"))["items"]) > 0
             )
 
-        await eventually(settled, within=60, what="a ledger that counts each request once")
+        await eventually(settled, what="a ledger that counts each request once")

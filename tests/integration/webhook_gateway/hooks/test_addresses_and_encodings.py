@@ -47,7 +47,7 @@ async def adds_up(gateway: Gateway, received: int) -> dict[str, Any]:
         found = await ledger(gateway)
         return found if (found["received"], found["difference"]) == (received, 0) else {}
 
-    return await eventually(probe, within=30, every=0.2, what=f"{received} in the ledger")
+    return await eventually(probe, every=0.2, what=f"{received} in the ledger")
 
 
 @pytest.mark.parametrize("path", SPELLINGS)

@@ -97,7 +97,7 @@ async def test_a_compressed_body_is_counted_as_it_unfolds(start: Start) -> None:
             # A body that cannot be unfolded is kept as it came.
             return (found["confirmed"] + found["spooled"], found["quarantined"], found["difference"]) == (5, 7, 0)
 
-        await eventually(recorded, within=60, what="the ledger")
+        await eventually(recorded, what="the ledger")
 
 
 async def test_malformed_http_is_a_4xx_and_only_what_is_genuine_is_kept(start: Start) -> None:
@@ -228,7 +228,7 @@ async def ledger_holds(gateway: Gateway, count: int) -> None:
         sums = await gateway.get("/admin/v1/ledger?from=2026-01-01T00:00:00Z&to=2036-01-01T00:00:00Z")
         return bool(sums["received"] == count == sums["confirmed"] + sums["spooled"] + sums["quarantined"])
 
-    await eventually(recorded, within=60, every=0.3, what=f"{count} in the ledger")
+    await eventually(recorded, every=0.3, what=f"{count} in the ledger")
     assert (await gateway.get("/admin/v1/dead-letters"))["items"] == []
 
 

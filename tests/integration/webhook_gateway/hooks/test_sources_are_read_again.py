@@ -40,7 +40,7 @@ async def test_a_changed_sources_file_is_in_force_without_a_restart(start: Start
         async def known() -> bool:
             return await status_of(gateway, "market", "first") == 200
 
-        await eventually(known, within=5, what="the new source")
+        await eventually(known, what="the new source")
         assert await status_of(gateway, "sbermarket", "rotated") == 200
         assert await status_of(gateway, "sbermarket", TOKEN["Client-token"]) == 403
         assert await status_of(gateway, "strict", "strict-token") == 404
@@ -61,7 +61,7 @@ async def test_a_source_that_was_taken_out_and_still_sends_is_told(start: Start,
         async def unknown() -> bool:
             return await status_of(gateway, "strict", "strict-token") == 404
 
-        await eventually(unknown, within=5, what="that it is gone")
+        await eventually(unknown, what="that it is gone")
         problem = parse((await alerts(1))[0], ProblemRaisedV1)
         assert (problem.kind, problem.source, problem.details["status"]) == ("source.refused", "strict", "404")
 
@@ -72,12 +72,12 @@ async def test_a_broken_sources_file_keeps_the_sources_of_before_and_is_shown(st
         sound = file.read_text()
         for broken in (sound[: len(sound) // 2], "{}", json.dumps({"market": {"auth": {"kind": "magic"}}})):
             file.write_text(broken)
-            await eventually(lambda: _shows(gateway, 1.0), within=5, what=f"that {broken[:20]} is broken")
+            await eventually(lambda: _shows(gateway, 1.0), what=f"that {broken[:20]} is broken")
             assert await status_of(gateway, "sbermarket", "new-token") == 200
             file.write_text(sound)
-            await eventually(lambda: _shows(gateway, 0.0), within=5, what="that it is sound again")
+            await eventually(lambda: _shows(gateway, 0.0), what="that it is sound again")
         file.unlink()
-        await eventually(lambda: _shows(gateway, 1.0), within=5, what="that it is gone")
+        await eventually(lambda: _shows(gateway, 1.0), what="that it is gone")
         assert await status_of(gateway, "sbermarket", "new-token") == 200
 
 

@@ -45,7 +45,7 @@ async def refused(gateway: Gateway) -> list[str]:
     async def all_there() -> bool:
         return bool((await gateway.get(f"{PATH}?count=true&limit=1"))["count"] == MANY)
 
-    await eventually(all_there, within=60, what="the endangered orders")
+    await eventually(all_there, what="the endangered orders")
     _, preview = await gateway.change(
         PATH + "/close", {"reason": "who", "filter": {"state": "open"}, "limit": MANY, "dry_run": True}
     )
@@ -104,6 +104,6 @@ async def test_many_endangered_orders_are_done_as_planned_and_half_left_alone(
             async def sent() -> bool:
                 return bool((await gateway.get(f"{PATH}?state=reported&count=true"))["count"] == MANY // 2)
 
-            await eventually(sent, within=60, what="the letter")
+            await eventually(sent, what="the letter")
             [mail] = [entry["request"] for entry in await sandbox.log("mail")]
             assert mail["text"].count("Телефон: +7999000") == MANY // 2

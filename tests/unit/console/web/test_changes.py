@@ -44,7 +44,7 @@ async def test_a_change_is_rehearsed_applied_and_watched_until_it_is_seen(browse
     async def seen() -> bool:
         return "Seen:" in await browser.post("/watch", done=done)
 
-    await eventually(seen, within=30, what="the effect")
+    await eventually(seen, what="the effect")
     page = browser.page
     assert "1 crashed" in page
     assert 'hx-trigger="load' not in page
@@ -362,7 +362,7 @@ async def test_a_result_is_shown_though_its_effect_cannot_be_read(browser: Brows
     async def seen() -> bool:
         return "1 finished" in await browser.post("/watch", done=done)
 
-    await eventually(seen, within=30, what="the effect")
+    await eventually(seen, what="the effect")
 
 
 async def test_several_orders_are_not_refunded_by_one_sum(browser: Browser, services: Services) -> None:

@@ -47,10 +47,10 @@ async def test_however_many_look_a_list_is_read_by_one(services: Services) -> No
         async def all_saw(expected: list[str]) -> bool:
             return all(place == expected for place in seen)
 
-        await eventually(lambda: all_saw(["1"]), within=10, what="everybody's first look")
+        await eventually(lambda: all_saw(["1"]), what="everybody's first look")
         assert news.pollers == 1
         services.answers[LIST] = listed(2, 1)
-        await eventually(lambda: all_saw(["2", "1"]), within=10, what="everybody's news")
+        await eventually(lambda: all_saw(["2", "1"]), what="everybody's news")
         for task in looking:
             task.cancel()
         await asyncio.gather(*looking, return_exceptions=True)
@@ -58,7 +58,7 @@ async def test_however_many_look_a_list_is_read_by_one(services: Services) -> No
         async def stopped() -> bool:
             return news.pollers == 0
 
-        await eventually(stopped, within=10, what="the end of reading")
+        await eventually(stopped, what="the end of reading")
 
 
 async def test_a_token_that_may_not_read_ends_the_news(services: Services) -> None:
@@ -80,7 +80,7 @@ async def test_a_service_that_cannot_answer_now_ends_nobodys_news(services: Serv
             async def asked_again() -> bool:
                 return len(services.calls) > 1 or following.done()
 
-            await eventually(asked_again, within=10, what="another look")
+            await eventually(asked_again, what="another look")
             services.answers[LIST] = listed(1)
             assert await following == ["1"]
 

@@ -53,10 +53,10 @@ async def test_a_recipe_of_an_incident_is_rehearsed_started_and_watched(browser:
         return text in await browser.post("/watch", done=done)
 
     # Taken by the service is not the end: the workflow runs, and crashes again.
-    await eventually(lambda: seen("1 running"), within=30, what="the workflow")
+    await eventually(lambda: seen("1 running"), what="the workflow")
     assert "Still moving:" in browser.page
     workflow |= {"state_name": "crashed"}
-    await eventually(lambda: seen("1 crashed again"), within=30, what="the effect")
+    await eventually(lambda: seen("1 crashed again"), what="the effect")
     assert ("Seen:" in browser.page, "1 done" in browser.page) == (True, False)
     said = [(each, body, key is not None) for each, body, key in services.calls if each == line]
     body = {"reason": fields["reason"], "expected_version": 3}

@@ -67,7 +67,7 @@ async def test_tabs_that_watch_the_same_share_one_look(browser: Browser, service
     async def told() -> bool:
         return "1 crashed" in await tab()
 
-    await eventually(told, within=30, what="the end")
+    await eventually(told, what="the end")
     assert "hx-" not in await tab(), "the page asks on after the end"
 
 

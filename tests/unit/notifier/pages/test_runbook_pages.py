@@ -40,6 +40,7 @@ def test_every_runbook_is_written_in_both_languages() -> None:
     [
         *((FOLDER / f"{name}.md", FOLDER / "ru" / f"{name}.md") for name in RUSSIAN),
         (FOLDER.parent / "recipes.md", FOLDER.parent / "recipes.ru.md"),
+        (FOLDER.parent / "personal-data.md", FOLDER.parent / "personal-data.ru.md"),
     ],
     ids=lambda path: path.name,
 )

@@ -1,0 +1,129 @@
+"""Every place where personal data may lie is on its page, or declared to hold none: a new column, queue or file has to say which."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Awaitable, Callable, Mapping, Set
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import asyncpg
+import pytest
+
+from common.messaging import topology
+from common.service.settings import ProcessSettings
+from console.web.settings import ConsoleSettings
+from notifier.erase import PLACES as NOTIFIER
+from notifier.settings import NotifierSettings
+from orchestrator.erasures.places import places as of_orchestrator
+from orchestrator.settings import OrchestratorSettings
+from refunds.erase import PLACES as REFUNDS
+from refunds.settings import RefundsSettings
+from tips.settings import TipsSettings
+from webhook_gateway.erase import places as of_gateway
+from webhook_gateway.settings import Settings as GatewaySettings
+
+PAGE = Path(__file__).parents[3] / "docs/personal-data.md"
+NONE = tomllib.loads((Path(__file__).parent / "places_without_people.toml").read_text(encoding="utf-8"))
+COMMON = "Every service"
+SETTINGS: tuple[type[ProcessSettings], ...] = (
+    GatewaySettings, OrchestratorSettings, TipsSettings, RefundsSettings, NotifierSettings, ConsoleSettings,
+)  # fmt: skip
+KINDS: Mapping[str, Set[str]] = {
+    "webhook-gateway": set(of_gateway(SimpleNamespace(), SimpleNamespace())),  # type: ignore[arg-type] # only its kinds are read
+    "orchestrator": set(of_orchestrator()),
+    "refunds": set(REFUNDS),
+    "notifier": set(NOTIFIER),
+}
+# What may hold a text, a document or bytes; numbers, times and ids of our own making cannot say who somebody is.
+_COLUMNS = """
+SELECT c.relname || '.' || a.attname
+FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid JOIN pg_type AS t ON t.oid = a.atttypid
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+  AND c.relname <> 'schema_migrations' AND a.attnum > 0 AND NOT a.attisdropped
+  AND (t.typcategory IN ('S', 'A', 'I', 'E') OR t.typname IN ('json', 'jsonb', 'bytea', 'xml'))
+"""
+
+
+def sections() -> dict[str, list[list[str]]]:
+    """The cells of every table of the page, by heading."""
+    found: dict[str, list[list[str]]] = {}
+    for line in PAGE.read_text(encoding="utf-8").splitlines():
+        if line.startswith("## "):
+            rows = found.setdefault(line[3:], [])
+        elif line.startswith("| `"):
+            rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return found
+
+
+def code(cells: list[str]) -> set[str]:
+    """What stands as code in these cells."""
+    return {word for cell in cells for word in re.findall(r"`([^`]+)`", cell)}
+
+
+def listed(section: str) -> set[str]:
+    """The places that a section of the page names."""
+    return {place for row in sections()[section] for place in code(row[:1])}
+
+
+def without(section: str) -> set[str]:
+    """The columns that are declared to hold none."""
+    return {f"{table}.{column}" for table, columns in NONE[section].items() for column in columns.split()}
+
+
+@pytest.mark.parametrize("service", KINDS)
+async def test_a_column_is_on_the_page_or_declared_to_hold_none(
+    service: str, database_for: Callable[[str], Awaitable[str]]
+) -> None:
+    connection: Any = await asyncpg.connect(await database_for(service.replace("-", "_")))
+    try:
+        there = {row[0] for row in await connection.fetch(_COLUMNS)}
+    finally:
+        await connection.close()
+    known = listed(service) | listed(COMMON)
+    declared = without(service) | without(COMMON)
+    assert there - known - declared == set(), (
+        f"say in {PAGE.name} what it holds of whom, or in places_without_people.toml"
+    )
+    assert (known | declared) - there == set(), "known places that are gone"
+    assert known & declared == set()
+
+
+@pytest.mark.parametrize("service", KINDS)
+def test_the_page_names_what_an_erasure_blanks_and_nothing_else(service: str) -> None:
+    blanked = code([row[3] for row in [*sections()[service], *sections()[COMMON]]])
+    assert blanked == KINDS[service]
+
+
+def test_the_page_knows_every_queue_of_the_suite() -> None:
+    assert listed("Broker") == {queue.name for queue in topology.QUEUES} | {topology.DEAD_LETTERS}
+
+
+def test_every_file_and_folder_of_a_setting_is_known() -> None:
+    known = listed("Files") | set(NONE["files"])
+    files = {
+        f"{settings.model_config.get('env_prefix')}{name.upper()}"
+        for settings in SETTINGS
+        for name, field in settings.model_fields.items()
+        if field.annotation in (Path, Path | None)
+    }
+    suffixes = tuple(each.removeprefix("…") for each in known if each.startswith("…"))
+    assert {each for each in files if each not in known and not each.endswith(suffixes)} == set()
+    assert {each for each in known if "_" in each and not each.startswith("…")} - files == set()
+
+
+def test_the_page_tells_retentions_as_the_settings_have_them() -> None:
+    told = {
+        (name, value) for name, value in re.findall(r"`([A-Z…_]+_DAYS)` \((\d+)\b", PAGE.read_text(encoding="utf-8"))
+    }
+    assert len(told) >= 9
+    for name, value in told:
+        defaults = {
+            settings.model_fields[field].default
+            for settings in SETTINGS
+            for field in settings.model_fields
+            if f"{settings.model_config.get('env_prefix')}{field.upper()}".endswith(name.removeprefix("…"))
+        }
+        assert defaults == {float(value)}, name
