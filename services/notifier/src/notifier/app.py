@@ -33,9 +33,8 @@ from notifier.buttons.store import ButtonActionStore
 from notifier.buttons.workers import AnswerButtonActions, CarryOutButtonActions
 from notifier.channels.telegram import TelegramSender, bot_id, telegram_limits
 from notifier.coverage.check import CheckCoverage, ShowCoverage
-from notifier.delivery.at_once import HandOver
 from notifier.delivery.deliver import Deliver
-from notifier.delivery.dispatch import Dispatcher
+from notifier.delivery.dispatch import Dispatcher, HandOver
 from notifier.delivery.fail_over import FailOver
 from notifier.delivery.heartbeat import Beat, pinger
 from notifier.delivery.outcomes import RetryPolicy
@@ -219,12 +218,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
             links=links,
         )
         dispatcher = Dispatcher(
-            deliver,
-            queues,
-            channel=channel.name,
-            concurrency=settings.concurrency,
-            after_commit=relay.wake,
-            prepare=channel.prepare,
+            deliver, queues, concurrency=settings.concurrency, after_commit=relay.wake, prepare=channel.prepare
         )
         hand_over.to(dispatcher)
         workers.woken(dispatcher.wake)

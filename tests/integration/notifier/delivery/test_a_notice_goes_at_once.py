@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import pytest
@@ -19,9 +19,8 @@ from common.contracts.envelope import Message as Event
 from common.contracts.orders import OrderChangedV1, OrderDifference
 from common.postgres import Connection, Database
 from notifier.channels.telegram import telegram_limits
-from notifier.delivery.at_once import HandOver
 from notifier.delivery.deliver import Deliver
-from notifier.delivery.dispatch import Dispatcher
+from notifier.delivery.dispatch import Dispatcher, HandOver
 from notifier.delivery.model import Added, Claim, Message
 from notifier.delivery.outcomes import NotSent, Outcome, Sent
 from notifier.delivery.queue import DeliveryQueues
@@ -43,7 +42,7 @@ TWO_CHATS: dict[str, Any] = {
 
 @dataclass
 class Replica:
-    """A notifier's intake and its sender on Telegram, by hand; it is the hand-over's ``Senders`` itself."""
+    """A notifier's intake and its sender on Telegram, by hand; it stands for the channel's dispatcher."""
 
     database: Database
     routes: dict[str, Any] = field(default_factory=lambda: ONE_CHAT)
@@ -67,7 +66,7 @@ class Replica:
             deadline=1.0,
         )
         hand_over = HandOver()
-        hand_over.to(self)
+        hand_over.to(cast("Dispatcher", self))
         self.ingest = IngestEvents(
             routes=routes,
             words=words,
@@ -377,7 +376,7 @@ async def test_intake_does_not_wait_for_windows_that_a_sender_holds(make_replica
 async def dispatching(replica: Replica) -> AsyncIterator[Dispatcher]:
     """A real dispatcher in the replica's place, at work."""
     dispatcher = Dispatcher(
-        replica.deliver, replica.queues, channel="telegram", concurrency=2, after_commit=lambda: None
+        replica.deliver, replica.queues, concurrency=2, after_commit=lambda: None
     )
     task = asyncio.create_task(dispatcher.run())
     try:

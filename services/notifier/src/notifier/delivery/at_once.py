@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from common.postgres import Connection
 from notifier.delivery.model import Added, ChatQueue, Claim, Limit, Waiting, calm_all, claim_of, opens
 from notifier.delivery.next_message import NextMessage
 from notifier.delivery.queue import HEAD, LimitsOf, lease
 
-AfterCommit = Callable[[], None]
 _FREE_CHATS = """
 SELECT key, address, refused FROM lanes
 WHERE key = ANY($1::text[]) AND channel = $2 AND lease_until IS NULL AND not_before <= now() AND urgent_only_until <= now()
@@ -108,61 +106,6 @@ class ClaimAdded:
             for row in rows
             if all(limit.key in stamps for limit in limits[row["key"]]) and row["key"] not in windows[0]["busy"]
         ]
-
-
-class Senders(Protocol):
-    """The dispatcher of one channel, as far as it takes claims that others made."""
-
-    channel: str
-
-    async def claim(self, connection: Connection, added: Sequence[Added]) -> list[Claim]:
-        """Claim what may go at once and is wanted."""
-        ...
-
-    def take(self, claims: Sequence[Claim]) -> None:
-        """Carry out claims that are committed."""
-        ...
-
-    def wake(self) -> None:
-        """Say that there may be something to send."""
-        ...
-
-
-class HandOver:
-    """Claims what has just been added on every channel that is open here."""
-
-    def __init__(self) -> None:
-        self._senders: list[Senders] = []
-
-    def to(self, senders: Senders) -> None:
-        """Have another channel's deliveries claimed too."""
-        self._senders.append(senders)
-
-    async def __call__(self, connection: Connection, added: Sequence[Added]) -> AfterCommit:
-        """Claim in the caller's transaction; what is returned is to be called when that is committed, and never otherwise.
-
-        Whoever dies in between leaves claims whose leases end: they are sent later, marked as possible repeats. Senders of what was not
-        claimed are woken.
-        """
-        taken: list[tuple[Senders, list[Claim]]] = []
-        left: list[Senders] = []
-        for senders in self._senders:
-            own = [each for each in added if each.chosen.destination.channel == senders.channel]
-            if not own:
-                continue
-            claims = await senders.claim(connection, own)
-            taken.append((senders, claims))
-            if sum(len(claim.entries) for claim in claims) < len(own):
-                left.append(senders)
-
-        def committed() -> None:
-            """Hand the claims over."""
-            for senders, claims in taken:
-                senders.take(claims)
-            for senders in left:
-                senders.wake()
-
-        return committed
 
 
 def lease_until(now: datetime, *, deadline: float) -> datetime:

@@ -65,7 +65,7 @@ class Deliver:
         jitter: Callable[[], float] = random.random,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._channel = channel
+        self.channel = self._channel = channel
         self._queues = queues
         self._sender = sender
         self._watch = watch

@@ -32,12 +32,11 @@ class Dispatcher:
         deliver: Deliver,
         queues: DeliveryQueues,
         *,
-        channel: str,
         concurrency: int,
         after_commit: Callable[[], None],
         prepare: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        self.channel = channel
+        self.channel = deliver.channel
         self._prepare = prepare
         self._deliver = deliver
         self._queues = queues
@@ -136,6 +135,43 @@ class Dispatcher:
                 if more or self._wakes != wakes:
                     self._work.set()
                 return
+
+
+class HandOver:
+    """Claims what has just been added on every channel that is open here."""
+
+    def __init__(self) -> None:
+        self._senders: list[Dispatcher] = []
+
+    def to(self, senders: Dispatcher) -> None:
+        """Have another channel's deliveries claimed too."""
+        self._senders.append(senders)
+
+    async def __call__(self, connection: Connection, added: Sequence[Added]) -> Callable[[], None]:
+        """Claim in the caller's transaction; what is returned is to be called when that is committed, and never otherwise.
+
+        Whoever dies in between leaves claims whose leases end: they are sent later, marked as possible repeats. Dispatcher of what was not
+        claimed are woken.
+        """
+        taken: list[tuple[Dispatcher, list[Claim]]] = []
+        left: list[Dispatcher] = []
+        for senders in self._senders:
+            own = [each for each in added if each.chosen.destination.channel == senders.channel]
+            if not own:
+                continue
+            claims = await senders.claim(connection, own)
+            taken.append((senders, claims))
+            if sum(len(claim.entries) for claim in claims) < len(own):
+                left.append(senders)
+
+        def committed() -> None:
+            """Hand the claims over."""
+            for senders, claims in taken:
+                senders.take(claims)
+            for senders in left:
+                senders.wake()
+
+        return committed
 
 
 async def rest(event: asyncio.Event, seconds: float, *, began: float, spacing: float) -> None:

@@ -13,7 +13,7 @@ from common.messaging.consumer import nothing_follows
 from common.messaging.topology import NOTIFIER_ALERTS, NOTIFIER_ORDERS, NOTIFIER_REFUNDS
 from common.postgres import Connection
 from common.telemetry import scrub_text
-from notifier.delivery.at_once import HandOver
+from notifier.delivery.dispatch import HandOver
 from notifier.delivery.model import NewNotice
 from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.model import ProblemFact
