@@ -27,8 +27,9 @@ from console.client.acts import Act
 from console.client.money import MONEY
 from console.client.suite import RefusedError, UnreachableError
 from console.client.things import value
+from console.client.words import words
 from console.web import filters
-from console.web.language import language_of, words
+from console.web.language import language_of
 from console.web.links import LINKS, address_of, link_of
 from console.web.people import NotSignedInError, People, Person
 from console.web.provider import NotLetInError, Provider
