@@ -375,9 +375,7 @@ async def test_intake_does_not_wait_for_windows_that_a_sender_holds(make_replica
 @asynccontextmanager
 async def dispatching(replica: Replica) -> AsyncIterator[Dispatcher]:
     """A real dispatcher in the replica's place, at work."""
-    dispatcher = Dispatcher(
-        replica.deliver, replica.queues, concurrency=2, after_commit=lambda: None
-    )
+    dispatcher = Dispatcher(replica.deliver, replica.queues, concurrency=2, after_commit=lambda: None)
     task = asyncio.create_task(dispatcher.run())
     try:
         await asyncio.sleep(0)
