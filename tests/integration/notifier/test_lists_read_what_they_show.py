@@ -40,7 +40,7 @@ async def test_lists_of_problems_and_messages_read_few_rows(database_for: Callab
         today = datetime.now(UTC)
         days = [(today - timedelta(days=back + 1), today - timedelta(days=back)) for back in range(DAYS_ASKED)]
         told = [select_told(*day) for day in days]
-        counted = [(await connection.fetchrow(statement, *values))["orders"] for statement, values in told]
+        counted = [(await connection.fetch(statement, *values))[0]["orders"] for statement, values in told]
         begun = [await scans_begun(connection, *each) for each in told]
         told_read = [await rows_read(connection, *each) for each in told]
     finally:
