@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from console.cli.asking import consent, line
 from console.cli.commands import Context
 from console.cli.exits import EndedError, Exit
-from console.cli.output import Columns, as_json, readable
+from console.cli.output import Columns, Output, as_json, readable
 from console.cli.profiles import directory
 from console.client.money import amount_told
 
@@ -117,7 +117,11 @@ def _say_how_far(at: Context, plans: Sequence[Plan], done: Sequence[Done], *, un
         at.out.note("How much was done of the plan under way is not known.")
     elif len(plans) == 1:
         return
-    at.out.note(f"This finishes it, and does nothing twice: ordersctl apply {keep(at, left)}")
+    _say_how_to_finish(at, left)
+
+
+def _say_how_to_finish(at: Context, plans: Sequence[Plan]) -> None:
+    at.out.note(f"This finishes it, and does nothing twice: ordersctl apply {keep(at, plans)}")
 
 
 async def prove(at: Context, done: Done, manner: Manner) -> Exit:
@@ -127,13 +131,19 @@ async def prove(at: Context, done: Done, manner: Manner) -> Exit:
     else:
         at.out.rows([_shown(item, told=True) for item in done.items], _columns(done.items))
         if done.shown and not done.items:
-            at.out.note(_words(done.shown))
+            at.out.note(_words(done.shown, at.out))
     for item in done.items:
         if "changed_by" in item.shown:
             at.out.note(_who_changed(item))
     if done.already_applied:
         at.out.note("this plan was applied before; nothing happened twice")
     code = _code(done.items, frozenset(item.id for item in done.left_alone))
+    if done.unknown:
+        at.out.note(f"not known whether it was done: {', '.join(item.id for item in done.unknown)}", style="red")
+        _say_how_to_finish(at, [done.plan])
+        timed_out = all(item.code == "timed_out" for item in done.unknown)
+        silent = Exit.TIMED_OUT if timed_out else Exit.UNREACHABLE
+        code = code if code is Exit.PARTLY else silent
     at.out.note(_counted(Counter(item.outcome for item in done.items)) or "nothing to do")
     if done.plan.more:
         at.out.note(f"{done.plan.matched - len(done.plan.items)} more match and are left")
@@ -187,7 +197,7 @@ def show_plan(at: Context, plan: Plan, *, aside: bool = False, plans: int = 1) -
     out = at.out
     if aside:
         for item in plan.items[:_MOST_ASIDE]:
-            out.note("  " + _sentence(item))
+            out.note("  " + _sentence(item, out))
         if len(plan.items) > _MOST_ASIDE:
             out.note(f"  and {len(plan.items) - _MOST_ASIDE} others: --dry-run shows each")
     else:
@@ -199,7 +209,7 @@ def show_plan(at: Context, plan: Plan, *, aside: bool = False, plans: int = 1) -
         f"plan: {wish.act} on {at.profile.name}: {_counted(Counter(item.outcome for item in plan.items)) or 'nothing'}"
     )
     if plan.shown and not plan.items:
-        out.note(_words(plan.shown))
+        out.note(_words(plan.shown, out))
     if plans > 1:
         out.note(f"{len(plan.items)} items in {plans} plans, which are applied one after the other")
     if plan.more:
@@ -315,16 +325,16 @@ def _columns(items: tuple[Item, ...]) -> Columns:
     return Columns(("id", "outcome", *sorted(own - {"id", "outcome"}), "code", "detail", *warned, "notices"))
 
 
-def _sentence(item: Item) -> str:
+def _sentence(item: Item, out: Output) -> str:
     said = f"{item.id}: {item.outcome}" if item.id else item.outcome
     if item.detail:
         said += f" - {item.detail}"
-    own = _words(item.shown)
+    own = _words(item.shown, out)
     said += f" ({own})" if own else ""
     said += "".join(f"\n      {line}" for line in _handed_over(item))
     said += "".join(f"\n      warning: {warning}" for warning in item.warnings)
     told = ("no message to anybody",) if item.notices == () and item.code is None else item.notices or ()
-    return said + "".join(f"\n      tells: {notice}" for notice in told)
+    return said + "".join(f"\n      tells: {out.notice(notice)}" for notice in told)
 
 
 def _handed_over(item: Item) -> list[str]:
@@ -347,12 +357,12 @@ def _who_changed(item: Item) -> str:
     return f"{item.id}: left alone: {said['changed_by']} has changed it since the plan ({said['change']} at {said['changed_at']})"
 
 
-def _words(shown: Mapping[str, Any]) -> str:
+def _words(shown: Mapping[str, Any], out: Output) -> str:
     """What the service says in words, figures and sums of its own, and the goods that were chosen."""
     told = amount_told(shown)
     words = [name for name, held in told.items() if isinstance(held, str | int) and not isinstance(held, bool)]
     words = [name for name in words if name not in ("holder", "held_since")]  # said in words of their own
-    said = [f"{name} {readable(told, name)}" for name in words]
+    said = [f"{name} {readable(told, name, language=out.language)}" for name in words]
     goods = told.get("positions")
     if isinstance(goods, list) and goods:
         said.append("positions " + ", ".join(f"{each.get('quantity')} of {each.get('id')}" for each in goods))
