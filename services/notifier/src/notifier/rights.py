@@ -28,7 +28,7 @@ RIGHTS = Rights(
         "refusals": EVERYTHING,
         "roster": CHANGE,
         "roster_overrides": EVERYTHING,
-        "roster_revision": CHANGE,
+        "roster_revision": "SELECT, UPDATE",
         "silences": EVERYTHING,
         "table_size": EVERYTHING,
         "ticket_comments": CHANGE,

@@ -9,7 +9,7 @@ from common.postgres.rights import APPEND, CHANGE, EVERYTHING, PLATFORM, Rights
 
 RIGHTS = Rights(
     {
-        "flag": CHANGE,
+        "flag": "SELECT, UPDATE",
         "order_aggregate_change": EVERYTHING,
         "order_contact": EVERYTHING,
         "order_document": CHANGE,
@@ -27,7 +27,11 @@ RIGHTS = Rights(
         "workflow_event": EVERYTHING,
         "workflow_ready": EVERYTHING,
     },
-    ("tips_set_zero(text, text)",),
+    (
+        # Also by the program's own rules, while tips does not answer.
+        "tips_set_sum(text, bigint, bigint, text, text, timestamptz, boolean)",
+        "tips_set_zero(text, text)",
+    ),
     ("workflow_fence",),
 )
 TABLES = (*PLATFORM.measured, *RIGHTS.measured)

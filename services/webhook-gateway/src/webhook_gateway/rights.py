@@ -28,7 +28,7 @@ RIGHTS = Rights(
         "refusals": EVERYTHING,
         "source_activity": CHANGE,
         "source_hours": EVERYTHING,
-        "source_notices": CHANGE,
+        "source_notices": APPEND,
         "source_refusals": CHANGE,
         "spools": EVERYTHING,
         "table_size": EVERYTHING,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from importlib import import_module
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -39,6 +42,10 @@ WHERE p.pronamespace = 'public'::regnamespace AND has_function_privilege(p.oid, 
   AND (p.prosecdef OR NOT has_function_privilege('public', p.oid, 'EXECUTE'))
 """
 """Those of its functions that act with their owner's rights, or are not everybody's."""
+_FUNCTIONS = """
+SELECT p.proname AS name, has_function_privilege(p.oid, 'EXECUTE') AS may FROM pg_proc AS p
+WHERE p.pronamespace = 'public'::regnamespace
+"""
 _MIGHTY = """
 SELECT rolsuper OR rolcreatedb OR rolcreaterole OR rolreplication OR rolbypassrls FROM pg_roles WHERE rolname = current_user
 """
@@ -166,6 +173,46 @@ async def test_rights_are_given_all_at_once_or_not_at_all(databases: TestDatabas
             await grant(owner, account, Rights({"absent": "SELECT"}))
         assert await owner.fetchval("SELECT has_table_privilege($1, 'kept', 'SELECT')", account)
         await owner.execute(f'DROP OWNED BY "{account}"')
+
+
+@pytest.mark.parametrize("package", SERVICES)
+async def test_an_account_may_call_every_function_that_its_program_names(database_for: Make, package: str) -> None:
+    """Also those that are called on a bad day only, and are not everybody's."""
+    folders = (import_module(name).__path__[0] for name in (package, "common"))
+    program = "\n".join(file.read_text() for folder in folders for file in Path(folder).rglob("*.py"))
+    async with connected(as_served(await database_for(package))) as served:
+        refused = [
+            row["name"]
+            for row in await served.fetch(_FUNCTIONS)
+            if re.search(rf"\b{row['name']}\(", program) and not row["may"]
+        ]
+    assert refused == []
+
+
+async def test_rights_are_given_beside_what_an_administrator_keeps_in_the_schema(
+    databases: TestDatabases, account: str
+) -> None:
+    """As pg_stat_statements does: functions that are neither the owner's nor everybody's."""
+    async with databases.empty("rights") as dsn, connected(dsn) as administrator:
+        database = urlsplit(dsn).path[1:]
+        migrates = f"{account}_owner"
+        await administrator.execute(f'CREATE ROLE "{migrates}"')
+        await administrator.execute(f'ALTER DATABASE "{database}" OWNER TO "{migrates}"')
+        await administrator.execute("CREATE FUNCTION clear_figures() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+        await administrator.execute("REVOKE EXECUTE ON FUNCTION clear_figures() FROM PUBLIC")
+        try:
+            await administrator.execute(f'SET ROLE "{migrates}"')
+            await administrator.execute("CREATE TABLE kept (id int)")
+            await grant(administrator, account, Rights({"kept": "SELECT, DELETE"}))
+            await grant(administrator, account, Rights({"kept": "SELECT"}))
+            may = "SELECT has_table_privilege($1, 'kept', 'SELECT'), has_table_privilege($1, 'kept', 'DELETE')"
+            assert tuple(await administrator.fetchrow(may, account) or ()) == (True, False)
+        finally:
+            await administrator.execute("RESET ROLE")
+            await administrator.execute(f'DROP OWNED BY "{account}"')
+            await administrator.execute(f'REASSIGN OWNED BY "{migrates}" TO CURRENT_USER')
+            await administrator.execute(f'DROP OWNED BY "{migrates}"')
+            await administrator.execute(f'DROP ROLE "{migrates}"')
 
 
 async def test_an_account_that_is_not_there_is_named(databases: TestDatabases) -> None:

@@ -204,7 +204,9 @@ async def test_a_chain_made_anew_or_cut_short_does_not_lead_through_what_was_not
     await owner.execute("UPDATE audit_log SET reason = 'other' WHERE id = $1", ids[1])
     await owner.execute(_REMAKE)
     assert await found(database) == [], "in itself it holds"
-    assert await found(database, noted) == [("remade", "place 6 of the chain has another hash than was noted")]
+    assert await found(database, noted) == [
+        ("remade", f"place 6 of the chain has another hash than was noted: {noted}")
+    ]
     await owner.execute("DELETE FROM audit_chain WHERE position > 4")
     await owner.execute("DELETE FROM audit_log WHERE id > $1", ids[3])
     assert await found(database) == []
@@ -251,8 +253,31 @@ async def test_the_watch_keeps_its_verdict_and_remembers_where_the_chain_was(
         assert tuple(await owner.fetchrow(verdict) or ()) == (
             1,
             3,
-            "place 3 of the chain has another hash than was noted",
+            f"place 3 of the chain has another hash than was noted: {first.head}",
         )
+
+
+async def test_what_one_replica_found_another_that_noted_nothing_finds_too(
+    database: Database, owner: asyncpg.Connection
+) -> None:
+    """Whichever looks next, and after a restart."""
+    await written(database, 3)
+    await seal_all(database)
+    watch, other = WatchChain(database=database, seconds=0.0), WatchChain(database=database, seconds=0.0)
+    assert (await watch()) == (await other())
+    await written(database, 2)
+    await seal_all(database)
+    await watch()
+    await owner.execute(_TAMPER)
+    # After the place that the other noted, before the one that the first did.
+    await owner.execute("UPDATE audit_log SET reason = 'other' WHERE id = (SELECT max(id) FROM audit_log)")
+    await owner.execute(_REMAKE)
+    restarted = WatchChain(database=database, seconds=0.0)
+    for each in (other, restarted, watch):
+        chain = await each()
+        assert chain is not None
+        assert [one.kind for one in chain.broken] == ["remade"]
+        assert await owner.fetchval("SELECT found FROM check_verdicts WHERE name = 'audit'") == 1
 
 
 async def test_the_command_names_the_first_record_and_exits_with_one(

@@ -18,6 +18,24 @@ from common.errors import ConfigurationError
 
 _log = structlog.get_logger(__name__)
 
+# What the account has been given, not all there is: what an administrator keeps in the schema (an extension's functions
+# that are not everybody's) the migrating owner may not touch, and a day of deliveries may go at this very moment.
+_HELD = """
+SELECT format(
+    'REVOKE ALL ON %s %s FROM %I', CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass, r.rolname
+) AS revoke
+FROM pg_roles AS r, pg_class AS c
+WHERE r.rolname = $1 AND c.relnamespace = 'public'::regnamespace AND (
+    EXISTS (SELECT FROM aclexplode(c.relacl) AS a WHERE a.grantee = r.oid)
+    OR EXISTS (SELECT FROM pg_attribute AS t, aclexplode(t.attacl) AS a WHERE t.attrelid = c.oid AND a.grantee = r.oid)
+)
+UNION ALL
+SELECT format('REVOKE ALL ON ROUTINE %s FROM %I', p.oid::regprocedure, r.rolname)
+FROM pg_roles AS r, pg_proc AS p
+WHERE r.rolname = $1 AND p.pronamespace = 'public'::regnamespace
+  AND EXISTS (SELECT FROM aclexplode(p.proacl) AS a WHERE a.grantee = r.oid)
+"""
+
 READ = "SELECT"
 APPEND = "SELECT, INSERT"
 CHANGE = "SELECT, INSERT, UPDATE"
@@ -55,7 +73,7 @@ PLATFORM = Rights(
         "delivery_failures": EVERYTHING,
         "idempotency_keys": EVERYTHING,
         "inbox": REMOVE,
-        "outbox": EVERYTHING,
+        "outbox": REMOVE,
         "schema_migrations": READ,
     },
     ("forget_audit(timestamptz, integer)", "seal_audit(integer)"),
@@ -90,8 +108,8 @@ async def grant(connection: asyncpg.Connection[asyncpg.Record], role: str, right
     async with connection.transaction():
         await connection.execute(f"GRANT CONNECT ON DATABASE {database} TO {who}")
         await connection.execute(f"GRANT USAGE ON SCHEMA public TO {who}")
-        for kind in ("TABLES", "SEQUENCES", "FUNCTIONS"):
-            await connection.execute(f"REVOKE ALL ON ALL {kind} IN SCHEMA public FROM {who}")
+        for row in await connection.fetch(_HELD, role):
+            await connection.execute(row["revoke"])
         for table, may in rights.tables.items():
             await connection.execute(f"GRANT {may} ON {_name(table)} TO {who}")
         for sequence in rights.sequences:

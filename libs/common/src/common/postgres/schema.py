@@ -144,6 +144,8 @@ async def _give_rights(dsn: str, package: str, account: str) -> None:
     try:
         if account != await connection.fetchval("SELECT current_user"):
             await grant(connection, account, rights_of(package))
+    except asyncpg.PostgresError as error:
+        raise ConfigurationError(f"the account {account!r} of {package}'s database got no rights: {error}") from None
     finally:
         await connection.close()
 

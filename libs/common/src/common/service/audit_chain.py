@@ -51,7 +51,10 @@ _LOST = """
 SELECT u.audit_id FROM audit_unsealed AS u WHERE NOT EXISTS (SELECT FROM audit_log AS l WHERE l.id = u.audit_id) ORDER BY 1 LIMIT 1
 """
 _WAITING = "SELECT count(*) FROM audit_unsealed"
-_LOOKED_SINCE = "SELECT EXISTS (SELECT FROM check_verdicts WHERE name = $1 AND at > clock_timestamp() - $2::interval)"
+_KEPT_VERDICT = """
+SELECT found, detail, at > clock_timestamp() - $2::interval AS lately FROM check_verdicts WHERE name = $1
+"""
+_SEAL_TEXT = re.compile(r"[1-9][0-9]*:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +89,19 @@ async def seal_all(database: Database, *, batch: int = _BATCH) -> int:
     return total
 
 
-async def look_at_chain(connection: Connection, *, through: Seal | None = None, batch: int = _BATCH) -> Chain:
+async def look_at_chain(
+    connection: Connection, *, through: Seal | None = None, also: Seal | None = None, batch: int = _BATCH
+) -> Chain:
     """Go through the whole chain and return the first place where it does not hold.
 
-    ``through``: a place that somebody noted earlier; the chain has to lead through it, which one that was made anew does not. Only reads.
+    ``through`` and ``also``: places that somebody noted earlier; the chain has to lead through them, which one that was made anew does
+    not. Only reads.
     """
     broken: list[Finding] = []
     looked = 0
     head: Seal | None = None
     link, latest = b"", None
-    noted = through is None
+    noted = [each for each in (through, also) if each is not None]
     done = batch
     while done == batch and not broken:
         rows = await connection.fetch(_ENTRIES, looked, batch)
@@ -108,12 +114,15 @@ async def look_at_chain(connection: Connection, *, through: Seal | None = None, 
             looked, link = row["position"], row["hash"]
             latest = row["at"] if latest is None else max(latest, row["at"])
             head = Seal(looked, link.hex())
-            noted = noted or head == through
-            if through is not None and looked == through.position and head != through:
-                broken.append(Finding("remade", f"place {looked} of the chain has another hash than was noted"))
+            remade = next((each for each in noted if each.position == looked and each != head), None)
+            if remade is not None:
+                broken.append(
+                    Finding("remade", f"place {looked} of the chain has another hash than was noted: {remade}")
+                )
                 break
-    if not broken and not noted:
-        broken.append(Finding("cut off", f"the chain ends at place {looked}, and was longer: {through}"))
+    cut = next((each for each in noted if each.position > looked), None)
+    if not broken and cut is not None:
+        broken.append(Finding("cut off", f"the chain ends at place {looked}, and was longer: {cut}"))
     if not broken:
         stranger, lost = await connection.fetchval(_STRANGER), await connection.fetchval(_LOST)
         if stranger is not None:
@@ -149,7 +158,8 @@ def _wrong(row: Record, link: bytes, place: int, latest: datetime | None) -> Fin
 class WatchChain:
     """Looks at the whole chain every ``seconds``, in one replica, and keeps the verdict; an error is logged for what does not hold.
 
-    Its own last look is what the next one has to lead through, so that a chain which was made anew or cut short is found as well.
+    What it saw last, and what the kept verdict names, the next look has to lead through, so that a chain which was made anew or cut short
+    is found as well, also by a replica that has looked at nothing yet: who looks next does not take back what another has found.
     """
 
     database: Database
@@ -159,12 +169,18 @@ class WatchChain:
     async def __call__(self) -> Chain | None:
         """Look, unless a replica has lately; return what was found."""
         async with self.database.acquire() as connection:
-            if await connection.fetchval(_LOOKED_SINCE, VERDICT, timedelta(seconds=self.seconds * 0.9)):
+            kept = await connection.fetchrow(_KEPT_VERDICT, VERDICT, timedelta(seconds=self.seconds * 0.9))
+            if kept is not None and kept["lately"]:
                 return None
-            chain = await look_at_chain(connection, through=self._last)
-            detail = (
-                chain.broken[0].what if chain.broken else f"audit records follow from each other up to {chain.head}"
-            )
+            noted = _SEAL_TEXT.search(kept["detail"]) if kept is not None else None
+            also = _seal(noted[0]) if noted else None
+            chain = await look_at_chain(connection, through=self._last, also=also)
+            if chain.broken:
+                detail = chain.broken[0].what
+                if (self._last or also) and not _SEAL_TEXT.search(detail):
+                    detail = f"{detail}; it held up to {self._last or also}"
+            else:
+                detail = f"audit records follow from each other up to {chain.head}"
             now = await connection.fetchval("SELECT clock_timestamp()")
             found = len(chain.broken)
             await keep_verdict(
@@ -232,7 +248,7 @@ def look(service: str) -> Callable[[argparse.Namespace], Awaitable[Report]]:
 
 
 def _seal(text: str) -> Seal:
-    if not re.fullmatch(r"[1-9][0-9]*:[0-9a-f]{64}", text):
+    if not _SEAL_TEXT.fullmatch(text):
         raise argparse.ArgumentTypeError("is a number, a colon and 64 hexadecimal digits")
     place, _, digest = text.partition(":")
     return Seal(int(place), digest)
