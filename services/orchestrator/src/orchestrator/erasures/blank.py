@@ -12,8 +12,8 @@ from typing import Any
 from common.telemetry import mask_names, scrub_text
 from orchestrator.orders.model import PERSONAL, Difference, OrderState
 
-_SAID = frozenset({"reason", "why", "mend_reason"})
-"""Names of what our people wrote, in the details of a line and in what is said about an event."""
+_SAID = frozenset({"reason", "why", "mend_reason", "text", "comment"})
+"""Names of what our people wrote, in the details of a line and in what is said about an event; so is all that is longer than a word."""
 
 
 def blank_text(text: str | None, names: Sequence[str]) -> str | None:
@@ -24,7 +24,7 @@ def blank_text(text: str | None, names: Sequence[str]) -> str | None:
 def blank_said(values: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """Return the values with the customer's names masked in what our people said."""
     return {
-        name: blank_text(value, names) if name in _SAID and isinstance(value, str) else value
+        name: blank_text(value, names) if isinstance(value, str) and (name in _SAID or " " in value) else value
         for name, value in values.items()
     }
 
