@@ -104,4 +104,6 @@ async def oleg_is_on_duty(client: Client) -> AsyncIterator[None]:
     status, made = await client.post(overrides, {**body, "reason": "for a test"}, role="operator")
     assert status == 200, made
     yield
-    await client.delete(f"{overrides}/{made['items'][0]['id']}", role="operator")  # the test may have taken it back itself
+    await client.delete(
+        f"{overrides}/{made['items'][0]['id']}", role="operator"
+    )  # the test may have taken it back itself

@@ -23,6 +23,7 @@ async def call(change: Change, endangered_id: str, *, store: EndangeredStore, re
         found.order.number if found.order.anonymous else found.number,  # a stranger's request is in no order's timeline
         "The customer was called and answered" if reached else "The customer was called and did not answer",
         service=SERVICE,
+        reason=found.said(change.reason),
         details={"reached": "yes" if reached else "no"},
         now=now,
     )

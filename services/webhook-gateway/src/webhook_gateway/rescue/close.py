@@ -45,6 +45,7 @@ async def close(
         order.number if order.anonymous else found.number,  # a stranger's request is in no order's timeline
         "The endangered order was closed",
         service=SERVICE,
+        reason=found.said(change.reason),
         details={"outcome": outcome},
         now=now,
     )

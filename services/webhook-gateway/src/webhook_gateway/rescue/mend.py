@@ -44,7 +44,13 @@ async def mend(
         "endangered_order.mend", f"endangered:{endangered_id}", before={"state": found.state}, after={"state": state}
     )
     await add_act(
-        change, "endangered_order.mended", found.number, "The endangered order was mended", service=SERVICE, now=now
+        change,
+        "endangered_order.mended",
+        found.number,
+        "The endangered order was mended",
+        service=SERVICE,
+        reason=found.said(change.reason),
+        now=now,
     )
     return Rescued(id=endangered_id, state=state, dry_run=change.dry_run)
 

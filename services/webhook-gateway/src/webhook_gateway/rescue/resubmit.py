@@ -84,6 +84,7 @@ async def resubmit(
         number,
         "The endangered order was resubmitted" if mended is None else "The endangered order was mended and resubmitted",
         service=SERVICE,
+        reason=found.said(change.reason),
         details={"delivery_id": hook.delivery_id, "endangered_id": endangered_id},
         now=now,
     )

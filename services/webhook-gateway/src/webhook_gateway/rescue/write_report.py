@@ -136,6 +136,7 @@ async def _cover(change: Change, writing: ReportWriting, found: LockedOrder, rep
         found.number,
         "The report on the endangered order was written",
         service=SERVICE,
+        reason=found.said(change.reason),
         details={"report_id": report_id},
         now=writing.now,
     )
