@@ -14,7 +14,7 @@ import pytest
 from common.testing import eventually
 from console.client.acts import ACTS
 from console.client.operations import SERVICES, Operation, operations
-from console.web.filters import label
+from console.client.words import label
 from tests.e2e.both_tools import Change
 from tests.e2e.case import Case
 from tests.e2e.changes import CHANGES

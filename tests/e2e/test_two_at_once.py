@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from console.web.filters import label
+from console.client.words import label
 from tests.e2e.both_tools import Change
 from tests.e2e.changes import CHANGES
 from tests.e2e.trouble import Trouble

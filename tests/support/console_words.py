@@ -19,10 +19,12 @@ from console.client.acts import ACTS, act_of
 from console.client.acts import Act as ActOfPeople
 from console.client.checks import CHECKS
 from console.client.effects import RECIPES
+from console.client.notices import NOTICES
 from console.client.things import EVERYWHERE, THINGS, thing_of
+from console.client.words import label
 from console.web.change.forms import inputs
 from console.web.change.structure import STRUCTURES
-from console.web.filters import NOTICES, OUTCOMES, PHRASES, STATES, label
+from console.web.filters import OUTCOMES, PHRASES, STATES
 from console.web.lists.filtering import filters
 from console.web.now.gather import DANGERS
 from console.web.order.story import SORTS

@@ -9,8 +9,8 @@ import pytest
 
 from common.contracts import MESSAGES
 from common.contracts.envelope import Envelope
-from common.contracts.notices import NOBODY, NOTHING, notice, notices_of
-from console.web.filters import Told, told
+from common.contracts.notices import IF_IT_FAILS, NOBODY, NOTHING, notice, notices_of, only, perhaps
+from console.client.notices import Told, told
 from notifier.inputs.orders import ORDER_EVENTS
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -65,6 +65,14 @@ def test_an_order_event_names_who_is_notified_and_the_order() -> None:
         (
             notice("mail", of="N-1", to="a@b.c, copies to nobody"),
             Told((("mail", ""),), "N-1", "a@b.c, copies to nobody"),
+        ),
+        (
+            only(IF_IT_FAILS, [perhaps(notice("ticket.closed", of="T-1", to="who follows the ticket"))])[0],
+            Told((("ticket.closed", ""), ("nothing", "")), "T-1", "who follows the ticket", "if it fails"),
+        ),
+        (
+            perhaps(notice("ticket.opened", of=None, to="who follows the ticket")),
+            Told((("ticket.opened", ""), ("nothing", "")), None, "who follows the ticket"),
         ),
         ("anything else", Told()),
     ],

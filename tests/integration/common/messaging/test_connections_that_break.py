@@ -272,3 +272,18 @@ async def _reason(link: Broker, part: str) -> str:
     except Unavailable as error:
         return error.detail if part in error.detail else ""
     return ""
+
+
+async def test_any_node_of_several_is_connected_to_when_others_are_silent_or_gone(amqp_url: str) -> None:
+    async with proxied(amqp_url) as (silent, one), proxied(amqp_url) as (gone, two), proxied(amqp_url) as (_, three):
+        silent.stall()
+        gone.refuse()
+        hosts = ",".join(address.rpartition("@")[2].partition("/")[0] for address in (one, two, three))
+        address = f"{one.rpartition('@')[0]}@{hosts}/{one.rpartition('/')[2]}"
+        links = [Broker(address, name=f"node-{number}") for number in range(8)]  # whoever is asked first is chance
+        tasks = [asyncio.create_task(link.run()) for link in links]
+        await asyncio.wait_for(asyncio.gather(*(link.wait_ready() for link in links)), 60)
+        await links[0].publisher.publish(an_event("to any"), deadline=30)
+        for link in links:
+            await link.stop()
+        await asyncio.gather(*tasks)

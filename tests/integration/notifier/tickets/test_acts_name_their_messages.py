@@ -181,18 +181,23 @@ async def test_a_recipe_names_who_is_told_that_it_begins_and_how_it_ends(make_ki
             of_both(f"{event} ({kind})", incident)
             for event in ("message.edited", "incident.recipe_done", "incident.resolved")
         )
-        ends = [
-            f"incident.recipe_done ({kind}) or incident.recipe_failed ({kind})",
-            f"incident.resolved ({kind}) or nothing",
-        ]
-        begins = [*edited, f"ticket.commented of TRAVELORDERSUP-1: {FOLLOWERS}"]
-        stops = f"calls.pause of incident:{incident}: on call"
-        told = [line for end in ends for line in of_both(end, incident)]
-        assert sorted(named) == sorted([*begins, stops, *told, orchestrator.tells])
+        ticket = f"of TRAVELORDERSUP-1: {FOLLOWERS}"
+        comment, closed = f"ticket.commented {ticket}", f"ticket.closed {ticket}"
+        begins = [*edited, comment, f"calls.pause of incident:{incident}: on call", orchestrator.tells]
+        perhaps = of_both(f"incident.resolved ({kind}) or nothing", incident)
+        perhaps += of_both(f"message.edited ({kind}) or nothing", incident)
+        perhaps += [f"{event} or nothing {ticket}" for event in ("ticket.commented", "ticket.closed")]
+        perhaps += [f"calls.end or nothing of incident:{incident}: on call"]
+        fails = [*of_both(f"incident.recipe_failed ({kind})", incident), comment]
+        ends = [f"if it succeeds: {line}" for line in [*done, comment, *perhaps]]
+        ends += [f"if it fails: {line}" for line in fails]
+        assert sorted(named) == sorted([*begins, *ends])
 
         async def followed() -> bool:
             lines = [line for key, line in (await facts(kit)).items() if key not in before]
-            assert sorted(line for line in lines if not line.startswith("ticket.")) == sorted([*edited, *done, *over])
+            # Of the edits only the last of each message is seen.
+            in_ticket = [line.partition(": ")[0] for line in (comment, comment, comment, closed)]
+            assert sorted(lines) == sorted([*edited, *done, *over, *in_ticket])
             return True
 
         await eventually(followed)

@@ -93,3 +93,37 @@ def test_remarks_are_in_russian_and_what_programs_read_is_as_ever(
     assert "из 9" in ordersctl("check", "orders").out
     profile.write_text(profile.read_text().replace('"ru"', '"de"'))
     assert ordersctl("intake", "show", "d1").code == 2
+
+
+def test_sums_answers_and_notices_are_written_as_in_the_pages(
+    services: Services, ordersctl: Ordersctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"id": 5, "name": "retry_workflow", "target": "7", "outcome": "started", "amount": 1050, "currency": "RUB"}
+    told = [
+        "orders.order.cancelled.v1 of 7Q3M: pickers and store",
+        "if it succeeds: ticket.closed or nothing of TRAVELSUP-1: who follows the ticket",
+        "incident.opened (workflow.crashed) of incident:5: nobody (silenced by somebody)",
+    ]
+    services.on("GET /admin/v1/incidents/5", {"revision": 2, "recipes": []})
+    services.on("POST /admin/v1/incidents/5/recipes/retry_workflow", {**said, "dry_run": True, "notices": told})
+    services.on("GET /refunds/v1/refunds/r1", {"id": "r1", "amount": 123456, "currency": "RUB", "is_open": False})
+    monkeypatch.setenv("LANG", "ru_RU.UTF-8")
+    monkeypatch.delenv("LC_ALL", raising=False)
+    rehearse = ("incident", "recipe", "5", "retry_workflow", "-r", "test", "--dry-run")
+    plan = ordersctl(*rehearse, "-o", "json").json
+    assert plan["items"][0]["notices"] == told
+    assert ordersctl("refund", "show", "r1", "-o", "json").json["amount"] == 123456
+    assert "amount\t123456" in ordersctl("refund", "show", "r1").out
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "400")
+    shown = ordersctl("refund", "show", "r1").out
+    assert ("1\u00a0234,56\u00a0₽" in shown, "нет" in shown) == (True, True)
+    shown = ordersctl(*rehearse).out
+    assert "10,50\u00a0₽" in shown
+    assert "отменён · 7Q3M → " in shown
+    assert "если получится: " in shown
+    assert "silenced by" in shown
+    monkeypatch.setenv("LANG", "C.UTF-8")
+    shown = ordersctl(*rehearse).out
+    assert "10.50 RUB" in shown
+    assert "if it succeeds: ticket.closed or nothing of TRAVELSUP-1" in shown

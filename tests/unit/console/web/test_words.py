@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import console.web
+from console.client.money import money
+from console.client.words import words
 from console.web import filters
-from console.web.language import words
 from tests.support.console_words import texts
 
 NOW = datetime(2026, 11, 29, 20, 0, tzinfo=UTC)
@@ -47,7 +48,7 @@ def test_every_text_of_every_page_has_its_russian() -> None:
     ],
 )
 def test_money_is_written_by_its_currency(minor: object, currency: object, language: str, written: str) -> None:
-    assert filters.money(minor, currency, language=language) == written
+    assert money(minor, currency, language=language) == written
 
 
 def test_times_are_written_with_their_zone_and_how_long_ago() -> None:

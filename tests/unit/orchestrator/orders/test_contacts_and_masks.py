@@ -74,6 +74,19 @@ def test_a_customers_name_is_masked_in_what_people_wrote(name: str | None, text:
     assert mask_names(text, [name, None]) == shown
 
 
+NAMES = st.lists(st.text(alphabet="АаЕеёЁйяBbs_-' 1", min_size=1, max_size=9), max_size=3)
+
+
+@given(NAMES, st.text(alphabet="ab«А", max_size=6), st.data())
+def test_names_are_masked_alike_in_plain_letters_and_in_any(names: list[str], around: str, data: st.DataObject) -> None:
+    """Words of a plain text are compared, any other text is searched with an expression: what is shown is the same."""
+    words = data.draw(
+        st.lists(st.sampled_from([*names, around]) | st.text(alphabet="АаеЁйBs1 ", max_size=9), max_size=5)
+    )
+    text = around.join([*words, *names])
+    assert mask_names(f"{text} 雪", names) == f"{mask_names(text, names) or ''} 雪"
+
+
 @given(st.text(alphabet="Аабв, .0129-/", max_size=80))
 def test_no_digit_of_an_address_is_shown(text: str) -> None:
     assert not any(character.isdigit() for character in mask_address(text))

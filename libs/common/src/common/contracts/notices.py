@@ -1,7 +1,8 @@
 """How a change names the messages to people that follow from it: the same words before it is carried out and after.
 
 A notice is one line: ``<event> [or <event> …] [of <order>]: <whom>``, as ``orders.order.cancelled.v1 of 7Q3M: pickers and store``. Which of
-several events it will be is decided elsewhere; ``nothing`` stands for none of them.
+several events it will be is decided elsewhere; ``nothing`` stands for none of them. What follows of one outcome only, later, says so in
+front: ``if it succeeds: ticket.closed of TRAVELSUP-1: who follows the ticket``.
 """
 
 from __future__ import annotations
@@ -48,10 +49,26 @@ _PROBLEMS = (ProblemRaisedV1, ProblemResolvedV1, WorkflowStoppedV1, WorkflowCras
 _MONEY = frozenset({RefundWantedV1.TYPE, TCreateRefundV1.TYPE})
 _TOLD = ORDER_EVENTS | _MONEY | {model.TYPE for model in _PROBLEMS}
 
+IF_IT_SUCCEEDS, IF_IT_FAILS = "if it succeeds", "if it fails"
+"""Of which outcome a notice follows."""
+
 
 def notice(*events: str, of: str | None, to: str) -> str:
     """Return the line of one notice: of one of these events, about this order or refund, for these people."""
     return " or ".join(events) + ("" if of is None else f" of {of}") + f": {to}"
+
+
+def only(condition: str, lines: Iterable[str]) -> list[str]:
+    """Return these notices as those of one outcome."""
+    return [f"{condition}: {line}" for line in lines]
+
+
+def perhaps(line: str) -> str:
+    """Return a notice as one that may not come at all."""
+    what, of, rest = line.partition(" of ")
+    if not of:
+        what, of, rest = line.partition(": ")
+    return f"{what} or {NOTHING}{of}{rest}"
 
 
 def refund_notice(number: str | None) -> str:

@@ -25,7 +25,9 @@ GOODS_NEEDED = frozenset({CREATED, "order.changed"})
 MOST_PROBLEMS = 20
 """Faults that are named; there may be more."""
 
-_REPLACES = ("replaces", "replacedItemId", "replacedPositionId", "replacementFor", "originalId")
+_REPLACED = ("replaces", "replacedItemId", "replacedPositionId", "replacementFor", "originalId")
+_REPLACES = frozenset(_REPLACED)
+_OF_JSON = (str, int, float)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +72,8 @@ def read_order(payload: Mapping[str, Any], *, event: str, currency: str, prefix:
     return OrderContent(
         currency=said,
         lines=lines,
-        total_price=read.sum(total, "totalPrice", counted, "total.totalPrice"),
-        total_discount_price=read.sum(total, "discountTotalPrice", counted, "total.discountTotalPrice"),
+        total_price=read.sum(total, "totalPrice", counted, "total"),
+        total_discount_price=read.sum(total, "discountTotalPrice", counted, "total"),
         store_id=read.name(payload, "storeID") or read.name(payload, "storeId"),
         zone=read.name(payload, "zone"),
         tariff=read.name(payload, "tariff"),
@@ -135,18 +137,20 @@ class _Reader:
         name = identifier(position.get("id"))
         if name is None:
             self._problem(f"{where}.id", "missing", "a position needs an id")
-        quantity, ordered = (
-            self._number(position, key, f"{where}.{key}", _quantity) for key in ("quantity", "originalQuantity")
-        )
+        quantity = self._number(position, "quantity", where, _quantity)
+        ordered = self._number(position, "originalQuantity", where, _quantity)
         # A later hook leaves out what stays: the order knows how many there are.
         if event == CREATED and not given(position.get("quantity")) and not given(position.get("originalQuantity")):
             self._problem(f"{where}.quantity", "missing", "a position needs a quantity")
-        price, discount, total, discounted = (
-            self.sum(position, key, currency, f"{where}.{key}")
-            for key in ("price", "discountPrice", "totalPrice", "totalDiscountPrice")
-        )
+        price = self.sum(position, "price", currency, where)
+        discount = self.sum(position, "discountPrice", currency, where)
+        total = self.sum(position, "totalPrice", currency, where)
+        discounted = self.sum(position, "totalDiscountPrice", currency, where)
         pieces = quantity if quantity is not None else ordered
-        if pieces is not None and any(each is not None and each * pieces > LARGEST_SUM for each in (price, discount)):
+        if pieces is not None and (
+            (price is not None and price * pieces > LARGEST_SUM)
+            or (discount is not None and discount * pieces > LARGEST_SUM)
+        ):
             self._problem(f"{where}.price", "too_large", "the position's sum is too large")
         try:
             weight = _quantity(position["weight"]) if given(position.get("weight")) else None
@@ -163,21 +167,30 @@ class _Reader:
             total_price=total,
             total_discount_price=discounted,
             weight=weight,
-            replaces=next((found for key in _REPLACES if (found := identifier(position.get(key))) is not None), None),
+            replaces=None if _REPLACES.isdisjoint(position) else _replaced(position),
         )
 
     def sum(self, fields: Mapping[str, Any], key: str, currency: str, where: str) -> int | None:
-        found: int | None = self._number(fields, key, where, lambda value: _sum(value, currency))
-        return found
-
-    def _number(self, fields: Mapping[str, Any], key: str, where: str, read: Callable[[Any], Any]) -> Any:
+        """The sum under a key of the object that stands at ``where``."""
         value = fields.get(key)
-        if value is None or not given(value):
+        if value is None or value == "":
+            return None
+        try:
+            return _sum(value, currency)
+        except Unfit as error:
+            self._problem(f"{where}.{key}", error.code, str(error))
+        return None
+
+    def _number(
+        self, fields: Mapping[str, Any], key: str, where: str, read: Callable[[Any], Decimal]
+    ) -> Decimal | None:
+        value = fields.get(key)
+        if value is None or value == "":
             return None
         try:
             return read(value)
         except Unfit as error:
-            self._problem(where, error.code, str(error))
+            self._problem(f"{where}.{key}", error.code, str(error))
         return None
 
     def inside(self, name: str) -> Mapping[str, Any]:
@@ -218,14 +231,18 @@ class _Reader:
         self.unread.append(FieldError(f"{self._prefix}{field}", code, message))
 
 
+def _replaced(position: Mapping[str, Any]) -> str | None:
+    return next((found for key in _REPLACED if (found := identifier(position.get(key))) is not None), None)
+
+
 # Prices and quantities are few and come again and again. Typed: the number 1 and the text "1" are read alike, but not True.
 _cached_sum: Callable[[Any, str], int] = lru_cache(maxsize=8192, typed=True)(read_sum)
 _cached_quantity: Callable[[Any], Decimal] = lru_cache(maxsize=8192, typed=True)(read_quantity)
 
 
 def _sum(value: Any, currency: str) -> int:
-    return _cached_sum(value, currency) if isinstance(value, str | int | float) else read_sum(value, currency)
+    return _cached_sum(value, currency) if isinstance(value, _OF_JSON) else read_sum(value, currency)
 
 
 def _quantity(value: Any) -> Decimal:
-    return _cached_quantity(value) if isinstance(value, str | int | float) else read_quantity(value)
+    return _cached_quantity(value) if isinstance(value, _OF_JSON) else read_quantity(value)

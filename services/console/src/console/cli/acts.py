@@ -181,7 +181,7 @@ async def _tell_what_is_left(at: Context, number: str) -> None:
     if left is None:
         at.out.note("without --amount: all that is left of the captured sum")
         return
-    sum_ = sum_of("amount", left.amount, left.currency)
+    sum_ = sum_of("amount", left.amount, left.currency, language=at.out.language)
     if left.payment is None:
         at.out.note(
             f"without --amount: all that was captured; nothing was given back yet of this order, which comes to {sum_}"

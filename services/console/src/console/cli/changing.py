@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from console.cli.asking import consent, line
 from console.cli.commands import Context
 from console.cli.exits import EndedError, Exit
-from console.cli.output import Columns, as_json, readable
+from console.cli.output import Columns, Output, as_json, readable
 from console.cli.profiles import directory
 from console.client.money import amount_told
 
@@ -127,7 +127,7 @@ async def prove(at: Context, done: Done, manner: Manner) -> Exit:
     else:
         at.out.rows([_shown(item, told=True) for item in done.items], _columns(done.items))
         if done.shown and not done.items:
-            at.out.note(_words(done.shown))
+            at.out.note(_words(done.shown, at.out))
     for item in done.items:
         if "changed_by" in item.shown:
             at.out.note(_who_changed(item))
@@ -187,7 +187,7 @@ def show_plan(at: Context, plan: Plan, *, aside: bool = False, plans: int = 1) -
     out = at.out
     if aside:
         for item in plan.items[:_MOST_ASIDE]:
-            out.note("  " + _sentence(item))
+            out.note("  " + _sentence(item, out))
         if len(plan.items) > _MOST_ASIDE:
             out.note(f"  and {len(plan.items) - _MOST_ASIDE} others: --dry-run shows each")
     else:
@@ -199,7 +199,7 @@ def show_plan(at: Context, plan: Plan, *, aside: bool = False, plans: int = 1) -
         f"plan: {wish.act} on {at.profile.name}: {_counted(Counter(item.outcome for item in plan.items)) or 'nothing'}"
     )
     if plan.shown and not plan.items:
-        out.note(_words(plan.shown))
+        out.note(_words(plan.shown, out))
     if plans > 1:
         out.note(f"{len(plan.items)} items in {plans} plans, which are applied one after the other")
     if plan.more:
@@ -315,16 +315,16 @@ def _columns(items: tuple[Item, ...]) -> Columns:
     return Columns(("id", "outcome", *sorted(own - {"id", "outcome"}), "code", "detail", *warned, "notices"))
 
 
-def _sentence(item: Item) -> str:
+def _sentence(item: Item, out: Output) -> str:
     said = f"{item.id}: {item.outcome}" if item.id else item.outcome
     if item.detail:
         said += f" - {item.detail}"
-    own = _words(item.shown)
+    own = _words(item.shown, out)
     said += f" ({own})" if own else ""
     said += "".join(f"\n      {line}" for line in _handed_over(item))
     said += "".join(f"\n      warning: {warning}" for warning in item.warnings)
     told = ("no message to anybody",) if item.notices == () and item.code is None else item.notices or ()
-    return said + "".join(f"\n      tells: {notice}" for notice in told)
+    return said + "".join(f"\n      tells: {out.notice(notice)}" for notice in told)
 
 
 def _handed_over(item: Item) -> list[str]:
@@ -347,12 +347,12 @@ def _who_changed(item: Item) -> str:
     return f"{item.id}: left alone: {said['changed_by']} has changed it since the plan ({said['change']} at {said['changed_at']})"
 
 
-def _words(shown: Mapping[str, Any]) -> str:
+def _words(shown: Mapping[str, Any], out: Output) -> str:
     """What the service says in words, figures and sums of its own, and the goods that were chosen."""
     told = amount_told(shown)
     words = [name for name, held in told.items() if isinstance(held, str | int) and not isinstance(held, bool)]
     words = [name for name in words if name not in ("holder", "held_since")]  # said in words of their own
-    said = [f"{name} {readable(told, name)}" for name in words]
+    said = [f"{name} {readable(told, name, language=out.language)}" for name in words]
     goods = told.get("positions")
     if isinstance(goods, list) and goods:
         said.append("positions " + ", ".join(f"{each.get('quantity')} of {each.get('id')}" for each in goods))

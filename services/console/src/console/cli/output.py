@@ -171,6 +171,12 @@ class Output:
         """Show one of many as it comes: a line of words, or of JSON where a form for programs was chosen."""
         self._write(as_json(item) if self.for_programs else printable(said))
 
+    def notice(self, notice: str) -> str:
+        """Return who is told of what, in the person's language."""
+        from console.client.notices import in_words
+
+        return in_words(notice, language=self.language)
+
     def note(self, said: str, style: str = "") -> None:
         """Say something beside the result."""
         from rich.text import Text
@@ -205,7 +211,7 @@ class Output:
 
         chosen = self._chosen(columns)
         said = [self._said(item) for item in items]
-        rows = [[printable(readable(item, column)) for column in chosen] for item in said]
+        rows = [[printable(readable(item, column, language=self.language)) for column in chosen] for item in said]
         whole = [column == columns.name or column.rpartition(".")[2] in _COPIED for column in chosen]
         widest = [max(map(len, cells)) for cells in zip(chosen, *rows, strict=True)]
         needed = sum(width if kept else min(width, _NARROWEST) for width, kept in zip(widest, whole, strict=True))
@@ -227,13 +233,16 @@ class Output:
             name: self.say(held) if isinstance(held, str) else held for name, held in item.items() if name in _SENTENCES
         }
         faults = [{**each, "message": self.say(str(each.get("message")))} for each in item.get("faults") or ()]
-        return {**item, **found, **({"faults": faults} if faults else {})}
+        told = {"notices": list(map(self.notice, item["notices"]))} if item.get("notices") else {}
+        return {**item, **found, **({"faults": faults} if faults else {}), **told}
 
     def _pairs(self, shown: Mapping[str, Any], item: Mapping[str, Any]) -> None:
         from rich.table import Table
         from rich.text import Text
 
-        pairs = [(printable(name), printable(readable(item, name), lines=True)) for name in shown]
+        pairs = [
+            (printable(name), printable(readable(item, name, language=self.language), lines=True)) for name in shown
+        ]
         room = self.console.width - _GAP - max((len(name) for name, _ in pairs), default=0)
         if any(len(text) > room for name, text in pairs if name.endswith(_IDS)):
             self._over_lines(pairs)
@@ -269,8 +278,8 @@ def _raw(held: Any) -> str:
     return as_json(held)
 
 
-def readable(item: Mapping[str, Any], path: str, currency: Any = None) -> str:
-    """Return a value as a person reads it: sums with their currency, times of the person's zone.
+def readable(item: Mapping[str, Any], path: str, currency: Any = None, *, language: str = "en") -> str:
+    """Return a value as a person reads it in a language: sums with their currency, times of the person's zone.
 
     ``currency``: of what the item is a part of, unless the item, or a part of it on the path, says its own.
     """
@@ -278,14 +287,14 @@ def readable(item: Mapping[str, Any], path: str, currency: Any = None) -> str:
     for part in path.split("."):
         currency = currency_of(held) or currency
         held = held.get(part) if isinstance(held, Mapping) else None
-    if (sum_ := sum_of(path.rpartition(".")[2], held, currency)) is not None:
+    if (sum_ := sum_of(path.rpartition(".")[2], held, currency, language=language)) is not None:
         return sum_
     if isinstance(held, bool):
-        return "yes" if held else "no"
+        return sentences(language)("yes" if held else "no")
     if isinstance(held, str) and _MOMENT.fullmatch(held):
         return moment(held)
     if isinstance(held, list):
-        return "\n".join(_line(each, currency) for each in held)
+        return "\n".join(_line(each, currency, language) for each in held)
     return "" if held is None else held if isinstance(held, str) else as_json(held)
 
 
@@ -297,8 +306,8 @@ def moment(written: str) -> str:
         return written
 
 
-def _line(held: Any, currency: Any) -> str:
+def _line(held: Any, currency: Any, language: str) -> str:
     if isinstance(held, Mapping):
         shown = (name for name in flat(held) if not name.endswith("error_stack"))
-        return "  ".join(f"{name}={readable(held, name, currency)}" for name in shown)
+        return "  ".join(f"{name}={readable(held, name, currency, language=language)}" for name in shown)
     return held if isinstance(held, str) else as_json(held)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
+from common.currencies import DECIMAL_DIGITS
 from common.money import to_decimal_string
 
 MONEY = frozenset(
@@ -35,10 +37,25 @@ def currency_of(item: object) -> Any:
     return item.get("currency") or (totals.get("currency") if isinstance(totals, Mapping) else None)
 
 
-def sum_of(name: str, held: Any, currency: Any) -> str | None:
-    """Return a sum in minor units as a decimal with its currency; None where the value is no sum, or nobody says in what."""
+def money(minor: object, currency: object, *, language: str) -> str:
+    """Write a sum in minor units. Where the currency is not one, the number stands as it is."""
+    from babel.numbers import format_currency
+
+    if isinstance(minor, bool) or not isinstance(minor, int) or currency not in DECIMAL_DIGITS:
+        return str(minor)
+    form = "¤\N{NO-BREAK SPACE}#,##0.00" if language == "en" else None  # its own writes RUB85.00
+    return format_currency(Decimal(to_decimal_string(minor, str(currency))), str(currency), form, locale=language)
+
+
+def sum_of(name: str, held: Any, currency: Any, *, language: str = "en") -> str | None:
+    """Return a sum in minor units with its currency; None where the value is no sum, or nobody says in what.
+
+    In English as commands take it back.
+    """
     if name not in MONEY or isinstance(held, bool) or not isinstance(held, int) or not isinstance(currency, str):
         return None
+    if language != "en" and currency in DECIMAL_DIGITS:
+        return money(held, currency, language=language)
     try:
         return f"{to_decimal_string(held, currency)} {currency}"
     except ValueError:  # a currency of another release

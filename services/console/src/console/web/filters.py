@@ -5,23 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_date, format_datetime, format_timedelta
-from babel.numbers import format_currency
 from markupsafe import Markup, escape
 
-from common.contracts.notices import FOLLOWERS, NOBODY, NOTHING, ON_CALL, ORDERS_PEOPLE, WHO_KNOWS
-from common.currencies import DECIMAL_DIGITS
-from common.money import to_decimal_string
 from console.client.acts import Act
-from console.client.money import amount_told, currency_of
+from console.client.money import amount_told, currency_of, money
+from console.client.notices import told
 from console.client.sentences import sentences
 from console.client.things import ON_ITS_WAY
+from console.client.words import label
 from console.web.screens import TITLES
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)")
@@ -117,19 +113,6 @@ def lasting(seconds: float, *, language: str) -> str:
     return format_timedelta(timedelta(seconds=round(seconds)), locale=language, threshold=1.2)
 
 
-def money(minor: object, currency: object, *, language: str) -> str:
-    """Write a sum in minor units. Where the currency is not one, the number stands as it is."""
-    if isinstance(minor, bool) or not isinstance(minor, int) or currency not in DECIMAL_DIGITS:
-        return str(minor)
-    form = "¤\N{NO-BREAK SPACE}#,##0.00" if language == "en" else None  # its own writes RUB85.00
-    return format_currency(Decimal(to_decimal_string(minor, str(currency))), str(currency), form, locale=language)
-
-
-def label(name: str) -> str:
-    """Return a field's, column's or state's name as English words: the key of its translation."""
-    return re.sub(r"[_.\-]+", " ", name.removeprefix("RS_") if name.isupper() else name).strip().lower()
-
-
 PHRASES = {
     "check refunds": "compare refunds with the payment systems",
     "duty confirm": "confirm the handover",
@@ -154,44 +137,6 @@ PHRASES = {
 """What an act is called where its noun does not stand beside it, if not by both."""
 OUTCOMES = frozenset({"retried", "resumed", "stopped", "skipped", "restarted", "recalculated", "given_up", "unchanged"})
 """How acts come out, beside what answers name."""
-_WHOM = frozenset({ORDERS_PEOPLE, NOBODY, ON_CALL, WHO_KNOWS, FOLLOWERS})
-_NOTIFIERS = {
-    *(f"incident.{word}" for word in ("opened", "escalated", "resolved", "recipe_done", "recipe_failed")),
-    *(f"ticket.{word}" for word in ("opened", "commented", "closed")),
-    *("message.edited", "digest", "announced", "unconfirmed", "test"),
-    *("calls.end", "calls.pause", "calls.resume", "call.dropped", "call.waits", "reminder.waits"),
-}
-NOTICES = (
-    _WHOM | {"problem.raised", "problem.resolved", "refund.rejected", "order.corrected", "mail", NOTHING} | _NOTIFIERS
-)
-"""What people are told of when an act is done, and who, beside what happens to orders and workflows."""
-_ENVELOPE = re.compile(r"^(?:alerts|orders|refunds)\.|\.v\d+$")
-_NOTICE = re.compile(
-    r"(?P<events>[\w.]+(?: \([\w.]+\))?(?: or [\w.]+(?: \([\w.]+\))?)*)(?: of (?P<of>\S+))?: (?P<to>.+)"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """A notice as people read it: the name of each event and the kind of its problem, the order, whom. Without events it is no such."""
-
-    events: tuple[tuple[str, str], ...] = ()
-    of: str | None = None
-    to: str | None = None
-
-    @property
-    def is_known(self) -> bool:
-        """Tell whether it is for people who have a name here, not for an address."""
-        return self.to in _WHOM
-
-
-def told(notice: str) -> Told:
-    """Read a notice, without what only machines need of it."""
-    found = _NOTICE.fullmatch(notice)
-    if found is None:
-        return Told()
-    events = (event.rstrip(")").partition(" (") for event in found["events"].split(" or "))
-    return Told(tuple((_ENVELOPE.sub("", name), kind) for name, _, kind in events), found["of"], found["to"])
 
 
 def phrase(act: Act, *, translate: Translate) -> str:

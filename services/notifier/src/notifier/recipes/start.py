@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from common.contracts.notices import NOBODY, NOTHING, notice
 from common.errors import Conflict, NotFound, Unavailable
 from common.http import Change, Principal
 from common.postgres import Database
 from common.telemetry import current_traceparent
-from notifier.delivery.named import incident_named, place
 from notifier.delivery.notifications import NotificationStore
 from notifier.duty.model import TryLater
-from notifier.incidents.act import NameNotices
 from notifier.incidents.kinds import recipe_of
 from notifier.incidents.model import Incident, IncidentState, Recipe, TakenAlready
 from notifier.incidents.problems import Problems
@@ -23,6 +20,8 @@ from notifier.recipes.begin import BeginRecipe
 from notifier.recipes.http import HttpRecipes
 from notifier.recipes.model import RecipeDone, RecipeRefused, RecipeRequest, named
 from notifier.recipes.requests import RecipeRequests
+from notifier.recipes.store import ends
+from notifier.tickets.name_notices import NameNotices
 
 _CHANNEL = "http"
 _ASKED_LASTS = timedelta(minutes=5)  # it is confirmed in the same transaction
@@ -100,6 +99,9 @@ class StartRecipe:
         """
         incident_store = IncidentStore(change.connection, principal=change.principal, request_id=request_id)
         requests, notifications = RecipeRequests(change.connection), NotificationStore(change.connection)
+        # Locks: problem → incident → request, as where it ends: its end is foreseen here.
+        fingerprint = (await read_incident(change.connection, incident_id)).fact.fingerprint
+        await notifications.lock([fingerprint])
         incident = await incident_store.incident(incident_id)
         recipe = self._possible(incident, name, change.principal)
         person = change.principal.name
@@ -122,19 +124,17 @@ class StartRecipe:
             dry_run=change.dry_run,
         )
         await self._name_notices(change, notifications, [incident_id])
-        change.tells(*self._ends(incident))
+        change.tells(
+            *await ends(
+                notifications,
+                request,
+                incident.fact.fingerprint,
+                text=named(request, self._words),
+                problems=self._problems,
+                lines=lambda store: self._name_notices.lines(store, [incident_id]),
+            )
+        )
         return request, incident, False
-
-    def _ends(self, incident: Incident) -> list[str]:
-        """Name what follows when the service has carried it out, or refuses."""
-        over = self._problems.resolved(incident.id, incident.fact, event_id="", traceparent=None, muted=incident.muted)
-        kind, about = incident.fact.kind, incident_named(incident.id)
-        lines: list[str] = []
-        for where in [place(each.destination.name, each.destination.channel) for each in over.chosen] or [NOBODY]:
-            ends = [f"incident.{end} ({kind})" for end in ("recipe_done", "recipe_failed")]
-            lines.append(notice(*ends, of=about, to=where))
-            lines.append(notice(f"incident.resolved ({kind})", NOTHING, of=about, to=where))
-        return lines
 
     def _possible(self, incident: Incident, name: str, principal: Principal) -> Recipe:
         recipe = recipe_of(incident.fact)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 
+from common.contracts.notices import IF_IT_FAILS, IF_IT_SUCCEEDS, only, perhaps
 from common.ids import derived_id
-from common.postgres import Database
+from common.postgres import Connection, Database, undone
 from notifier.delivery.notifications import NotificationStore
 from notifier.duty.model import TryLater
 from notifier.incidents.problems import Problems, Resolution
 from notifier.recipes.model import RecipeDone, RecipeOutcome, RecipeRequest, request_of
+from notifier.tickets.name_notices import DROPPED
 
 _CLAIM = """
 UPDATE recipe_requests SET state = 'running', attempts = attempts + 1, began_at = coalesce(began_at, clock_timestamp()),
@@ -26,6 +30,8 @@ RETURNING began_at
 """
 _FINGERPRINT = "SELECT fingerprint FROM incidents WHERE id = $1"
 _INCIDENT = "SELECT state FROM incidents WHERE id = $1 FOR UPDATE"
+_TOLD = "UPDATE incident_history SET told = true WHERE incident_id = $1 AND NOT told"
+_NOW = "SELECT clock_timestamp()"
 _NOTE = "INSERT INTO incident_history (incident_id, actor, act, text) VALUES ($1, $2, $3, $4)"
 
 
@@ -64,14 +70,51 @@ class RecipeStore:
             if ours is None:
                 return "superseded"
             if state != "running":
-                await connection.execute(_NOTE, request.incident_id, request.person, f"recipe_{state}", text)
+                await note(connection, request, state, text=text)
             if state == "done" and stands_at in {"open", "acknowledged"}:
-                over = Resolution(
-                    fingerprint=fingerprint,
-                    actor=request.person,
-                    summary=text,
-                    at=ours["began_at"],
-                    event_id=derived_id("notifier.recipe-done", str(request.id)),
-                )
+                over = resolution(request, fingerprint, text=text, at=ours["began_at"])
                 await self._problems.ingest(notifications, [over])
         return state
+
+
+async def note(connection: Connection, request: RecipeRequest, state: str, *, text: str) -> None:
+    """Write into the incident's history how it ended."""
+    await connection.execute(_NOTE, request.incident_id, request.person, f"recipe_{state}", text)
+
+
+def resolution(request: RecipeRequest, fingerprint: str, *, text: str, at: datetime) -> Resolution:
+    """Return the end of the problem that it has mended."""
+    event_id = derived_id("notifier.recipe-done", str(request.id))
+    return Resolution(fingerprint=fingerprint, actor=request.person, summary=text, at=at, event_id=event_id)
+
+
+async def ends(
+    notifications: NotificationStore,
+    request: RecipeRequest,
+    fingerprint: str,
+    *,
+    text: str,
+    problems: Problems,
+    lines: Callable[[NotificationStore], Awaitable[list[str]]],
+) -> list[str]:
+    """Name what follows when it has been carried out, or was refused, by doing either in the caller's transaction and undoing it.
+
+    The problem and its incident are locked. ``lines`` names what a store and the transaction have done. Whether the problem is over then
+    is not certain: it may be reported again meanwhile.
+    """
+    connection = notifications.connection
+    found: list[str] = []
+    for condition, state in ((IF_IT_SUCCEEDS, "done"), (IF_IT_FAILS, "failed")):
+        async with undone(connection):
+            await connection.execute(_TOLD, request.incident_id)  # what its beginning tells is told by then
+            await note(connection, request, state, text=text)
+            certain = await lines(NotificationStore(connection))
+            found += only(condition, certain)
+            if state == "done":
+                over = NotificationStore(connection)
+                at = await connection.fetchval(_NOW)
+                await problems.ingest(over, [resolution(request, fingerprint, text=text, at=at)])
+                also = Counter(await lines(over)) - Counter(certain)
+                # Calls that waited were dropped when it began.
+                found += only(condition, (perhaps(line) for line in also.elements() if not line.startswith(DROPPED)))
+    return found

@@ -180,7 +180,7 @@ class FollowUp:
             comment = TicketComment(ticket_id=line.ticket_id, author=line.actor, text=sentence, history_id=line.id)
             await follow_ups.tickets.comment(comment)
         await follow_ups.notifications.add(
-            [self._notice(line) for line in lines if line.act in _NOTIFIED_IN_CHATS and _still_matters(line)]
+            [notice_of(line, self._problems, sentence=self._sentence(line)) for line in lines if is_notified(line)]
         )
         await follow_ups.notifications.add_to_outbox(
             *(
@@ -210,21 +210,6 @@ class FollowUp:
         sentence = (f"{{who}}: {line.act}" if words == key else words).format(who=self._directory.name_of(line.actor))
         return f"{sentence}: {phrase(line.text, self._words)}" if line.text else sentence
 
-    def _notice(self, line: HistoryLine) -> NewNotice:
-        """Return the notice for every place that was notified of the problem."""
-        return self._problems.follow_up_notice(
-            line.incident.id,
-            line.incident.fact,
-            sentence=self._sentence(line),
-            act=line.act,
-            needs_somebody=line.incident.state is IncidentState.OPEN,
-            transition=f"{line.act}:{line.id}",
-            sequence=_LATER_THAN_ANY_REPORT + min(line.id, _LATER_THAN_ANY_REPORT - 1),
-            event_id=derived_id("notifier.told", str(line.id)),
-            at=line.at,
-            muted=_kept_back(line),
-        )
-
 
 def _journal_entry(
     order_number: str | None,
@@ -248,6 +233,27 @@ def _journal_entry(
     return Envelope.of(
         entry, event_id=event_id, source="/notifier", subject=str(order_number), time=now, traceparent=None
     )
+
+
+def notice_of(line: HistoryLine, problems: Problems, *, sentence: str) -> NewNotice:
+    """Return the line's notice, for every place that was notified of the problem."""
+    return problems.follow_up_notice(
+        line.incident.id,
+        line.incident.fact,
+        sentence=sentence,
+        act=line.act,
+        needs_somebody=line.incident.state is IncidentState.OPEN,
+        transition=f"{line.act}:{line.id}",
+        sequence=_LATER_THAN_ANY_REPORT + min(line.id, _LATER_THAN_ANY_REPORT - 1),
+        event_id=derived_id("notifier.told", str(line.id)),
+        at=line.at,
+        muted=_kept_back(line),
+    )
+
+
+def is_notified(line: HistoryLine) -> bool:
+    """Whether the line becomes a notice in chats."""
+    return line.act in _NOTIFIED_IN_CHATS and _still_matters(line)
 
 
 def is_commented(line: HistoryLine) -> bool:

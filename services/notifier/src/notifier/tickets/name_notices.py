@@ -16,16 +16,18 @@ from notifier.delivery.named import incident_named, lines_of, lines_of_edits
 from notifier.delivery.notifications import Kept, NotificationStore, problem_of
 from notifier.duty.escalation import Policy, people_of
 from notifier.duty.roster_store import RosterReader
+from notifier.incidents.model import IncidentState
 from notifier.incidents.problems import Problems
 from notifier.incidents.silenced import silenced_of
 from notifier.people.model import Directory
 from notifier.routing.model import fits, labels_of
 from notifier.silences.model import silence_of
-from notifier.tickets.follow_up import ends_ticket, is_commented
+from notifier.tickets.follow_up import ends_ticket, is_commented, is_notified, notice_of
 from notifier.tickets.follow_up_store import own_lines
 from notifier.tickets.model import HistoryLine, Queues, instruction_for, wants_ticket
 from notifier.tickets.store import InstructionStore
 
+DROPPED = "call.dropped"
 _STOPPED = """
 SELECT i.id, i.state = 'resolved' AS over,
        i.severity = 'critical' AND i.state <> 'open' AS chain,
@@ -60,19 +62,26 @@ class NameNotices:
 
         What each person does later (nobody takes it, somebody does) is not foreseen: reminders and calls come unless it is taken.
         """
-        connection, new = change.connection, list(notifications.added)
+        change.tells(*await self.lines(notifications, incident_ids))
+
+    async def lines(self, notifications: NotificationStore, incident_ids: Sequence[int]) -> list[str]:
+        """Return what follows, as the call names it."""
+        connection, new = notifications.connection, list(notifications.added)
         about = sorted({*incident_ids, *(each.incident_id for each in new if each.incident_id is not None)})
         begun = await connection.fetch(_BEGUN, about)
         # Of an incident that a rehearsal has opened the number would be another's afterwards.
         known = {each: incident_named(each) for each in about} | {row["id"]: None for row in begun}
         refreshed = sorted(set(notifications.refreshed))
-        change.tells(
+        own = await own_lines(connection, about)
+        new += [notice_of(line, self._problems, sentence="") for line in own if is_notified(line)]
+        return [
             *(line for each in new for line in lines_of(each, about=known.get(each.incident_id or 0))),
             *await lines_of_edits(connection, refreshed),
-            *(line for each in await own_lines(connection, about) for line in _in_ticket(each)),
+            *(comment_in(str(line.ticket)) for line in own if is_commented(line)),
+            *dict.fromkeys(closing_of(str(line.ticket)) for line in own if _closes(line)),
             *await self._stops(connection, refreshed),
             *[line for row in begun for line in await self._begins(connection, row)],
-        )
+        ]
 
     async def of_silence(self, change: Change, silence_id: int, until: datetime) -> None:
         """Name what follows for the problems that a silence covers now; of one that has ended, for those that it covered ``until`` now.
@@ -106,7 +115,7 @@ class NameNotices:
         lines: list[str] = []
         for row in await connection.fetch(_STOPPED, list(incident_ids)):
             about = incident_named(row["id"])
-            lines += [notice("call.dropped", of=about, to=self._directory.name_of(person)) for person in row["waiting"]]
+            lines += [notice(DROPPED, of=about, to=self._directory.name_of(person)) for person in row["waiting"]]
             if row["chain"] and self._policy.steps:
                 lines.append(notice("calls.end" if row["over"] else "calls.pause", of=about, to=ON_CALL))
         return lines
@@ -129,10 +138,9 @@ class NameNotices:
         return lines
 
 
-def _in_ticket(line: HistoryLine) -> list[str]:
-    """Name what a line of an incident's history does to its ticket."""
-    said = [comment_in(str(line.ticket))] if is_commented(line) else []
-    return said + ([closing_of(str(line.ticket))] if ends_ticket(line) and line.ticket_open else [])
+def _closes(line: HistoryLine) -> bool:
+    """Whether a line of an incident's history closes its ticket: only one whose problem is over."""
+    return ends_ticket(line) and line.ticket_open and line.incident.state is IncidentState.RESOLVED
 
 
 def comment_in(ticket: str, *, tagged: Sequence[str] = ()) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from common.postgres import Connection
 from orchestrator.engine.append import APPEND_EVENTS, columns, event_columns
@@ -107,4 +107,13 @@ async def make_ready(connection: Connection, workflow_ids: Collection[int]) -> N
 
 
 def _numbered(events: Sequence[WorkflowEvent], *, after: int) -> Iterator[WorkflowEvent]:
-    return (replace(event, seq=seq) for seq, event in enumerate(events, after + 1))
+    for seq, event in enumerate(events, after + 1):
+        yield WorkflowEvent(
+            type=event.type,
+            event_id=event.event_id,
+            attributes=event.attributes,
+            payload=event.payload,
+            traceparent=event.traceparent,
+            received_at=event.received_at,
+            seq=seq,
+        )

@@ -7,7 +7,7 @@ What it does not know stays in the stored event.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +15,6 @@ from typing import Any
 import orjson
 
 from common.contracts.envelope import Envelope
-from common.contracts.intake import IntakeMessage
 from common.currencies import currency_code
 from common.errors import InvalidInput
 from common.ids import order_number
@@ -26,10 +25,17 @@ from orchestrator.orders.model import HookType, OrderFact
 
 DEFAULT_CURRENCY = "RUB"
 _REPLAY_OF = "replay:"
-_SAID = (
-    "source", "external_id", "body_form", "delivery_id", "lane", "sent_at", "digest", "currency", "occurred_at", "repeats", "actor",
-    "why",
-)  # fmt: skip
+_SAID = {
+    "source": "hooksource",
+    "external_id": "externalid",
+    "delivery_id": "deliveryid",
+    "sent_at": "hooktime",
+    "digest": "contentdigest",
+    "currency": "currency",
+    "actor": "actor",
+    "why": "why",
+}
+"""What is kept beside a hook's body, under which name, and the attribute of the event on the wire that says it (``IntakeMessage``)."""
 _CONTENT = tuple(item.name for item in fields(OrderContent) if item.name not in {"currency", "problems", "unread"})
 
 
@@ -71,30 +77,51 @@ def _known_as(event_id: str, hook: str | None, digest: str | None) -> str:
 
 
 def to_workflow_event(envelope: Envelope) -> NewEvent:
-    """Return the event that the order's workflow is fed. The body is not looked into. Raises ``ValueError`` when it is no hook of ours."""
-    hook = IntakeMessage.from_envelope(envelope)
-    name = HookType(hook.event)
-    if name is HookType.CORRECTED:
+    """Return the event that the order's workflow is fed. The body is not looked into. Raises ``ValueError`` when it is no hook of ours.
+
+    What the gateway said is taken off the envelope at once: an ``IntakeMessage`` between the two costs as much again.
+    """
+    wire = {
+        name: value if type(value) is str else str(value)
+        for name, value in (envelope.model_extra or {}).items()
+        if value is not None
+    }
+    _need(envelope, wire, "bodyform", "deliveryid", "hooksource", "hookevent")
+    body = envelope.raw
+    _need(envelope, wire, "replica")
+    if "answerstatus" in wire:
+        int(wire["answerstatus"])
+    occurred = datetime.fromisoformat(wire["occurredat"]) if "occurredat" in wire else None
+    hook = HookType(wire["hookevent"])
+    if hook is HookType.CORRECTED:
         raise ValueError(f"intake event {envelope.id}: no source corrects an order as a person does")
-    if hook.external_id is None:
-        raise ValueError(f"intake event {envelope.id} has no attribute externalid")
-    said = {name: value for name in _SAID if (value := getattr(hook, name)) is not None}
-    if hook.reason is not None and hook.reason.startswith(_REPLAY_OF):
-        said["replay_of"] = hook.reason.removeprefix(_REPLAY_OF)
-    if hook.occurred_at is not None:
-        said["occurred_at"] = hook.occurred_at.isoformat()
-    if hook.repeats is not None:
-        said["repeats"] = _known_as(hook.repeats, name, hook.digest)
+    _need(envelope, wire, "externalid")
+    said = {name: wire[attribute] for name, attribute in _SAID.items() if attribute in wire}
+    said["body_form"] = "payload" if wire["bodyform"] == "payload" else "envelope"
+    said["lane"] = "spool" if wire.get("lane") == "spool" else "broker"
+    digest = wire.get("contentdigest")
+    if (reason := wire.get("reason", "")).startswith(_REPLAY_OF):
+        said["replay_of"] = reason.removeprefix(_REPLAY_OF)
+    if occurred is not None:
+        said["occurred_at"] = occurred.isoformat()
+    if "repeats" in wire:
+        said["repeats"] = _known_as(wire["repeats"], hook, digest)
     event = WorkflowEvent(
-        type=name.value,
-        event_id=event_id_of(envelope),
+        type=hook.value,
+        event_id=_known_as(envelope.id, hook, digest),
         attributes=said,
-        payload=hook.body,
-        traceparent=hook.traceparent,
-        received_at=hook.received_at,
+        payload=body,
+        traceparent=envelope.traceparent,
+        received_at=envelope.time,
     )
-    number = hook.number or order_number(hook.source, hook.external_id)
+    number = wire.get("ordernumber") or order_number(said["source"], said["external_id"])
     return NewEvent(order_number=number, kind=ORDER_LIFE, event=event)
+
+
+def _need(envelope: Envelope, wire: Mapping[str, str], *names: str) -> None:
+    for name in names:
+        if name not in wire:
+            raise ValueError(f"intake event {envelope.id} has no attribute {name}")
 
 
 def read_facts(events: Sequence[WorkflowEvent], currency: str | None = None) -> list[OrderFact | UnreadableHook]:

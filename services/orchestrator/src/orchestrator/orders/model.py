@@ -280,9 +280,9 @@ _CONTACT = ("name", "phone", "email")
 
 def needs_contact(order: OrderState) -> bool:
     """Whether this is a website's order under way whose customer nobody can call or write to: the gateway notified a person of it."""
-    reachable = order.customer is not None and order.customer.reachable
-    ended = order.status in {Status.DELIVERED, Status.CANCELLED}
-    return order.source.partition(":")[0] == "website" and not reachable and not ended
+    if order.source.partition(":")[0] != "website" or order.status in {Status.DELIVERED, Status.CANCELLED}:
+        return False
+    return order.customer is None or not order.customer.reachable
 
 
 PERSONAL = frozenset({"comment", "customer.name", "customer.phone", "customer.email", "address"})

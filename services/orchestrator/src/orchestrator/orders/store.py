@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -90,6 +90,7 @@ _PLAIN = (
     "cancel_slug", "cancel_description", "created_digest",
 )  # fmt: skip
 _MOMENTS = ("paid_at", "shipped_at", "finished_at", "cancelled_at")
+_CONTACT = tuple(item.name for item in fields(Contact))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +214,7 @@ def encode_state(state: OrderState) -> dict[str, Any]:
         document[name] = _iso(moment)
     last = state.last
     document["last"] = [last.after_created, last.moment.isoformat(), last.rank, last.arrival]
-    document["customer"] = None if state.customer is None else asdict(state.customer)
+    document["customer"] = state.customer and {name: getattr(state.customer, name) for name in _CONTACT}
     document["address"] = (
         None if state.address is None else [state.address.text, [list(part) for part in state.address.parts]]
     )

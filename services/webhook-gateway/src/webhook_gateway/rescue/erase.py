@@ -13,7 +13,8 @@ from webhook_gateway.rescue.store import EndangeredStore
 from webhook_gateway.website.basket import email_key
 from webhook_gateway.website.callers import words_of
 
-# Numbers, sums and goods stay; who it was does not. A stranger's network stays: the warning about it ends with its orders. An order that nobody has saved has its number in its delivery.
+# Numbers, sums and goods stay; who it was does not. A stranger's network stays: the warning about it ends with its orders.
+# An order that nobody has saved has its number in its delivery.
 _THEIRS = """
 (number = $1 OR phone = $2 OR email = $3 OR id IN (SELECT delivery_id FROM deliveries WHERE number = $1 AND outcome = 'refused'))
 """

@@ -14,8 +14,8 @@ from common.money import exponent
 from console.client.acts import Act
 from console.client.operations import Field
 from console.client.parts import address_said
+from console.client.words import label
 from console.web.change.structure import STRUCTURES, Structure, names_of, read
-from console.web.filters import label
 from console.web.pages import Form, NotUnderstoodError
 
 SHORTEST_REASON = 3
