@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from common.telemetry import mask_names, scrub_text
+from common.telemetry.masking import scrub_text
+from common.telemetry.names import mask_names
 from orchestrator.orders.model import PERSONAL, Difference, OrderState
 
 _SAID = frozenset({"reason", "why", "mend_reason", "text", "comment"})

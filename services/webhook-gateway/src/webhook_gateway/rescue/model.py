@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from common.errors import Conflict, FieldError
 from common.ids import derived_id, order_number
-from common.telemetry import mask_names
+from common.telemetry.names import mask_names
 from webhook_gateway.website.model import Category
 
 UNKNOWN_NETWORK = "unknown"
