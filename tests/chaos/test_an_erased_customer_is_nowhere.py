@@ -180,7 +180,7 @@ async def come_in(world: World) -> set[str]:
 
     await eventually(arrived, within=90, what="her orders")
     whole = await client.get(ORCHESTRATOR, f"/orders/v1/orders/{website['number']}", role="internal")
-    corrected = {"customer": {**CUSTOMER, "name": "Зина Меткина"}, "comment": f"{COMMENT}, ещё"}
+    corrected: dict[str, Any] = {"customer": {**CUSTOMER, "name": "Зина Меткина"}, "comment": f"{COMMENT}, ещё"}
     await world.act(
         ORCHESTRATOR,
         f"/admin/v1/orders/{website['number']}/correct",
@@ -200,8 +200,8 @@ async def come_in(world: World) -> set[str]:
     await _fail(world, whole)
     for service in HOLDERS:
         await _dead_letter(world, service, number if service == REFUNDS else None)
-    about = {"summary": f"Звонила: {SAID}", "text": SAID, "order_number": number}
-    ticket = await world.act(NOTIFIER, "/admin/v1/tickets", **about)
+    wanted = {"summary": f"Звонила: {SAID}", "text": SAID, "order_number": number}
+    ticket = await world.act(NOTIFIER, "/admin/v1/tickets", **wanted)
 
     async def key() -> str | None:
         page = await client.get(NOTIFIER, "/admin/v1/tickets", limit=200)

@@ -12,6 +12,7 @@ from common.http import Change
 from common.service import add_act
 from webhook_gateway.hooks.model import SERVICE
 from webhook_gateway.rescue.model import Act, LockedOrder, State, after
+from webhook_gateway.rescue.said import said
 from webhook_gateway.rescue.store import EndangeredStore
 from webhook_gateway.rescue.views import Rescued
 from webhook_gateway.website.model import WebsiteOrder, read_order
@@ -49,7 +50,7 @@ async def mend(
         found.number,
         "The endangered order was mended",
         service=SERVICE,
-        reason=found.said(change.reason),
+        reason=said(found, change.reason),
         now=now,
     )
     return Rescued(id=endangered_id, state=state, dry_run=change.dry_run)

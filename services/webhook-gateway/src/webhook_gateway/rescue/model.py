@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from common.errors import Conflict, FieldError
 from common.ids import derived_id, order_number
-from common.telemetry.names import mask_names
 from webhook_gateway.website.model import Category
 
 UNKNOWN_NETWORK = "unknown"
@@ -122,10 +121,6 @@ class LockedOrder:
             return order.number
         name = None if order.category == Category.KEY_REUSED else order.external_id
         return order_number(order.source, name or order.id)
-
-    def said(self, text: str) -> str:
-        """Return what a person wrote about it, the customer's own name masked: it goes where nobody knows whose order it was."""
-        return mask_names(text, [self.order.customer.get("name")]) or ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
