@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Itera
 from contextlib import AsyncExitStack
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling
 
@@ -26,9 +27,12 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
 def pytest_configure() -> None:
-    """Give each of xdist's processes, and whatever it starts, ports of its own to choose from; ask no test server for TLS."""
+    """Give each of xdist's processes, and whatever it starts, ports of its own; ask no test server for TLS; log errors in short."""
     # Else each of very many connections asks the test server for TLS, which it does not have.
     os.environ.setdefault("PGSSLMODE", "disable")
+    # structlog's own way to show an error prints every value of every frame: as long as many a test takes.
+    shown = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, shown])
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker.startswith("gw"):
         os.environ[SHARE] = f"{worker.removeprefix('gw')}/{os.environ['PYTEST_XDIST_WORKER_COUNT']}"
@@ -54,16 +58,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     )
 
 
-class _FilesAndOneSuite(LoadFileScheduling):  # type: ignore[misc] # xdist is not typed
-    """A file stays in one process, and so do all end-to-end tests: they share a running suite, which takes longest to start."""
+_CHANGES = (
+    "tests/e2e/test_changes_are_as_rehearsed.py",
+    "tests/e2e/test_every_command_at_a_terminal.py",
+    "tests/e2e/test_two_at_once.py",
+)
+"""Half of the end-to-end tests by their time: all at one suite would go on when the others have long ended."""
+
+
+class _FilesAndTwoSuites(LoadFileScheduling):  # type: ignore[misc] # xdist is not typed
+    """A file stays in one process, and so does each half of the end-to-end tests, which share a running suite."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "e2e" if nodeid.startswith("tests/e2e/") else str(super()._split_scope(nodeid))
+        if nodeid.startswith("tests/e2e/"):
+            return "e2e of changes" if nodeid.startswith(_CHANGES) else "e2e"
+        return str(super()._split_scope(nodeid))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadFileScheduling:
     """Spread the tests over xdist's processes."""
-    return _FilesAndOneSuite(config, log)
+    return _FilesAndTwoSuites(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,4 +1,4 @@
-"""One whole suite for all end-to-end tests: its own run directory, its own ports, ended at the end."""
+"""One whole suite for all end-to-end tests of a process: its own run directory, its own ports, ended at the end."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _WANT_NO_TROUBLE = {"test_orders_through_the_suite.py", "test_ordersctl.py"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Break things last: all share one suite."""
+    """Break things last: they share a suite."""
     items.sort(key=lambda item: item.path.name not in _WANT_NO_TROUBLE)
 
 
@@ -104,4 +104,6 @@ async def oleg_is_on_duty(client: Client) -> AsyncIterator[None]:
     status, made = await client.post(overrides, {**body, "reason": "for a test"}, role="operator")
     assert status == 200, made
     yield
-    await client.delete(f"{overrides}/{made['items'][0]['id']}", role="operator")  # the test may have taken it back itself
+    await client.delete(
+        f"{overrides}/{made['items'][0]['id']}", role="operator"
+    )  # the test may have taken it back itself

@@ -69,8 +69,8 @@ async def _things(client: Client) -> Sequence[str]:
         items = page["items"] if isinstance(page, dict) else page
         assert items or noun in _EMPTY, noun
         addresses.append(list_path(noun))
-        if items and (one := address_of(noun, value(items[0], thing.id), service=service)):
-            addresses.append(one)
+        links = [address_of(noun, value(item, thing.id), service=service) for item in items]
+        addresses += [link for link in links if link][:1]
     return addresses
 
 

@@ -66,10 +66,18 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 async def rows_read(connection: Connection, statement: str, values: Sequence[Any]) -> int:
     """Carry a statement out and return how many rows it took from tables and indexes, those included that did not fit."""
-    kept = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", *values)
-    scans = [node for node in _nodes(json.loads(kept)[0]["Plan"]) if "Scan" in node["Node Type"]]
     return sum(
         (node["Actual Rows"] + node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0))
         * node["Actual Loops"]
-        for node in scans
+        for node in await _scans(connection, statement, values)
     )
+
+
+async def scans_begun(connection: Connection, statement: str, values: Sequence[Any]) -> int:
+    """Carry a statement out and return how often it began to read a table or an index: once for each row, where it looks row by row."""
+    return sum(node["Actual Loops"] for node in await _scans(connection, statement, values))
+
+
+async def _scans(connection: Connection, statement: str, values: Sequence[Any]) -> list[dict[str, Any]]:
+    kept = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", *values)
+    return [node for node in _nodes(json.loads(kept)[0]["Plan"]) if "Scan" in node["Node Type"]]

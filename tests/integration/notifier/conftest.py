@@ -67,6 +67,7 @@ async def make_kit(
             settings = NotifierSettings(**{**values, **asked})
             broker = await stack.enter_async_context(_broker(amqp_url))
             kit = Kit(dsn=dsn, amqp_url=amqp_url, sandbox=sandbox, settings=settings, broker=broker)
+            stack.push_async_callback(kit.close)
             for _ in range(replicas):
                 kit.applications.append(await stack.enter_async_context(running(build, settings)))
             return kit

@@ -98,6 +98,8 @@ class Kit:
     broker: Broker
     applications: list[Application] = field(default_factory=list)
     journaled: list[dict[str, Any]] = field(default_factory=list)
+    reader: asyncpg.Connection[Any] | None = None
+    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def url(self) -> str:
@@ -121,12 +123,16 @@ class Kit:
             await eventually(opened)
 
     async def fetch(self, statement: str, *arguments: object) -> list[dict[str, Any]]:
-        """Read the notifier's database."""
-        connection = await asyncpg.connect(self.dsn)
-        try:
-            return [dict(row) for row in await connection.fetch(statement, *arguments)]
-        finally:
-            await connection.close()
+        """Read the notifier's database, by a connection that is kept: tests look again and again, and one costs as much as 100 looks."""
+        async with self.reading:
+            if self.reader is None or self.reader.is_closed():
+                self.reader = await asyncpg.connect(self.dsn, statement_cache_size=0)  # a test may change the tables
+            return [dict(row) for row in await self.reader.fetch(statement, *arguments)]
+
+    async def close(self) -> None:
+        """Give the connection up."""
+        if self.reader is not None:
+            await self.reader.close()
 
     async def telegram(self) -> list[dict[str, Any]]:
         """Every message that Telegram took, in order."""

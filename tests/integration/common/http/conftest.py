@@ -261,7 +261,7 @@ async def demo(serve: Serve) -> Demo:
 def log_lines(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], list[dict[str, Any]]]]:
     """A function that returns the log lines written since it was last called, as production writes them."""
     root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+    handlers, level, before = list(root.handlers), root.level, structlog.get_config()
     telemetry = setup_telemetry(
         service="demo",
         environment="test",
@@ -273,7 +273,7 @@ def log_lines(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], list[
     )
     yield lambda: [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     telemetry.close()
-    structlog.reset_defaults()
+    structlog.configure(**before)
     logging.captureWarnings(False)
     for handler in [handler for handler in root.handlers if handler not in handlers]:
         root.removeHandler(handler)

@@ -18,7 +18,7 @@ from common.telemetry import MASK, Telemetry, bind_request_id, get_logger, setup
 def telemetry() -> Iterator[Telemetry]:
     """Telemetry as production sets it up, undone afterwards."""
     root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+    handlers, level, before = list(root.handlers), root.level, structlog.get_config()
     opened = setup_telemetry(
         service="demo",
         environment="test",
@@ -30,7 +30,7 @@ def telemetry() -> Iterator[Telemetry]:
     )
     yield opened
     opened.close()
-    structlog.reset_defaults()
+    structlog.configure(**before)
     logging.captureWarnings(False)
     for handler in [handler for handler in root.handlers if handler not in handlers]:
         root.removeHandler(handler)

@@ -6,6 +6,7 @@ import html
 import re
 from typing import Any
 
+from console.web.screens import list_path
 from tests.support.console_browser import Browser
 from tests.unit.console.web.factories import Services
 
@@ -116,3 +117,14 @@ async def test_a_limit_is_lifted_from_its_list(browser: Browser, services: Servi
     address = f"/change/limits/lift?field.id={'a' * 64}"
     assert f'href="{address}"' in page
     assert f'value="{"a" * 64}"' in await browser.get(address)
+
+
+async def test_a_row_that_has_no_name_yet_leads_nowhere(browser: Browser, services: Services) -> None:
+    """The tracker gives a ticket its key, and may be away."""
+    waiting = {"id": 3, "key": None, "state": "open", "summary": "The customer waits"}
+    known = {"id": 2, "key": "SUP-2", "state": "open", "summary": "Another waits, too"}
+    services.answers["GET /admin/v1/tickets"] = (200, {"items": [waiting, known], "count": 2, "next_cursor": None})
+    await browser.sign_in("token-operator")
+    page = await browser.get(list_path("ticket"))
+    assert "The customer waits" in page
+    assert set(re.findall(r'class="open" href="([^"]*)"', page)) == {"/t/SUP-2"}

@@ -25,6 +25,7 @@ class TestDatabases:
 
     def __init__(self, admin_dsn: str) -> None:
         self._admin_dsn = admin_dsn
+        self._made: set[str] = set()
 
     @asynccontextmanager
     async def empty(self, label: str = "empty") -> AsyncIterator[str]:
@@ -61,6 +62,8 @@ class TestDatabases:
             for file in sorted(directory.glob("*.sql")):
                 digest.update(file.name.encode() + b"\0" + file.read_bytes())
         name = f"template_{package}_{digest.hexdigest()[:12]}"
+        if name in self._made:
+            return name
         connection = await asyncpg.connect(self._admin_dsn)
         try:
             await connection.execute("SELECT pg_advisory_lock($1)", _TEMPLATE_LOCK)
@@ -72,6 +75,7 @@ class TestDatabases:
                 await connection.execute(f'ALTER DATABASE "{name}" IS_TEMPLATE true')
         finally:
             await connection.close()
+        self._made.add(name)
         return name
 
     async def _drop(self, name: str) -> None:

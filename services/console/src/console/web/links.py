@@ -24,9 +24,9 @@ _OWN_DELIVERIES = frozenset({"message"})
 
 
 def address_of(noun: str, name: object, *, service: str | None = None) -> str | None:
-    """Return the short address of one thing, None where there is only the list."""
+    """Return the short address of one thing; None where there is only the list, or while the thing has no name yet."""
     thing = thing_of(noun, service) if service or noun in THINGS else None
-    if thing is None or thing.one is None:
+    if thing is None or thing.one is None or name in (None, ""):
         return None
     written = quote(str(name), safe="")
     if thing.address is not None:

@@ -31,13 +31,14 @@ _STATES = {
     **{state: f"d.state = '{state}'" for state in ("pending", "sending", "sent", "failed", "unknown", "dropped")},
 }
 # Ids of notices grow with time, so the key itself finds a period.
+# The period stands with the deliveries, too: they are read in one piece then, and not notice by notice.
 _TOLD = """
 SELECT count(*) AS orders, count(*) FILTER (WHERE sent) AS told, count(*) FILTER (WHERE waiting AND NOT sent) AS waiting,
        count(*) FILTER (WHERE deliveries = 0) AS nobody, count(*) FILTER (WHERE deliveries > 0 AND NOT sent AND NOT waiting) AS failed
 FROM (
     SELECT count(d.id) AS deliveries, coalesce(bool_or(d.state = 'sent'), false) AS sent,
            coalesce(bool_or(d.state IN ('pending', 'sending', 'unknown')), false) AS waiting
-    FROM notices AS n LEFT JOIN deliveries AS d ON d.notice_id = n.id
+    FROM notices AS n LEFT JOIN deliveries AS d ON d.notice_id = n.id AND d.notice_id >= $1 AND d.notice_id < $2
     WHERE n.id >= $1 AND n.id < $2 AND n.kind = 'order.created' GROUP BY n.id
 ) AS notices
 """
@@ -67,6 +68,11 @@ SELECT l.channel, count(*) AS open FROM digests AS g JOIN lanes AS l ON l.key = 
 """
 _MUTED = "SELECT count(*) AS muted FROM incidents WHERE muted IS NOT NULL AND state = 'open'"
 _OPEN = "SELECT severity, count(*) AS open FROM incidents WHERE state <> 'resolved' GROUP BY severity"
+
+
+def select_told(since: datetime, until: datetime) -> tuple[str, Sequence[Any]]:
+    """Return the statement that counts of how many new orders of a period a chat was told, and its values."""
+    return _TOLD, (UUID(first_id(since)), UUID(first_id(until)))
 
 
 def select_notifications(
@@ -111,7 +117,8 @@ class NotificationReads:
 
     async def told(self, since: datetime, until: datetime) -> dict[str, Any]:
         """Return of how many new orders a period's notices told, and of how many not."""
-        [row] = await self._fetch(_TOLD, UUID(first_id(since)), UUID(first_id(until)))
+        statement, values = select_told(since, until)
+        [row] = await self._fetch(statement, *values)
         return row
 
     async def notice(self, notice_id: UUID, *, limit: int) -> list[dict[str, Any]]:

@@ -19,15 +19,13 @@ BY_SECONDS = timedelta(days=2)
 _OUTCOMES = """
 WITH counting AS (SELECT DISTINCT replica AS name FROM counting_runs)
 SELECT replica, source, outcome, sum(count)::bigint AS count, sum(uncounted)::bigint AS uncounted FROM (
-    SELECT replica, source, outcome, count(*) AS count, count(*) FILTER (WHERE name IS NULL) AS uncounted
-    FROM deliveries LEFT JOIN counting ON name = replica
-    WHERE received_at >= $1 AND received_at < $2 AND outcome IN ('confirmed', 'spooled', 'quarantined')
-    GROUP BY 1, 2, 3
-    UNION ALL
-    SELECT replica, source, 'refused', sum(count), coalesce(sum(count) FILTER (WHERE name IS NULL), 0)
-    FROM refusals LEFT JOIN counting ON name = replica
-    WHERE bucket >= $1 AND bucket < $2
-    GROUP BY 1, 2
+    SELECT replica, source, outcome, count, CASE WHEN name IS NULL THEN count ELSE 0 END AS uncounted FROM (
+        SELECT replica, source, outcome, count(*) AS count FROM deliveries
+        WHERE received_at >= $1 AND received_at < $2 AND outcome IN ('confirmed', 'spooled', 'quarantined')
+        GROUP BY 1, 2, 3
+        UNION ALL
+        SELECT replica, source, 'refused', sum(count) FROM refusals WHERE bucket >= $1 AND bucket < $2 GROUP BY 1, 2
+    ) AS recorded LEFT JOIN counting ON name = replica
     UNION ALL
     SELECT replica, source, outcome, sum(count), 0 FROM ledger_archive
     WHERE hour >= $1 AND hour < $2 AND outcome <> 'received'
