@@ -6,7 +6,7 @@ SUITE = .venv/bin/python -m suite_local
 export PYTHONUNBUFFERED = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run demo up down status test bench bench-quick chaos images lint format lock
+.PHONY: help setup setup-test run demo up down status test bench bench-quick chaos cluster images lint format lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ bench-quick: setup ## what a change is likely to hurt, under five minutes; BENCH
 
 chaos: setup-test ## the fault tests
 	@$(SUITE) chaos
+
+cluster: setup-test ## the proofs on a cluster of three brokers and a pair of databases
+	@$(SUITE) cluster
 
 images: setup ## every image built, and the demo order played through them
 	@$(SUITE) images

@@ -93,6 +93,14 @@ def chaos() -> None:
 
 
 @app.command()
+def cluster() -> None:
+    """Run the proofs on three brokers and a pair of databases."""
+    from suite_local import checks
+
+    raise typer.Exit(checks.cluster())
+
+
+@app.command()
 def bench() -> None:
     """Run the benchmarks."""
     from suite_local import benchmarks

@@ -97,7 +97,7 @@ def test() -> int:
     # process would still be busy with them when the others have long ended; xdist's own guess (files with many tests first) is the
     # wrong one.
     spread = ("-n", str(WORKERS), "--dist", "loadfile", "--no-loadscope-reorder")
-    arguments = (*spread, "-m", "not chaos", *test_directories(repository_root() / "tests"))
+    arguments = (*spread, "-m", "not chaos and not cluster", *test_directories(repository_root() / "tests"))
     return _pytest(*arguments, first=lambda: _report(checks))
 
 
@@ -117,6 +117,11 @@ def chaos() -> int:
     """Run the fault tests on servers of this run's own, one at a time: each wants the machine for itself; show what each did."""
     # xdist stays loaded, without workers: other tests that are collected here carry its marks.
     return _pytest("-m", "chaos", "-n", "0", "-v", "-s")
+
+
+def cluster() -> int:
+    """Run the proofs on a cluster of three brokers and a pair of databases, each fault in turn; show what each did."""
+    return _pytest("-m", "cluster", "-n", "0", "-v", "-s")
 
 
 def _pytest(*arguments: str, first: Callable[[], bool] = lambda: True) -> int:

@@ -182,9 +182,11 @@ async def test_a_deleted_queue_that_nobody_reads_is_declared_again_by_its_publis
 
 
 async def test_stopping_does_not_wait_for_a_broker_that_hangs(
-    amqp_url: str, database: Database, metrics: MessagingMetrics
+    amqp_url: str, database: Database, metrics: MessagingMetrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A link and a consumer that are just connecting end at once; the drain has eight seconds for everything."""
+    for name in ("_CONNECT_TIMEOUT_S", "_OPEN_TIMEOUT_S"):
+        monkeypatch.setattr(f"common.messaging.connection.{name}", 3600.0)
     async with proxied(amqp_url) as (proxy, address):
         proxy.stall()
         link = Broker(address, name="hanging")
@@ -193,7 +195,7 @@ async def test_stopping_does_not_wait_for_a_broker_that_hangs(
         await asyncio.sleep(0.3)
         await link.stop()
         await consumer.stop()
-        await asyncio.wait_for(asyncio.gather(*tasks), 4.5)
+        await asyncio.wait_for(asyncio.gather(*tasks), 60)
 
 
 async def test_a_queue_that_exists_with_other_properties_is_named_and_waited_for(
@@ -272,3 +274,18 @@ async def _reason(link: Broker, part: str) -> str:
     except Unavailable as error:
         return error.detail if part in error.detail else ""
     return ""
+
+
+async def test_any_node_of_several_is_connected_to_when_others_are_silent_or_gone(amqp_url: str) -> None:
+    async with proxied(amqp_url) as (silent, one), proxied(amqp_url) as (gone, two), proxied(amqp_url) as (_, three):
+        silent.stall()
+        gone.refuse()
+        hosts = ",".join(address.rpartition("@")[2].partition("/")[0] for address in (one, two, three))
+        address = f"{one.rpartition('@')[0]}@{hosts}/{one.rpartition('/')[2]}"
+        links = [Broker(address, name=f"node-{number}") for number in range(8)]  # whoever is asked first is chance
+        tasks = [asyncio.create_task(link.run()) for link in links]
+        await asyncio.wait_for(asyncio.gather(*(link.wait_ready() for link in links)), 60)
+        await links[0].publisher.publish(an_event("to any"), deadline=30)
+        for link in links:
+            await link.stop()
+        await asyncio.gather(*tasks)

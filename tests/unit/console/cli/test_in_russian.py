@@ -95,7 +95,7 @@ def test_remarks_are_in_russian_and_what_programs_read_is_as_ever(
     assert ordersctl("intake", "show", "d1").code == 2
 
 
-def test_sums_answers_and_notices_are_written_as_in_the_pages_and_for_programs_as_ever(
+def test_sums_answers_and_notices_are_written_as_in_the_pages(
     services: Services, ordersctl: Ordersctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = {"id": 5, "name": "retry_workflow", "target": "7", "outcome": "started", "amount": 1050, "currency": "RUB"}

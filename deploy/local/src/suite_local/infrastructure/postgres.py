@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -79,13 +80,26 @@ def _major_version(directory: Path) -> int | None:
 class LocalPostgres:
     """One server in one directory. Start it here (tests), or hand `program()` to the process manager."""
 
-    def __init__(self, *, directory: Path, port: int, password: str, logs: Path, durable: bool = True) -> None:
-        """Describe it; `prepare` makes the data directory. `durable=False` gives up safety against a dying machine."""
+    def __init__(
+        self,
+        *,
+        directory: Path,
+        port: int,
+        password: str,
+        logs: Path,
+        durable: bool = True,
+        settings: Mapping[str, str | int] | None = None,
+    ) -> None:
+        """Describe it; `prepare` makes the data directory. `durable=False` gives up safety against a dying machine.
+
+        `settings` are the server's own, beside ours or in their place.
+        """
         self.directory = directory
         self.port = port
         self._password = password
         self._logs = logs
         self._durable = durable
+        self._more = dict(settings or {})
         binaries = find_binaries()
         if binaries is None:
             raise InfrastructureMissingError(
@@ -143,6 +157,13 @@ class LocalPostgres:
         """Kill the postmaster as a crash would; its backends end by themselves."""
         if self._process is not None:
             self._process.kill()
+
+    @property
+    def pid(self) -> int:
+        """The postmaster's process, where it was started here."""
+        if self._process is None:
+            raise NotReadyError("PostgreSQL was not started here")
+        return self._process.pid
 
     def wait_ready(self, timeout_s: float = 30) -> None:
         """Return when a query is answered; `NotReadyError` with the log's end otherwise."""
@@ -208,6 +229,7 @@ class LocalPostgres:
             "fsync": "on" if self._durable else "off",
             "full_page_writes": "on" if self._durable else "off",
             "synchronous_commit": "on",
+            **self._more,
         }
         return "".join(f"{name} = '{value}'\n" for name, value in settings.items())
 

@@ -12,10 +12,11 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from common.addresses import each_host
 from suite_local.errors import InfrastructureMissingError, NotReadyError
 from suite_local.infrastructure.accounts import drop_command, give, server_account
 from suite_local.ports import LOOPBACK
@@ -56,9 +57,19 @@ class LocalRabbitmq:
     """One node in one directory. Start it here (tests), or hand `programs()` to the process manager."""
 
     def __init__(
-        self, *, directory: Path, port: int, api_port: int, dist_port: int, epmd_port: int, password: str, logs: Path
+        self,
+        *,
+        directory: Path,
+        port: int,
+        api_port: int,
+        dist_port: int,
+        epmd_port: int,
+        password: str,
+        logs: Path,
+        name: str = NODE,
+        settings: Mapping[str, str | int] | None = None,
     ) -> None:
-        """Describe it; `prepare` writes its files."""
+        """Describe it; `prepare` writes its files. `settings` are the node's own, beside ours or in their place."""
         self.directory = directory
         self.port = port
         self.api_port = api_port
@@ -66,6 +77,8 @@ class LocalRabbitmq:
         self._epmd_port = epmd_port
         self._password = password
         self._logs = logs
+        self.name = name
+        self._more = dict(settings or {})
         script, epmd = find_server_script(), find_epmd()
         if script is None or epmd is None:
             raise InfrastructureMissingError(
@@ -167,7 +180,7 @@ class LocalRabbitmq:
         directory = self.directory
         return {
             "HOME": str(directory / "home"),
-            "RABBITMQ_NODENAME": NODE,
+            "RABBITMQ_NODENAME": self.name,
             "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq.conf"),
             "RABBITMQ_CONFIG_FILES": str(directory / "conf.d"),
             "RABBITMQ_ADVANCED_CONFIG_FILE": str(directory / "advanced.config"),
@@ -199,23 +212,24 @@ class LocalRabbitmq:
                 "log.console.level": "warning",
                 "disk_free_limit.absolute": "200MB",
                 "collect_statistics_interval": 2000,
+                **self._more,
             }.items()
         )
 
 
 def wait_for_amqp(url: str, *, timeout_s: float) -> None:
-    """Return when the broker at the address opens the AMQP 0-9-1 dialogue; `NotReadyError` otherwise."""
-    parts = urlsplit(url)
-    address = (parts.hostname or LOOPBACK, parts.port or 5672)
+    """Return when the broker, or any of its nodes, opens the AMQP 0-9-1 dialogue; `NotReadyError` otherwise."""
+    nodes = [urlsplit(each) for each in each_host(url)]
     deadline = time.monotonic() + timeout_s
     while True:
-        try:
-            with socket.create_connection(address, timeout=5) as connection:
-                connection.sendall(b"AMQP\x00\x00\x09\x01")
-                if connection.recv(1):
-                    return
-        except OSError:
-            pass
+        for node in nodes:
+            try:
+                with socket.create_connection((node.hostname or LOOPBACK, node.port or 5672), timeout=5) as connection:
+                    connection.sendall(b"AMQP\x00\x00\x09\x01")
+                    if connection.recv(1):
+                        return
+            except OSError:
+                pass
         if time.monotonic() > deadline:
             raise NotReadyError(f"RabbitMQ does not answer after {timeout_s:.0f} s")
         time.sleep(0.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
@@ -12,6 +13,8 @@ import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq.exceptions import AMQPChannelError, AMQPError, ConnectionClosed, ProbableAuthenticationError
 from yarl import URL
+
+from common.addresses import each_host
 
 _log = structlog.get_logger(__name__)
 _HEARTBEAT_S = 10
@@ -56,7 +59,7 @@ class BrokerConnection:
 async def open_connection(
     url: str, *, name: str, confirms: bool, declare: Declare, stopping: asyncio.Event, wakeup: asyncio.Event
 ) -> AsyncIterator[BrokerConnection]:
-    """Open a link with its topology declared, and close it at the end.
+    """Open a link to the broker, or to any node of a cluster (``amqp://…@one,two/…``), with its topology declared; close it at the end.
 
     A plain connection, not aio-pika's robust one: whoever loses it starts again from the topology, so that there is one
     way of recovering, and it is the way of starting. Raises one of ``CONNECTION_ERRORS``, or ``StoppedError`` when ``stopping`` is
@@ -108,20 +111,35 @@ async def pause(stopping: asyncio.Event, seconds: float) -> None:
 async def _open(
     opened: list[AbstractConnection], url: str, *, name: str, confirms: bool, declare: Declare, wakeup: asyncio.Event
 ) -> BrokerConnection:
-    address = URL(url).update_query(heartbeat=str(_HEARTBEAT_S), name=name)
+    addresses = [URL(each).update_query(heartbeat=str(_HEARTBEAT_S), name=name) for each in each_host(url)]
     with translate_connection_errors():
-        async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-            # aio_pika.connect forgets an object that did not connect: it schedules its own closing when it is collected, on whatever
-            # loop runs then, or on none. Kept here, it is closed like the others.
-            connection = aio_pika.Connection(address)
-            opened.append(connection)
-            await connection.connect()
+        connection = await _connect(opened, addresses)
         # A broker that answers heartbeats and nothing else would be waited for without end.
         async with asyncio.timeout(_OPEN_TIMEOUT_S):
             channel = await connection.channel(publisher_confirms=confirms, on_return_raises=confirms)
             link = BrokerConnection(connection, channel, wakeup)
             await declare(channel)
     return link
+
+
+async def _connect(opened: list[AbstractConnection], addresses: list[URL]) -> AbstractConnection:
+    """Connect to any of a cluster's nodes: each is as good, so they share the connections; a silent one has its share of the time only."""
+    random.shuffle(addresses)
+    for left in range(len(addresses) - 1, -1, -1):
+        # aio_pika.connect forgets an object that did not connect: it schedules its own closing when it is collected, on whatever
+        # loop runs then, or on none. Kept here, it is closed like the others.
+        connection = aio_pika.Connection(addresses[left])
+        opened.append(connection)
+        try:
+            async with asyncio.timeout(_CONNECT_TIMEOUT_S / len(addresses)):
+                await connection.connect()
+        except CONNECTION_ERRORS as error:
+            if not left:
+                raise
+            _log.debug("broker_node_passed_over", reason=reason_of(error))
+        else:
+            break
+    return connection
 
 
 async def _close(connection: AbstractConnection) -> None:

@@ -24,11 +24,16 @@ DELIVERY_LIMIT = 1000
 
 @dataclass(frozen=True, slots=True)
 class QueueSpec:
-    """A queue and what it is bound to. ``name`` is ``<consuming service>.<purpose>``."""
+    """A queue and what it is bound to. ``name`` is ``<consuming service>.<purpose>``.
+
+    ``late_above``: of more messages than these a person should know; the alert of Prometheus has the same figure. The broker does not say
+    since when messages wait.
+    """
 
     name: str
     exchange: str
     patterns: tuple[str, ...]
+    late_above: int | None = None
 
     @property
     def dead(self) -> str:
@@ -38,7 +43,7 @@ class QueueSpec:
 
 RECORDER = QueueSpec("webhook-gateway.recorder", "intake", ("intake.#",))
 GATEWAY_ORDERS = QueueSpec("webhook-gateway.orders", "orders", ("orders.order.created.v1",))
-ORCHESTRATOR_INTAKE = QueueSpec("orchestrator.intake", "intake", (intake.HOOK_RECEIVED,))
+ORCHESTRATOR_INTAKE = QueueSpec("orchestrator.intake", "intake", (intake.HOOK_RECEIVED,), late_above=10_000)
 ORCHESTRATOR_REFUNDS = QueueSpec("orchestrator.refunds", "refunds", ("refunds.refund.#",))
 ORCHESTRATOR_JOURNAL = QueueSpec("orchestrator.journal", "journal", ("journal.#",))
 REFUNDS_WANTED = QueueSpec("refunds.wanted", "orders", ("orders.refund.wanted.v1",))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import asyncpg
 import orjson
 import structlog
 
 from common.errors import ConfigurationError, SuiteError, Unavailable
+from common.postgres.hosts import Hosts
 
 if TYPE_CHECKING:
     Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
@@ -83,7 +84,7 @@ def is_retryable(error: BaseException) -> bool:
 
 
 class Database:
-    """One database of one service.
+    """One database of one service, on one server or on several of which one takes writes (``postgresql://…@one:5432,two:5432/…``).
 
     Connections are made when they are first needed, so a service starts while PostgreSQL is away and says so on ``/readyz``.
     ``jsonb`` columns are read and written as Python objects; ``orjson`` does the work. Every statement has a time limit.
@@ -102,6 +103,7 @@ class Database:
         command_timeout: float = 30.0,
     ) -> None:
         self._dsn = dsn
+        self._hosts = Hosts(dsn)
         self._min_size = min_size
         self._max_size = max_size
         self._options: dict[str, Any] = {
@@ -124,6 +126,7 @@ class Database:
             min_size=self._min_size,
             max_size=self._max_size,
             max_inactive_connection_lifetime=300.0,
+            connect=cast("Any", self._hosts.connect),  # the stubs want every option by its name
             init=prepare_connection,
             **self._options,
         )
@@ -182,7 +185,7 @@ class Database:
         Raises ``DatabaseAway`` like ``acquire``.
         """
         try:
-            connection = await asyncpg.connect(self._dsn, **self._options)
+            connection = await self._hosts.connect(**self._options)
         except Exception as error:
             raise _unavailable(error) from error
         try:

@@ -20,6 +20,7 @@ import asyncpg
 import structlog
 
 from common.errors import ConfigurationError, SchemaTooOld, Unavailable
+from common.postgres.hosts import the_one_that_takes_writes
 from common.postgres.pool import Database, is_retryable
 
 _log = structlog.get_logger(__name__)
@@ -60,6 +61,10 @@ async def migrate(dsn: str, package: str, *, timeout: float = 600.0) -> None:
     a migration fails; the failed migration left nothing behind. No part of the address is ever in the message. Cancelled, it ends
     dbmate, and the server rolls back.
     """
+    try:
+        dsn = await the_one_that_takes_writes(dsn, timeout=_CONNECT_S)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise ConfigurationError(f"no server of {package}'s database takes writes ({type(error).__name__})") from None
     address, tls = _for_dbmate(dsn)
     async with _turn(dsn, package, timeout):
         code, said = await _run_dbmate(address, package, timeout)
@@ -167,12 +172,11 @@ def _for_dbmate(dsn: str) -> tuple[str, str]:
         parts = urlsplit(dsn)
         _ = parts.port
     except ValueError:
-        raise ConfigurationError(
-            "the address of the database has no sound host and port (dbmate takes one host)"
-        ) from None
+        raise ConfigurationError("the address of the database has no sound host and port") from None
     if parts.scheme not in {"postgres", "postgresql"}:
         raise ConfigurationError("the address of the database is no URL of the form postgresql://…")
     query = dict(parse_qsl(parts.query))
+    query.pop("target_session_attrs", None)  # which the driver would take for a setting of the server
     local = (parts.hostname or query.get("host") or "/") in _LOCAL or not parts.hostname
     mode = query.get("sslmode", "disable" if local else "prefer")
     preferred = mode in {"prefer", "allow"}

@@ -31,9 +31,12 @@ class WaitingQueue(BaseModel):
         default=None, description="for how long the oldest has waited; null where nothing waits or nobody notes it"
     )
     late_after_seconds: float | None = Field(default=None, description="from when on a person should look")
+    late_above: int | None = Field(
+        default=None, description="of more than these a person should know, where no age is noted"
+    )
     as_of: datetime | None = Field(default=None, description="when the replica said so, where it is not asked now")
 
-    @computed_field(description="`late`: the oldest waits for too long")  # type: ignore[prop-decorator]  # pydantic's own form
+    @computed_field(description="`late`: the oldest waits for too long, or too many wait")  # type: ignore[prop-decorator]  # pydantic's own form
     @property
     def state(self) -> Literal["unknown", "empty", "waiting", "late"]:
         """How it stands, in a word."""
@@ -42,6 +45,7 @@ class WaitingQueue(BaseModel):
         if self.waiting == 0:
             return "empty"
         late = self.late_after_seconds is not None and (self.oldest_seconds or 0.0) > self.late_after_seconds
+        late = late or (self.late_above is not None and self.waiting > self.late_above)
         return "late" if late else "waiting"
 
 
@@ -78,7 +82,7 @@ async def messages_waiting(broker: Broker, specs: Sequence[QueueSpec]) -> Sequen
             waiting = await broker.depth(spec)
         except Unavailable:
             waiting = None
-        return WaitingQueue(name=MESSAGES + spec.name, waiting=waiting)
+        return WaitingQueue(name=MESSAGES + spec.name, waiting=waiting, late_above=spec.late_above)
 
     return await asyncio.gather(*map(_one, specs))
 

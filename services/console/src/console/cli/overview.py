@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 _SERVICES = Columns(("service", "state", "checks", "url"), name="service")
 _QUEUES = Columns(
-    ("service", "name", "replica", "waiting", "oldest_seconds", "state"), ("late_after_seconds", "as_of"), name="name"
+    ("service", "name", "replica", "waiting", "oldest_seconds", "state"),
+    ("late_after_seconds", "late_above", "as_of"),
+    name="name",
 )
 _NEEDED = Columns(("what", "count", "look"), name="what")
 _Need = tuple[str, str, dict[str, str]]

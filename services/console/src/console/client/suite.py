@@ -8,7 +8,7 @@ no call takes longer than the session's deadline.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
@@ -21,6 +21,9 @@ from console.client.operations import role_for
 
 _TIMEOUT_S = 15.0
 _CONNECT_S = 3.0
+_PAGE_S = 3.0
+_PAGE_AGAIN_S = 1.0
+"""How long a service may take for a part of a page, and how long once it was silent for a part of it."""
 _LARGEST_PAGE = 200
 _KEPT_ANSWERS = 60
 """Of one person: what some pages ask for. Later pages of lists are not asked for again, and not kept."""
@@ -92,11 +95,20 @@ class Suite:
     urls: Mapping[str, str]
     token: str
     masked: bool = False
+    silent: set[str] | None = None
+    """Of a page: the services that did not answer it in time. None: it is no page, and only the session's deadline holds."""
     _answers: dict[tuple[str, str], tuple[str, Any]] = field(default_factory=dict)
 
     def without_customers(self) -> Suite:
         """Return the same connection for looking again and again: customers' data come masked, so no reading of them is recorded."""
-        return replace(self, masked=True, _answers={})
+        return replace(self, masked=True, silent=None, _answers={})
+
+    def for_a_page(self, *, silent: Iterable[str] = ()) -> Suite:
+        """Return the same connection for what one page reads: three seconds for a service, and one second when it was silent before.
+
+        So a page comes in seconds also while services hang. Changes are given the session's time.
+        """
+        return replace(self, silent=set(silent))
 
     async def get(self, service: str, path: str, /, **query: Any) -> Any:
         """Return what an address answers. ``path`` is filled already (``filled``); None in ``query`` is left out."""
@@ -165,11 +177,21 @@ class Suite:
         sent = {"Authorization": f"Bearer {self.token}", **(headers or {})}
         if self.masked:
             sent["Customer-Data"] = "masked"
+        paged = self.silent is not None and method == "GET"
         for last in (False, True) if again else (True,):
+            within = (_PAGE_AGAIN_S if service in (self.silent or ()) else _PAGE_S) if paged else None
             try:
-                async with self.session.request(
-                    method, url.rstrip("/") + path, params=parameters, json=body, headers=sent, allow_redirects=False
-                ) as answer:
+                async with (
+                    asyncio.timeout(within),
+                    self.session.request(
+                        method,
+                        url.rstrip("/") + path,
+                        params=parameters,
+                        json=body,
+                        headers=sent,
+                        allow_redirects=False,
+                    ) as answer,
+                ):
                     said = await _read(answer)
                     if answer.status >= 300 and answer.status != 304:
                         needs = role_for(service, method, path) if answer.status == _FORBIDDEN else None
@@ -177,6 +199,8 @@ class Suite:
                     return answer.status, said, answer.headers
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 late = isinstance(error, TimeoutError)
+                if late and self.silent is not None:
+                    self.silent.add(service)
                 if last or late:
                     arrived = not isinstance(error, aiohttp.ConnectionTimeoutError)
                     cause = str(error) or type(error).__name__

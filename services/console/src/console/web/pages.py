@@ -24,6 +24,7 @@ from yarl import URL
 from common.http import ProviderUnavailable, Request, Route
 from common.telemetry import get_logger
 from console.client.acts import Act
+from console.client.fit import unfit_for_all
 from console.client.money import MONEY
 from console.client.suite import RefusedError, UnreachableError
 from console.client.things import value
@@ -68,6 +69,8 @@ class Visit:
     path: Mapping[str, str] = field(default_factory=dict)
     away: bool = False
     """Nobody could be asked whose session it is."""
+    patient: bool = False
+    """It is a page that is read: what does not answer soon is left out of it."""
     cookies: SimpleCookie = field(default_factory=SimpleCookie)
     """What the answer sets, whatever else it is."""
 
@@ -90,6 +93,15 @@ class Visit:
         if operation.service not in self.person.permissions and operation.service in self.person.away:
             return self.words("%(service)s does not answer", service=operation.service)
         return self.words("needs the role %(role)s", role=self.words(operation.role or "admin"))
+
+    def unfit(self, act: Act, *items: Mapping[str, Any]) -> str | None:
+        """Return why an act fits none of these things as they are, in the person's language; None where it may."""
+        why = unfit_for_all(act.name, items, now=datetime.now(UTC))
+        if why is None or " " in why:
+            return None if why is None else self.words(why)
+        return self.words(
+            "not possible: %(state)s", state=self.console.environment(self.language).filters["label"](why)
+        )
 
     def fragment(self, template: str, **values: object) -> str:
         """Render a part of a page."""
@@ -154,20 +166,25 @@ class Console:
             found = self._environments[language] = _environment(language, self.settings.time_zone)
         return found
 
-    def get(self, path: str, handler: Handler, *, summary: str, public: bool = False) -> Route:
-        """Return the route of a page; ``public``: also for who has not signed in."""
-        return self._route("GET", path, handler, summary, public=public)
+    def get(self, path: str, handler: Handler, *, summary: str, public: bool = False, streamed: bool = False) -> Route:
+        """Return the route of a page; ``public``: also for who has not signed in; ``streamed``: it takes as long as it takes."""
+        return self._route("GET", path, handler, summary, public=public, patient=not streamed)
 
     def post(self, path: str, handler: Handler, *, summary: str, public: bool = False) -> Route:
         """Return the route of a form."""
         return self._route("POST", path, handler, summary, public=public)
 
-    def _route(self, method: str, path: str, handler: Handler, summary: str, *, public: bool) -> Route:
-        served = partial(self._serve, handler, public)
+    def _route(
+        self, method: str, path: str, handler: Handler, summary: str, *, public: bool, patient: bool = False
+    ) -> Route:
+        served = partial(self._serve, handler, public, patient)
         return Route(method=method, path=path, handler=served, summary=summary, hidden=True)
 
-    async def _serve(self, handler: Handler, public: bool, request: Request[None, None]) -> web.StreamResponse:
+    async def _serve(
+        self, handler: Handler, public: bool, patient: bool, request: Request[None, None]
+    ) -> web.StreamResponse:
         visit = await self.visit(request.raw)
+        visit.patient = patient
         visit.path = request.path
         try:
             response = await self._answer(visit, handler, public=public)
@@ -197,6 +214,8 @@ class Console:
             raise ForgedFormError
         if stale:
             raise StaleFormError
+        if visit.signed_in is not None and visit.patient:
+            visit.signed_in = visit.signed_in.for_a_page()
         try:
             return await handler(visit)
         except RefusedError as error:

@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import aiohttp
@@ -45,6 +45,10 @@ class Person:
     def may(self, operation: Operation) -> bool:
         """Tell whether the service lets her, or did when it last answered. Where it never has, nobody may."""
         return _line(operation) in self.permissions.get(operation.service, frozenset())
+
+    def for_a_page(self) -> Person:
+        """Return her as one page knows her: its services have so long to answer, and those that were silent just now less."""
+        return replace(self, suite=self.suite.for_a_page(silent=self.away))
 
     def lost_by(self, error: RefusedError) -> bool:
         """Tell whether a refusal means that her token is nobody's any more: by a service that knew it a moment ago."""

@@ -16,9 +16,11 @@ import asyncpg
 
 from common.checks import Report, check_parser, database_of, run_check
 from common.errors import Unavailable
+from common.postgres.hosts import Hosts
 from refunds.reconciliation.check import Entry, Payout, check
 from refunds.refunds.states import RefundState
 
+_CONNECT_S = 10.0
 _ENTRIES = """
 SELECT r.id, r.business_key, r.payment_id, r.state, r.amount, r.reserved,
     ARRAY(SELECT DISTINCT a.gateway_key FROM refund_attempts AS a WHERE a.refund_id = r.id) AS keys,
@@ -66,8 +68,8 @@ async def _look(options: argparse.Namespace) -> Report:
 async def read_books(dsn: str) -> list[Entry]:
     """Return every refund of a database, with its keys and history."""
     try:
-        connection = await asyncpg.connect(dsn)
-    except (OSError, asyncpg.PostgresError) as error:
+        connection = await Hosts(dsn).connect(timeout=_CONNECT_S)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InternalClientError) as error:
         raise Unavailable(f"the refunds database cannot be read ({type(error).__name__})") from error
     try:
         rows = await connection.fetch(_ENTRIES)

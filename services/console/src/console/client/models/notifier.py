@@ -553,6 +553,7 @@ class WaitingQueue(TypedDict):
     waiting: int | None
     oldest_seconds: NotRequired[float | None]
     late_after_seconds: NotRequired[float | None]
+    late_above: NotRequired[int | None]
     as_of: NotRequired[str | None]
     state: Literal['unknown', 'empty', 'waiting', 'late']
 

@@ -33,7 +33,7 @@ def routes(console: Console, views: SavedViews) -> list[Route]:
     """Return the routes of the audit."""
     return [
         console.get("/audit", partial(_audit, views), summary="Who changed what, when and why"),
-        console.get("/audit/export", _export, summary="The audit as a file"),
+        console.get("/audit/export", _export, summary="The audit as a file", streamed=True),
     ]
 
 

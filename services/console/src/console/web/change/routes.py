@@ -40,7 +40,9 @@ def routes(console: Console) -> list[Route]:
         console.post("/change/{noun}/{verb}", _rehearse, summary="Rehearse a change"),
         console.post(APPLY, partial(_apply, watches), summary="Do what was rehearsed"),
         console.post("/watch", partial(_watch, watches), summary="See what became of it"),
-        console.get("/watched/{name}", partial(_watched, watches), summary="The same for a page that is watching"),
+        console.get(
+            "/watched/{name}", partial(_watched, watches), summary="The same for a page that is watching", streamed=True
+        ),
         console.post("/next", _next, summary="Rehearse it for the next ones that match"),
     ]
 

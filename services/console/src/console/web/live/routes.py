@@ -28,7 +28,7 @@ _MOST_STREAMS_S = 3600.0
 
 def routes(console: Console, news: News) -> list[Route]:
     """Return the route of the stream."""
-    return [console.get("/live/{noun}", partial(_stream, news), summary="News of a list")]
+    return [console.get("/live/{noun}", partial(_stream, news), summary="News of a list", streamed=True)]
 
 
 async def _stream(news: News, visit: Visit) -> web.StreamResponse:
