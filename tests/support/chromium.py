@@ -60,7 +60,7 @@ async def complaints(page: Page, *, colours: bool) -> list[str]:
     found += [f"phone: {said}" for said in await page.evaluate(_TOO_WIDE_OR_SMALL)]
     await page.emulate_media(color_scheme="light")
     if colours:
-        found += [f"phone, light: {said}" for said in await violations(page, *_BY_WIDTH)]
+        found += [f"phone, light: {said}" for said in await violations(page, *_BY_THEME)]
     await page.set_viewport_size(DESK)
     return found
 

@@ -98,7 +98,7 @@ class Program:
         """Wait for the end and return the exit code, None when it lives on."""
         assert self.process is not None
         try:
-            return await asyncio.wait_for(self.process.wait(), 15)
+            return await asyncio.wait_for(self.process.wait(), 60)
         except TimeoutError:
             return None
 

@@ -33,7 +33,8 @@ from notifier.buttons.store import ButtonActionStore
 from notifier.buttons.workers import AnswerButtonActions, CarryOutButtonActions
 from notifier.channels.telegram import TelegramSender, bot_id, telegram_limits
 from notifier.coverage.check import CheckCoverage, ShowCoverage
-from notifier.delivery.deliver import Deliver, Dispatcher
+from notifier.delivery.deliver import Deliver
+from notifier.delivery.dispatch import Dispatcher, HandOver
 from notifier.delivery.fail_over import FailOver
 from notifier.delivery.heartbeat import Beat, pinger
 from notifier.delivery.outcomes import RetryPolicy
@@ -196,7 +197,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     lifecycle.supervise("outbox-relay", relay.run, stop=relay.stop)
 
     # What is sent
-    channels = await open_channels(settings, lifecycle)
+    channels, hand_over = await open_channels(settings, lifecycle), HandOver()
     silent = sorted(name for name, place in table.destinations.items() if place.channel not in configured(settings))
     if silent:
         _log.warning("destinations_without_a_channel", destinations=silent)  # what is routed there waits in the log
@@ -219,6 +220,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         dispatcher = Dispatcher(
             deliver, queues, concurrency=settings.concurrency, after_commit=relay.wake, prepare=channel.prepare
         )
+        hand_over.to(dispatcher)
         workers.woken(dispatcher.wake)
         lifecycle.supervise(f"dispatcher-{channel.name}", dispatcher.run, stop=dispatcher.stop)
 
@@ -365,7 +367,13 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
 
     # What comes in
     ingest_events = IngestEvents(
-        routes=table, words=words, environment=environment, problems=problems, console_url=settings.console_url
+        routes=table,
+        words=words,
+        environment=environment,
+        problems=problems,
+        console_url=settings.console_url,
+        hand_over=hand_over,
+        wake=wake,
     )
     for spec in QUEUES:
         consumer = Consumer(

@@ -12,7 +12,7 @@ from prometheus_client import Counter
 from common.postgres import is_retryable
 from common.service import Lifecycle, every
 from common.telemetry import get_logger
-from notifier.delivery.deliver import rest
+from notifier.delivery.dispatch import rest
 
 _log = get_logger()
 _SPACING_S = 0.1

@@ -182,9 +182,11 @@ async def test_a_deleted_queue_that_nobody_reads_is_declared_again_by_its_publis
 
 
 async def test_stopping_does_not_wait_for_a_broker_that_hangs(
-    amqp_url: str, database: Database, metrics: MessagingMetrics
+    amqp_url: str, database: Database, metrics: MessagingMetrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A link and a consumer that are just connecting end at once; the drain has eight seconds for everything."""
+    for name in ("_CONNECT_TIMEOUT_S", "_OPEN_TIMEOUT_S"):
+        monkeypatch.setattr(f"common.messaging.connection.{name}", 3600.0)
     async with proxied(amqp_url) as (proxy, address):
         proxy.stall()
         link = Broker(address, name="hanging")
@@ -193,7 +195,7 @@ async def test_stopping_does_not_wait_for_a_broker_that_hangs(
         await asyncio.sleep(0.3)
         await link.stop()
         await consumer.stop()
-        await asyncio.wait_for(asyncio.gather(*tasks), 4.5)
+        await asyncio.wait_for(asyncio.gather(*tasks), 60)
 
 
 async def test_a_queue_that_exists_with_other_properties_is_named_and_waited_for(

@@ -228,3 +228,35 @@ async def test_what_is_said_after_a_recipe_goes_to_the_tracker_and_comes_back(
         [incident] = await kit.fetch("SELECT state, resolved_by FROM incidents")
         assert incident["state"] == "resolved"
         assert [act for act in await acts(kit, "ticket:1") if act[1] != "ticket.open"] == [("anna", "ticket.close")]
+
+
+async def test_a_comment_is_sent_once_whatever_else_says_the_same_words(make_kit: MakeKit, tmp_path: Path) -> None:
+    """What is there already, ours or a person's, is never taken for the one whose answer was lost."""
+    kit = await make_kit(
+        replicas=2, **settings_for(tmp_path, **YANDEX | {"tracker_poll": 3600.0})
+    )  # it is not read meanwhile
+    body = {"summary": "Клиент не получил заказ", "reason": "a customer called"}
+    assert (await kit.call("POST", "/admin/v1/tickets", body=body))[0] == 201
+    key, words = (await ticket(kit))["key"], "Курьер едет"
+
+    async def say(*, fault: str | None = None, expect: int) -> None:
+        if fault:
+            await kit.sandbox.fault("tracker", mode=fault, count=1, match="add_comment")
+        said = {"text": words, "reason": "asked by phone"}
+        status, answer = await kit.call("POST", f"/admin/v1/tickets/{key}/comments", body=said)
+        assert status == 201, answer
+
+        async def all_sent() -> bool:
+            assert await kit.fetch("SELECT FROM ticket_comments WHERE outside IN ('pending', 'sending')") == []
+            return True
+
+        await eventually(all_sent, within=60)
+        assert [comment["text"] for comment in (await issue_of(kit, key))["comments"]] == [words] * expect
+
+    await say(expect=1)
+    await there(kit, key, comment=words, user="anna")
+    await say(fault="error", expect=3)  # it did not arrive; two of the same words did
+    await say(fault="lost_response", expect=4)  # it did arrive
+    ours = await kit.fetch("SELECT outside, outside_id FROM ticket_comments ORDER BY id")
+    by_robot = [each["id"] for each in (await issue_of(kit, key))["comments"] if each["createdBy"]["id"] != "anna"]
+    assert [(row["outside"], row["outside_id"]) for row in ours] == [("sent", str(number)) for number in by_robot]

@@ -255,26 +255,6 @@ def test_what_somebody_else_did_since_the_plan_is_named(services: Services, orde
     )
 
 
-def test_when_the_answer_is_lost_the_plan_is_kept_and_finishes_once(services: Services, ordersctl: Ordersctl) -> None:
-    done: dict[str, str] = {}
-
-    def end(call: Call, name: str) -> tuple[int, Any]:
-        if call.key is not None:
-            assert done.setdefault(name, call.key) == call.key
-        return 200, {}
-
-    for name in ("1", "2"):
-        services.on(f"DELETE /admin/v1/silences/{name}", lambda call, name=name: end(call, name))
-    services.drop = "DELETE /admin/v1/silences/2"
-    lost = ordersctl("silence", "end", "1", "2", "-r", "it is over", "-y")
-    assert (lost.code, set(done)) == (6, {"1", "2"})
-    services.drop = None
-    [_, file] = lost.remarks.split("ordersctl apply ", 1)
-    finished = ordersctl("apply", file.split()[0], "-y", "-o", "json")
-    assert (finished.code, [item["outcome"] for item in finished.json["items"]]) == (0, ["end", "end"])
-    assert len({call.key for call in services.calls if call.key}) == 2
-
-
 def test_who_may_not_do_it_is_told_the_role_that_may(services: Services, ordersctl: Ordersctl) -> None:
     services.on(RETRY, {"code": "forbidden", "detail": "this token's role may not do that"}, 403)
     ended = ordersctl("workflow", "retry", "1", "-r", "why", "-y")

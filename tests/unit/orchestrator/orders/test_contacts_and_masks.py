@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from common.http.customers import masked as hidden
 from common.reading import Contact
+from common.telemetry import mask_names
 from orchestrator.documents.mask import masked_document
 from orchestrator.documents.model import render, without_customer
 from orchestrator.orders.contacts import by_name, by_phone, by_words, keys_of, words_of
-from orchestrator.orders.masks import mask_address, mask_names, masked
+from orchestrator.orders.masks import mask_address, masked
 from orchestrator.orders.views import CancellationView
 from tests.unit.orchestrator.factories import STATE, of_anna
 

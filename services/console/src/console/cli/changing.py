@@ -117,7 +117,11 @@ def _say_how_far(at: Context, plans: Sequence[Plan], done: Sequence[Done], *, un
         at.out.note("How much was done of the plan under way is not known.")
     elif len(plans) == 1:
         return
-    at.out.note(f"This finishes it, and does nothing twice: ordersctl apply {keep(at, left)}")
+    _say_how_to_finish(at, left)
+
+
+def _say_how_to_finish(at: Context, plans: Sequence[Plan]) -> None:
+    at.out.note(f"This finishes it, and does nothing twice: ordersctl apply {keep(at, plans)}")
 
 
 async def prove(at: Context, done: Done, manner: Manner) -> Exit:
@@ -134,6 +138,12 @@ async def prove(at: Context, done: Done, manner: Manner) -> Exit:
     if done.already_applied:
         at.out.note("this plan was applied before; nothing happened twice")
     code = _code(done.items, frozenset(item.id for item in done.left_alone))
+    if done.unknown:
+        at.out.note(f"not known whether it was done: {', '.join(item.id for item in done.unknown)}", style="red")
+        _say_how_to_finish(at, [done.plan])
+        timed_out = all(item.code == "timed_out" for item in done.unknown)
+        silent = Exit.TIMED_OUT if timed_out else Exit.UNREACHABLE
+        code = code if code is Exit.PARTLY else silent
     at.out.note(_counted(Counter(item.outcome for item in done.items)) or "nothing to do")
     if done.plan.more:
         at.out.note(f"{done.plan.matched - len(done.plan.items)} more match and are left")

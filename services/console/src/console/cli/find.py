@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Annotated
 
 import typer
@@ -50,9 +52,14 @@ async def open_page(
     at: Context,
     *,
     words: Annotated[list[str], typer.Argument(metavar="X")],
-    browser: Annotated[bool, typer.Option("--browser/--print", help="open it, or only say where it is")] = False,
+    browser: Annotated[
+        bool | None,
+        typer.Option(
+            "--browser/--print", help="open it, or only say where it is (usual: open where there is a screen)"
+        ),
+    ] = None,
 ) -> Exit | None:
-    """Say, or open, the console's page of what is found."""
+    """Open the console's page of what is found, and say where it is."""
     from console.client.find import find as look
 
     findings = await look(at.suite, " ".join(words))
@@ -70,9 +77,20 @@ async def open_page(
     path = (shown[0].thing.address or "").replace("{id}", quote(shown[0].name, safe=""))
     address = at.profile.console.rstrip("/") + path
     at.out.line({"address": address}, address)
-    if browser:
-        typer.launch(address)
+    if _has_screen(at) if browser is None else browser:
+        import webbrowser
+
+        webbrowser.open(address)
     return None
+
+
+def _has_screen(at: Context) -> bool:
+    """Tell whether a person sits at a terminal where a browser can be opened."""
+    if at.out.form is not None or not sys.stdout.isatty():
+        return False
+    return sys.platform in ("darwin", "win32") or any(
+        os.environ.get(name) for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
+    )
 
 
 def build_find(app: typer.Typer) -> None:

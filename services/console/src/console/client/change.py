@@ -24,6 +24,10 @@ from console.client.things import THINGS
 
 _MOST_ASKED_WHO = 25
 _NO_RIGHT = frozenset({401, 403})
+UNKNOWN = "unknown"
+"""The outcome of an item whose answer was lost."""
+_TIMED_OUT, _UNREACHABLE = "timed_out", "unreachable"
+_LOST = frozenset({_TIMED_OUT, _UNREACHABLE})
 _BEGUN = {"under_way": "started"}
 """Outcomes that say that what was asked for had been begun already: its effect is the same."""
 
@@ -115,8 +119,13 @@ class Done:
         return tuple(item for item in self.items if planned.get(item.id) != _BEGUN.get(item.outcome, item.outcome))
 
     @property
+    def unknown(self) -> tuple[Item, ...]:
+        """Return what may have been done or not."""
+        return tuple(item for item in self.items if item.outcome == UNKNOWN and item.code in _LOST)
+
+    @property
     def refused(self) -> tuple[Item, ...]:
-        """Return what the service would not do, as the plan said or not."""
+        """Return what the service would not do, as the plan said or not, and what may have been done or not."""
         return tuple(item for item in self.items if item.code is not None)
 
 
@@ -202,9 +211,9 @@ async def apply(suite: Suite, plan: Plan, *, progress: Progress | None = None) -
     """Do what was rehearsed. Called again with the same plan it answers the same and nothing happens twice.
 
     What has changed since is left alone and says so, and who did it as the audit has it (``changed_by``, ``changed_at``, ``change``). Items
-    without a bulk operation are done one after the other: if one is refused, the others still are. ``RefusedError`` where the person has
-    no right to it; ``UnreachableError`` leaves unknown what was done, also where a service or a proxy answers that it failed: applying the
-    same plan again finishes it once.
+    without a bulk operation are done one after the other: if one is refused, or its answer is lost (``UNKNOWN``), the others still are.
+    ``RefusedError`` where the person has no right to it; ``UnreachableError`` leaves unknown what was done of the only item or of a bulk
+    operation, also where a service or a proxy answers that it failed. Applying the same plan again finishes it once.
     """
     wish = plan.wish
     if wish.found().by_plan is not None:
@@ -230,11 +239,21 @@ async def apply(suite: Suite, plan: Plan, *, progress: Progress | None = None) -
                 planned, outcome=outcome, detail=error.detail, code=error.code, notices=(), warnings=(), shown={}
             )
             all_repeated = False
+        except UnreachableError as error:
+            if len(plan.items) == 1:
+                raise
+            item = _not_known(planned, error)
+            all_repeated = False
         done.append(item)
         if progress is not None:
             progress(len(done), len(plan.items))
     by_whom = await _by_whom(suite, plan, done)
     return Done(plan=plan, items=by_whom, already_applied=all_repeated and bool(done))
+
+
+def _not_known(planned: Item, error: UnreachableError) -> Item:
+    code = _TIMED_OUT if error.timed_out else _UNREACHABLE
+    return replace(planned, outcome=UNKNOWN, detail=str(error), code=code, notices=None, warnings=(), shown={})
 
 
 async def _by_whom(suite: Suite, plan: Plan, items: Sequence[Item]) -> tuple[Item, ...]:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import itertools
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime, timedelta
-from uuid import uuid4
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 
-from common.postgres import is_retryable
+from common.postgres import Connection
 from common.telemetry import extract, get_logger, span, trace_id
+from notifier.delivery.at_once import ClaimAdded, lease_until
 from notifier.delivery.journal import DeliveryJournal
-from notifier.delivery.model import ChatQueue, Claim, Digest, Limit, Message, Sender, StaleMessage, Work, opens_at, take
+from notifier.delivery.model import (
+    ROOM,
+    Added,
+    ChatQueue,
+    Claim,
+    Digest,
+    Message,
+    Sender,
+    StaleMessage,
+    Work,
+    claim_of,
+    opens,
+)
 from notifier.delivery.next_message import NextMessage, Option
 from notifier.delivery.outcomes import NotSent, Outcome, Refused, RetryPolicy, Sent, State, Unclear
 from notifier.delivery.queue import DeliveryQueue, DeliveryQueues
@@ -27,8 +36,6 @@ from notifier.metrics import NotifierMetrics
 from notifier.people.model import Directory
 
 _log = get_logger()
-_ROOM = timedelta(milliseconds=50)  # the provider's clock may run a little faster than the database's
-_SPACING_S = 0.05
 
 
 class Deliver:
@@ -58,7 +65,7 @@ class Deliver:
         jitter: Callable[[], float] = random.random,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._channel = channel
+        self.channel = self._channel = channel
         self._queues = queues
         self._sender = sender
         self._watch = watch
@@ -72,6 +79,9 @@ class Deliver:
             environment=environment,
             directory=directory,
             links=links,
+        )
+        self._claim_added = ClaimAdded(
+            channel=channel, next_message=self._next, limits=queues.limits, deadline=deadline, monotonic=monotonic
         )
         self._journal = DeliveryJournal(channel=channel, words=words)
         self._outcomes = Outcomes(
@@ -94,6 +104,10 @@ class Deliver:
                 if claim is not None:
                     return claim
 
+    async def claim_added(self, connection: Connection, added: Sequence[Added], *, most: int) -> list[Claim]:
+        """Take what of these deliveries may go at once, in the transaction that has added them; the rest is left to ``claim``."""
+        return await self._claim_added(connection, added, most=most)
+
     async def _claim_in(self, queue: DeliveryQueue, chat: ChatQueue, *, taken_at: float) -> Claim | None:
         storms = self._next.storms(chat)
         if storms:
@@ -106,7 +120,7 @@ class Deliver:
             await queue.postpone(chat, chat.now + timedelta(seconds=0.25))
             return None
         for option in options:
-            if _opens(chat, option.limits) <= chat.now:
+            if opens(chat, option.limits) <= chat.now:
                 return await self._claim_option(queue, chat, option, taken_at=taken_at)
         await self._wait(queue, chat, options)
         return None
@@ -114,13 +128,13 @@ class Deliver:
     async def _wait(self, queue: DeliveryQueue, chat: ChatQueue, options: Sequence[Option]) -> None:
         """Leave alone what has no free place: an edit by itself; new notices with the whole chat, or with all that is not urgent."""
         for option in options:
-            until = _opens(chat, option.limits) + _ROOM
+            until = opens(chat, option.limits) + ROOM
             if isinstance(option.what, StaleMessage):
                 await queue.hold_edit(option.what, until)
             elif option.what is not None:
                 await queue.hold_digest(option.what, until)
-            elif option.urgent or _opens(chat, chat.limits) > chat.now:
-                await queue.hold(chat, min(until, _opens(chat, chat.limits) + _ROOM))
+            elif option.urgent or opens(chat, chat.limits) > chat.now:
+                await queue.hold(chat, min(until, opens(chat, chat.limits) + ROOM))
             else:
                 await queue.urgent_only(chat, until)
 
@@ -131,24 +145,8 @@ class Deliver:
         if made is None:
             return None
         message, work = made
-        until = chat.now + timedelta(seconds=self._deadline) + _ROOM
-        windows: dict[str, tuple[datetime, ...]] = {}
-        held: dict[str, datetime] = {}
-        bounds = chat.edit_limits if message.edits is not None else chat.limits
-        for limit in bounds:
-            windows[limit.key], held[limit.key] = take(chat.windows.get(limit.key, ()), limit, chat.now, until=until)
-        claim = Claim(
-            id=str(uuid4()),
-            chat=chat.key,
-            message=message,
-            work=work,
-            held=held,
-            taken_at=taken_at,
-            refused=chat.refused,
-        )
-        # Twice the deadline, so that a slow sender has written its outcome down long before anyone thinks it dead.
-        lease = chat.now + timedelta(seconds=2 * self._deadline + 5)
-        await queue.claim(chat, claim, windows=windows, lease_until=lease)
+        claim, windows = claim_of(chat, message, work, deadline=timedelta(seconds=self._deadline), taken_at=taken_at)
+        await queue.claim(chat, claim, windows=windows, lease_until=lease_until(chat.now, deadline=self._deadline))
         return claim
 
     async def _next_work(self, queue: DeliveryQueue, chat: ChatQueue, option: Option) -> tuple[Message, Work] | None:
@@ -223,19 +221,22 @@ class Deliver:
             _log.error("notification_sender_failed", channel=self._channel, exc_info=error)
             return Unclear(type(error).__name__)
 
-    async def record(self, claim: Claim, outcome: Outcome) -> None:
-        """Write the outcome down, with the journal entries and problems it means, in one transaction."""
+    async def record(self, claim: Claim, outcome: Outcome) -> bool:
+        """Write the outcome down, with the journal entries and problems it means, in one transaction.
+
+        Returns whether there may be more to send in that chat.
+        """
         async with self._queues.transaction() as queue:
-            now = await queue.now()
-            ended = await self._outcomes.record(queue, claim, outcome, now=now, pause=_ROOM)
-        for waiting, state in ended:
-            waited = (now - waiting.created_at).total_seconds()
+            recorded = await self._outcomes.record(queue, claim, outcome, pause=ROOM)
+        for waiting, state in recorded.ended:
+            waited = (recorded.at - waiting.created_at).total_seconds()
             self._watch.delivered(
                 channel=self._channel,
                 kind=waiting.kind,
                 outcome=state.value,
                 seconds=waited if state is State.SENT else None,
             )
+        return recorded.more
 
     def _log(self, claim: Claim, outcome: Outcome) -> None:
         name = type(outcome).__name__.lower()
@@ -265,109 +266,6 @@ class Deliver:
             else:
                 reason = outcome.reason if isinstance(outcome, Refused) else name
                 _log.warning("notification_not_sent", outcome=name, reason=reason, **fields)
-
-
-class Dispatcher:
-    """Sends what is due on one channel, up to ``concurrency`` messages at a time, each in another chat.
-
-    ``wake`` after every commit that may have made work: at once when it rested, else a moment later, with whatever else came
-    meanwhile. Survives the absence of PostgreSQL and of the provider. ``prepare`` is
-    awaited before the first claim, so that no claim waits for a slow import.
-    """
-
-    def __init__(
-        self,
-        deliver: Deliver,
-        queues: DeliveryQueues,
-        *,
-        concurrency: int,
-        after_commit: Callable[[], None],
-        prepare: Callable[[], Awaitable[None]] | None = None,
-    ) -> None:
-        self._prepare = prepare
-        self._deliver = deliver
-        self._queues = queues
-        self._concurrency = concurrency
-        self._after_commit = after_commit
-        self._stopping = asyncio.Event()
-        self._work = asyncio.Event()
-        self._running: set[asyncio.Task[None]] = set()
-        self._failure: BaseException | None = None
-
-    def wake(self) -> None:
-        """Say that there may be something to send."""
-        self._work.set()
-
-    async def stop(self) -> None:
-        """Claim nothing more; what is being sent is finished and recorded."""
-        self._stopping.set()
-        self._work.set()
-
-    async def run(self) -> None:
-        """Send until ``stop``. To be supervised."""
-        if self._prepare is not None:
-            await self._prepare()
-        try:
-            while not self._stopping.is_set():
-                self._work.clear()
-                began = time.monotonic()
-                try:
-                    idle = await self._claim_all()
-                except Exception as error:
-                    if not is_retryable(error):
-                        raise
-                    _log.warning("dispatch_interrupted", reason=type(error).__name__)
-                    idle = 0.5
-                if self._failure is not None:
-                    raise self._failure
-                await rest(self._work, idle, began=began, spacing=_SPACING_S)
-        finally:
-            if self._running:
-                await asyncio.wait(self._running)
-
-    async def _claim_all(self) -> float:
-        """Start what can be started; returns for how many seconds there is nothing more to do."""
-        while len(self._running) < self._concurrency and not self._stopping.is_set():
-            claim = await self._deliver.claim()
-            if claim is None:
-                return await self._queues.wait_until()
-            task = asyncio.create_task(self._carry_out(claim), name="notification")
-            self._running.add(task)
-            task.add_done_callback(self._finished)
-        return 1.0
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self._failure = task.exception()
-        self._work.set()
-
-    async def _carry_out(self, claim: Claim) -> None:
-        outcome = await self._deliver.send(claim)
-        for attempt in itertools.count():
-            try:
-                await self._deliver.record(claim, outcome)
-            except Exception as error:
-                if not is_retryable(error):
-                    raise
-                # Whoever finds the lease over first sends the notice again, marked as a possible repeat; while the database is
-                # away nobody can, so it is worth trying for as long as that takes.
-                _log.warning("outcome_not_recorded", reason=type(error).__name__, attempt=attempt)
-                await asyncio.sleep(min(0.5, 0.05 * 2 ** min(attempt, 10)))
-            else:
-                self._after_commit()
-                return
-
-
-async def rest(event: asyncio.Event, seconds: float, *, began: float, spacing: float) -> None:
-    """Return when the event is set or the seconds are over, and not before ``spacing`` seconds after ``began`` (monotonic)."""
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)
-    await asyncio.sleep(max(0.0, began + spacing - time.monotonic()))
-
-
-def _opens(chat: ChatQueue, limits: Sequence[Limit]) -> datetime:
-    return max((opens_at(chat.windows.get(limit.key, ()), limit, chat.now) for limit in limits), default=chat.now)
 
 
 def _trace_of(traceparent: str | None) -> str | None:

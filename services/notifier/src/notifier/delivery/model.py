@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
+from uuid import uuid4
 
 from notifier.delivery.outcomes import Outcome
 from notifier.incidents.model import IncidentState
@@ -23,6 +24,8 @@ USUAL = 5
 INFORMATION = 9
 KEPT_FOR_PAGES = 5
 """Places of a group's minute that ordinary problem messages and edits leave free, so that a critical one need not wait for the next."""
+ROOM = timedelta(milliseconds=50)
+"""The provider's clock may run a little faster than the database's."""
 _READ_APART = {"notice_id", "group", "incident"}
 _TICK = timedelta(microseconds=1)
 
@@ -60,6 +63,11 @@ def calm(limit: Limit, kept: int) -> Limit:
     return replace(limit, places=limit.places - kept) if limit.places > 2 * kept else limit
 
 
+def calm_all(limits: tuple[Limit, ...]) -> tuple[Limit, ...]:
+    """Return the limits for what is about problems and not critical, or need not go now."""
+    return tuple(calm(limit, KEPT_FOR_PAGES) for limit in limits)
+
+
 def live(stamps: Sequence[datetime], limit: Limit, now: datetime) -> tuple[datetime, ...]:
     """Return the stamps that still count, oldest first."""
     return tuple(sorted(stamp for stamp in stamps if stamp > now - limit.period))
@@ -79,6 +87,11 @@ def opens_at(stamps: Sequence[datetime], limit: Limit, now: datetime) -> datetim
     if len(counted) < limit.places:
         return now
     return counted[len(counted) - limit.places] + limit.period
+
+
+def opens(chat: ChatQueue, limits: Sequence[Limit]) -> datetime:
+    """Return the first moment at which all these limits of a chat may have a free place."""
+    return max((opens_at(chat.windows.get(limit.key, ()), limit, chat.now) for limit in limits), default=chat.now)
 
 
 def take(
@@ -122,6 +135,21 @@ class NewNotice:
     hold_for: float = 0.0
     group: str | None = None
     labels: Labels | None = None
+
+    @property
+    def priority(self) -> int:
+        """How urgent it is."""
+        return urgency_of(kind=self.kind, severity=self.severity)
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A delivery that this transaction has added: of which notice, to whom, and when by the database's time."""
+
+    id: int
+    notice: NewNotice
+    chosen: Chosen
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,6 +319,24 @@ class Claim:
     def entries(self) -> tuple[Entry, ...]:
         """The deliveries that this message carries; edits and digests have none of their own."""
         return self.work if isinstance(self.work, tuple) else ()
+
+
+def claim_of(
+    chat: ChatQueue, message: Message, work: Work, *, deadline: timedelta, taken_at: float
+) -> tuple[Claim, dict[str, tuple[datetime, ...]]]:
+    """Return the claim of a message and the stamps that the rate windows get by it, which hold a place until ``deadline`` has passed.
+
+    Raises ``ValueError`` when no place is free.
+    """
+    windows: dict[str, tuple[datetime, ...]] = {}
+    held: dict[str, datetime] = {}
+    for limit in chat.edit_limits if message.edits is not None else chat.limits:
+        stamps = chat.windows.get(limit.key, ())
+        windows[limit.key], held[limit.key] = take(stamps, limit, chat.now, until=chat.now + deadline + ROOM)
+    claim = Claim(
+        id=str(uuid4()), chat=chat.key, message=message, work=work, held=held, taken_at=taken_at, refused=chat.refused
+    )
+    return claim, windows
 
 
 class Sender(Protocol):

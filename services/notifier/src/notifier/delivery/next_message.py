@@ -15,7 +15,6 @@ from common.telemetry import get_logger
 from notifier.delivery.model import (
     CRITICAL,
     EDIT,
-    KEPT_FOR_PAGES,
     ChatQueue,
     Digest,
     Entry,
@@ -23,7 +22,7 @@ from notifier.delivery.model import (
     Message,
     StaleMessage,
     Waiting,
-    calm,
+    calm_all,
     free,
 )
 from notifier.messages.channels import CHANNELS, ChannelRules
@@ -105,16 +104,16 @@ class NextMessage:
         if chat.waiting:
             head = chat.waiting[0]
             # Orders keep their limits whole; what is about problems leaves places for the next critical one.
-            bounds = chat.limits if not head.problem or head.priority <= CRITICAL else _calm(chat.limits)
+            bounds = chat.limits if not head.problem or head.priority <= CRITICAL else calm_all(chat.limits)
             found.append(Option(None, head.priority, bounds))
         if chat.stale is not None:
             priority = chat.stale.priority
             bounds = chat.limits if chat.stale.message_id is None else chat.edit_limits
-            found.append(Option(chat.stale, priority, bounds if priority <= CRITICAL else _calm(bounds)))
+            found.append(Option(chat.stale, priority, bounds if priority <= CRITICAL else calm_all(bounds)))
         for digest in chat.digests:
             if digest.due:
                 bounds = chat.edit_limits if self.edits(digest) else chat.limits
-                found.append(Option(digest, EDIT, _calm(bounds)))
+                found.append(Option(digest, EDIT, calm_all(bounds)))
         return sorted(found, key=lambda option: option.priority)
 
     def entries(self, chat: ChatQueue) -> tuple[tuple[Entry, ...], list[tuple[Waiting, str]]]:
@@ -338,7 +337,3 @@ def _buttons(ends: Sequence[Waiting]) -> Keyboard:
     return keyboard_of(
         [(waiting.document, None if waiting.incident is None else waiting.incident.state) for waiting in ends]
     )
-
-
-def _calm(limits: tuple[Limit, ...]) -> tuple[Limit, ...]:
-    return tuple(calm(limit, KEPT_FOR_PAGES) for limit in limits)

@@ -18,39 +18,45 @@ from common.contracts import Envelope
 from common.messaging import outbox
 from common.postgres import Connection
 from notifier.delivery import posts
-from notifier.delivery.model import CRITICAL, EDIT, NewNotice, urgency_of
+from notifier.delivery.model import CRITICAL, EDIT, Added, NewNotice
 from notifier.incidents.model import ProblemFact, Reported
-from notifier.routing.model import Labels, labels_json, labels_of, like
+from notifier.routing.model import Chosen, Labels, labels_json, labels_of, like
 from notifier.silences.model import Inhibition, Silence, silence_of
 
 _SEEN = """
 SELECT DISTINCT n.order_number, n.sequence
 FROM unnest($1::text[], $2::bigint[]) AS asked (order_number, sequence)
-JOIN notices AS n USING (order_number, sequence)
-WHERE n.kind LIKE 'order.%'
+JOIN notices AS n USING (order_number, sequence) WHERE n.kind LIKE 'order.%'
 """
-_ADD_NOTICES = """
-INSERT INTO notices (id, subject, transition, sequence, kind, severity, order_number, incident_id, document, reason,
-                     event_id, traceparent, occurred_at, traits)
-SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::bigint[],
-                     $9::jsonb[], $10::text[], $11::text[], $12::text[], $13::timestamptz[], $14::jsonb[])
-ON CONFLICT (subject, transition) DO NOTHING
-RETURNING id
-"""
-_ADD_CHATS = """
-INSERT INTO lanes (key, channel, address)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS wanted (key, channel, address)
-WHERE NOT EXISTS (SELECT FROM lanes AS l WHERE l.key = wanted.key)
-ON CONFLICT (key) DO NOTHING
-"""
-_ADD_DELIVERIES = """
-INSERT INTO deliveries (notice_id, subject, sequence, destination, channel, lane, topic, route, priority, not_before, page_group)
-SELECT notice_id, subject, sequence, destination, channel, lane, topic, route, priority, now() + hold * interval '1 second', page_group
-FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[],
-            $9::smallint[], $10::float8[], $11::text[])
-     WITH ORDINALITY
-     AS new (notice_id, subject, sequence, destination, channel, lane, topic, route, priority, hold, page_group, position)
-ORDER BY position
+# One statement, for it is what every order costs. Lanes are asked for first: whoever would insert a key that is there waits for its sender.
+_ADD = """
+WITH kept AS (
+    INSERT INTO notices (id, subject, transition, sequence, kind, severity, order_number, incident_id, document, reason,
+                         event_id, traceparent, occurred_at, traits)
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::bigint[],
+                         $9::jsonb[], $10::text[], $11::text[], $12::text[], $13::timestamptz[], $14::jsonb[])
+    ON CONFLICT (subject, transition) DO NOTHING
+    RETURNING id
+), chats AS (
+    INSERT INTO lanes (key, channel, address)
+    SELECT * FROM unnest($15::text[], $16::text[], $17::text[]) AS wanted (key, channel, address)
+    WHERE NOT EXISTS (SELECT FROM lanes AS l WHERE l.key = wanted.key)
+    ON CONFLICT (key) DO NOTHING
+), sent_to AS (
+    INSERT INTO deliveries (notice_id, subject, sequence, destination, channel, lane, topic, route, priority, not_before, page_group)
+    SELECT notice_id, subject, sequence, destination, channel, lane, topic, route, priority, now() + hold * interval '1 second',
+           page_group
+    FROM unnest($18::uuid[], $19::text[], $20::bigint[], $21::text[], $22::text[], $23::text[], $24::bigint[], $25::text[],
+                $26::smallint[], $27::float8[], $28::text[])
+         WITH ORDINALITY
+         AS new (notice_id, subject, sequence, destination, channel, lane, topic, route, priority, hold, page_group, position)
+    JOIN kept ON kept.id = notice_id
+    ORDER BY position
+    RETURNING id, notice_id, destination, created_at
+)
+SELECT kept.id AS notice_id, sent_to.id, sent_to.destination, sent_to.created_at
+FROM kept LEFT JOIN sent_to ON sent_to.notice_id = kept.id
+ORDER BY sent_to.id
 """
 # What comes before a critical notice of the same problem must not keep it waiting behind a crowd of orders.
 _RAISE_PRIORITY = """
@@ -166,12 +172,12 @@ class Kept:
 class NotificationStore:
     """The notification log and the incidents, inside one transaction that the caller commits. One connection inside a transaction.
 
-    ``added``, ``refreshed``: the notices that are new by it, and the incidents whose messages it has edited.
+    ``added``, ``deliveries``, ``refreshed``: the notices that are new by it, their deliveries, and the incidents whose messages it edits.
     """
 
     def __init__(self, connection: Connection) -> None:
         self.connection = self._connection = connection
-        self.added, self.refreshed = list[NewNotice](), list[int]()
+        self.added, self.deliveries, self.refreshed = list[NewNotice](), list[Added](), list[int]()
 
     async def versions_seen(self, versions: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
         """Return those (order number, version) of which there is a notice, sent or not."""
@@ -184,8 +190,10 @@ class NotificationStore:
         """Store notices and their deliveries, in this order; returns the ids of those that were not there yet."""
         if not notices:
             return set()
+        pairs = [(notice, chosen) for notice in notices for chosen in notice.chosen]
+        places = dict(sorted({chosen.destination.chat: chosen.destination for _, chosen in pairs}.items()))
         rows = await self._connection.fetch(
-            _ADD_NOTICES,
+            _ADD,
             [notice.id for notice in notices],
             [notice.subject for notice in notices],
             [notice.transition for notice in notices],
@@ -200,24 +208,9 @@ class NotificationStore:
             [notice.traceparent for notice in notices],
             [notice.occurred_at for notice in notices],
             [None if notice.labels is None else labels_json(notice.labels) for notice in notices],
-        )
-        added = {str(row["id"]) for row in rows}
-        new = [notice for notice in notices if notice.id in added]
-        await self._add_deliveries(new)
-        self.added += new
-        return added
-
-    async def _add_deliveries(self, notices: Sequence[NewNotice]) -> None:
-        pairs = [(notice, chosen) for notice in notices for chosen in notice.chosen]
-        if not pairs:
-            return
-        places = {chosen.destination.chat: chosen.destination for _, chosen in pairs}
-        keys = sorted(places)
-        await self._connection.execute(
-            _ADD_CHATS, keys, [places[key].channel for key in keys], [places[key].address for key in keys]
-        )
-        await self._connection.execute(
-            _ADD_DELIVERIES,
+            list(places),
+            [place.channel for place in places.values()],
+            [place.address for place in places.values()],
             [notice.id for notice, _ in pairs],
             [notice.subject for notice, _ in pairs],
             [notice.sequence for notice, _ in pairs],
@@ -226,18 +219,30 @@ class NotificationStore:
             [chosen.destination.chat for _, chosen in pairs],
             [chosen.destination.topic for _, chosen in pairs],
             [chosen.route for _, chosen in pairs],
-            [_priority(notice) for notice, _ in pairs],
+            [notice.priority for notice, _ in pairs],
             [notice.hold_for for notice, _ in pairs],
             [notice.group for notice, _ in pairs],
         )
-        urgent = [(notice, chosen) for notice, chosen in pairs if notice.incident_id and _priority(notice) == CRITICAL]
+        added = {str(row["notice_id"]) for row in rows}
+        by_place = {(notice.id, chosen.destination.name): (notice, chosen) for notice, chosen in pairs}
+        self.deliveries += [
+            Added(row["id"], *by_place[str(row["notice_id"]), row["destination"]], row["created_at"])
+            for row in rows
+            if row["id"] is not None
+        ]
+        self.added += [notice for notice in notices if notice.id in added]
+        await self._raise_priority([(notice, chosen) for notice, chosen in pairs if notice.id in added])
+        return added
+
+    async def _raise_priority(self, pairs: Sequence[tuple[NewNotice, Chosen]]) -> None:
+        urgent = [(notice, chosen) for notice, chosen in pairs if notice.incident_id and notice.priority == CRITICAL]
         if urgent:
             await self._connection.execute(
                 _RAISE_PRIORITY,
                 [chosen.destination.chat for _, chosen in urgent],
                 [notice.subject for notice, _ in urgent],
                 [notice.sequence for notice, _ in urgent],
-                [_priority(notice) for notice, _ in urgent],
+                [notice.priority for notice, _ in urgent],
             )
 
     async def lock(self, fingerprints: Sequence[str]) -> None:
@@ -393,7 +398,3 @@ def _reported(row: Any) -> Reported | None:
         occurrences=row["occurrences"],
         muted=row["muted"],
     )
-
-
-def _priority(notice: NewNotice) -> int:
-    return urgency_of(kind=notice.kind, severity=notice.severity)

@@ -28,7 +28,7 @@ from notifier.delivery.posts import DELIVERY, Posts
 LimitsOf = Callable[[str], tuple[Limit, ...]]
 """From a chat's present address to the limits that hold there."""
 
-_HEAD = 40  # about what the largest message can carry
+HEAD = 40  # about what the largest message can carry
 _COUNTED = 1000
 _LONGEST_IDLE = 1.0
 # Urgent first: the limits of a bot are shared by all its chats. Then the one that was used longest ago.
@@ -82,18 +82,40 @@ _LIMITED = """held_until = greatest(held_until, $2),
     held_by = CASE WHEN held_until > now() - interval '1 second' THEN held_by ELSE 'chat_limit' END"""
 _HOLD = f"UPDATE lanes SET not_before = $2, {_LIMITED} WHERE key = $1"  # noqa: S608 - made of constants
 _URGENT_ONLY = f"UPDATE lanes SET urgent_only_until = $2, {_LIMITED} WHERE key = $1"  # noqa: S608 - the same
-_LEASE_CHAT = "UPDATE lanes SET claim = $2, lease_until = $3 WHERE key = $1"
-_SET_WINDOW = "UPDATE rate_windows SET stamps = $2 WHERE key = $1"
+# The rows of the chats and of the windows are this transaction's already.
 _LEASE = """
+WITH chats AS (
+    UPDATE lanes AS l SET claim = c.id, lease_until = $1
+    FROM unnest($2::text[], $3::uuid[]) AS c (lane, id) WHERE l.key = c.lane
+), windows AS (
+    UPDATE rate_windows AS w SET stamps = s.stamps
+    FROM (SELECT key, array_agg(stamp) AS stamps FROM unnest($4::text[], $5::timestamptz[]) AS each (key, stamp) GROUP BY key) AS s
+    WHERE w.key = s.key
+)
 UPDATE deliveries AS d
-SET state = 'sending', claim = $2, lease_until = $3, attempts = d.attempts + 1,
+SET state = 'sending', claim = c.id, lease_until = $1, attempts = d.attempts + 1,
     held_by = CASE WHEN l.held_until > d.created_at AND l.held_until <= clock_timestamp() THEN l.held_by
                    ELSE coalesce(d.reason, d.held_by) END
-FROM lanes AS l
-WHERE l.key = d.lane AND d.id = ANY($1::bigint[])
+FROM unnest($6::bigint[], $7::uuid[]) AS c (delivery, id), lanes AS l
+WHERE d.id = c.delivery AND l.key = d.lane
 """
-_FREE_CHAT = """
-UPDATE lanes SET claim = NULL, lease_until = NULL, last_sent_at = $3 WHERE key = $1 AND claim = $2
+# Whatever is committed later finds the chat free, or wakes its sender after this.
+_FREE = """
+WITH moment AS MATERIALIZED (SELECT clock_timestamp() AS at), chat AS (
+    UPDATE lanes SET claim = NULL, lease_until = NULL, last_sent_at = moment.at FROM moment WHERE key = $1 AND claim = $2
+    RETURNING key
+), locked AS MATERIALIZED (
+    SELECT key FROM rate_windows WHERE key = ANY($3::text[]) AND (SELECT count(*) FROM chat) >= 0 ORDER BY key FOR UPDATE
+), dated AS (
+    UPDATE rate_windows AS w SET stamps = array_replace(w.stamps, h.held, moment.at)
+    FROM locked, unnest($3::text[], $4::timestamptz[]) AS h (key, held), moment
+    WHERE w.key = locked.key AND h.key = w.key
+)
+SELECT moment.at,
+    EXISTS (SELECT FROM deliveries WHERE lane = $1 AND state IN ('pending', 'unknown'))
+    OR EXISTS (SELECT FROM posts WHERE lane = $1 AND wanted > shown)
+    OR EXISTS (SELECT FROM digests WHERE lane = $1 AND closed_at IS NULL) AS more
+FROM moment
 """
 _PAUSE = """
 UPDATE lanes SET not_before = greatest(not_before, $2), held_until = greatest(held_until, $2), held_by = 'asked_to_wait'
@@ -102,7 +124,6 @@ WHERE key = $1
 _MOVE = """
 UPDATE lanes SET address = $2, moved_from = array_append(moved_from, address) WHERE key = $1 AND address <> $2
 """
-_DATE_WINDOW = "UPDATE rate_windows SET stamps = array_replace(stamps, $2::timestamptz, $3::timestamptz) WHERE key = $1"
 _REFUSES = "UPDATE lanes SET refused = $2 WHERE key = $1"
 _RECEIPT = "INSERT INTO incident_history (incident_id, actor, act, text) VALUES ($1, 'notifier', 'failover', $2)"
 _FAIL = """
@@ -164,14 +185,14 @@ class DeliveryQueues:
     ) -> None:
         self._database = database
         self._channel = channel
-        self._limits = limits
+        self.limits = limits
         self._edit_limits = edit_limits or limits
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[DeliveryQueue]:
         """Commit at the end of the block, roll back on an exception."""
         async with self._database.transaction() as connection:
-            yield DeliveryQueue(connection, channel=self._channel, limits=self._limits, edit_limits=self._edit_limits)
+            yield DeliveryQueue(connection, channel=self._channel, limits=self.limits, edit_limits=self._edit_limits)
 
     async def wait_until(self) -> float:
         """Return in how many seconds something may be due, at most a second."""
@@ -224,7 +245,7 @@ class DeliveryQueue(Posts, Digests):
 
     async def look_again(self, chat: ChatQueue) -> ChatQueue:
         """Return the locked chat as it is after something was changed in this transaction."""
-        waiting = await self._connection.fetch(_WAITING, chat.key, chat.now, _HEAD)
+        waiting = await self._connection.fetch(_WAITING, chat.key, chat.now, HEAD)
         problems = await self._connection.fetch(_PROBLEMS, chat.key, _COUNTED)
         return replace(
             chat,
@@ -261,16 +282,12 @@ class DeliveryQueue(Posts, Digests):
         A digest, or a message that is posted anew, may have arrived from now on until its outcome is recorded: whoever claims it again
         after this sender's death says so.
         """
-        await self._connection.execute(_LEASE_CHAT, chat.key, claim.id, lease_until)
-        for key in sorted(windows):
-            await self._connection.execute(_SET_WINDOW, key, list(windows[key]))
+        await lease(self._connection, [claim], windows=windows, until=lease_until)
         if claim.message.edits is None and isinstance(claim.work, StaleMessage):
             await self._post_may_arrive(claim.work)
         if claim.message.edits is None and isinstance(claim.work, Digest):
             await self._digest_may_arrive(claim.work)
         if claim.entries:
-            ids = [entry.waiting.id for entry in claim.entries]
-            await self._connection.execute(_LEASE, ids, claim.id, lease_until)
             pages = [each.waiting for each in claim.entries if each.waiting.priority <= CRITICAL and each.waiting.group]
             if pages and chat.digests:
                 await self._connection.execute(_PAGED, chat.key, [str(waiting.group) for waiting in pages])
@@ -287,11 +304,7 @@ class DeliveryQueue(Posts, Digests):
     async def record(
         self, claim: Claim, results: Sequence[tuple[Entry, After]], *, message_id: str | None, at: datetime
     ) -> set[int]:
-        """Write down what became of the deliveries, free the chat, date the windows' places at ``at``.
-
-        Returns the ids that were still this claim's; of the others somebody else decides.
-        """
-        await self._free(claim, at)
+        """Write down what became of the deliveries; returns the ids that were still this claim's: of the others somebody else decides."""
         rows = await self._connection.fetch(
             _RECORD,
             claim.id,
@@ -307,24 +320,24 @@ class DeliveryQueue(Posts, Digests):
         )
         return {row["id"] for row in rows}
 
-    async def _free(self, claim: Claim, at: datetime) -> None:
-        await self._connection.execute(_FREE_CHAT, claim.chat, claim.id, at)
-        for key in sorted(claim.held):
-            await self._connection.execute(_DATE_WINDOW, key, claim.held[key], at)
+    async def free(self, claim: Claim) -> tuple[datetime, bool]:
+        """Free the chat and date the windows' places at this moment, which is returned, and whether there is more to send in the chat.
 
-    async def record_edit(self, claim: Claim, stale: StaleMessage, after: AfterEdit, *, at: datetime) -> None:
-        """Write down what became of an edit, and free the chat."""
-        await self._free(claim, at)
+        To be called before any of what the claim had is written, but for ``keep_post``: that locks incidents.
+        """
+        held = list(claim.held), list(claim.held.values())
+        [row] = await self._connection.fetch(_FREE, claim.chat, claim.id, *held)
+        return row["at"], row["more"]
+
+    async def record_edit(self, stale: StaleMessage, after: AfterEdit) -> None:
+        """Write down what became of an edit."""
         await self._record_post(stale, after)
 
-    async def record_digest(
-        self, claim: Claim, digest: Digest, after: AfterEdit, *, at: datetime, again_at: datetime
-    ) -> int:
-        """Write down what became of a digest and of what it shows, and free the chat; it has its next turn at ``again_at`` at the earliest.
+    async def record_digest(self, digest: Digest, after: AfterEdit, *, at: datetime, again_at: datetime) -> int:
+        """Write down what became of a digest and of what it shows; it has its next turn at ``again_at`` at the earliest.
 
         Returns how many deliveries came to their end.
         """
-        await self._free(claim, at)
         return await self._record_digest(digest, after, at=at, again_at=again_at)
 
     async def receipt(self, entry: Entry, text: str) -> None:
@@ -348,3 +361,24 @@ class DeliveryQueue(Posts, Digests):
     async def add_to_outbox(self, *envelopes: Envelope) -> None:
         """Put events into the outbox."""
         await outbox.add(self._connection, *envelopes)
+
+
+async def lease(
+    connection: Connection, claims: Sequence[Claim], *, windows: Mapping[str, tuple[datetime, ...]], until: datetime
+) -> None:
+    """Give each claim its chat and its deliveries until then, and the windows their stamps.
+
+    The caller has locked the chats and the windows before, in this transaction.
+    """
+    stamps = [(key, stamp) for key in windows for stamp in windows[key]]
+    carried = [(entry.waiting.id, claim.id) for claim in claims for entry in claim.entries]
+    await connection.execute(
+        _LEASE,
+        until,
+        [claim.chat for claim in claims],
+        [claim.id for claim in claims],
+        [key for key, _ in stamps],
+        [stamp for _, stamp in stamps],
+        [delivery for delivery, _ in carried],
+        [claim for _, claim in carried],
+    )

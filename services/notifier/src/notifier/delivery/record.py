@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from notifier.delivery.journal import DeliveryJournal
@@ -30,6 +31,15 @@ _OTHERS_TURN = timedelta(seconds=5)
 """After so many pages a long notice lets the others in its chat go for so long: nobody's order waits for another's long comment."""
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What was written down: the deliveries that are ``sent``, ``failed`` or ``unknown`` by it, when, and whether more waits there."""
+
+    at: datetime
+    ended: list[tuple[Waiting, State]]
+    more: bool
+
+
 class Outcomes:
     """Records the outcomes of one channel."""
 
@@ -48,10 +58,11 @@ class Outcomes:
         self._retry_policy = retry_policy
         self._words = words
 
-    async def record(
-        self, queue: DeliveryQueue, claim: Claim, outcome: Outcome, *, now: datetime, pause: timedelta
-    ) -> list[tuple[Waiting, State]]:
-        """Record an outcome; returns the deliveries that are ``sent``, ``failed`` or ``unknown`` by it."""
+    async def record(self, queue: DeliveryQueue, claim: Claim, outcome: Outcome, *, pause: timedelta) -> Recorded:
+        """Record an outcome, and free the chat."""
+        if isinstance(claim.work, tuple) and isinstance(outcome, Sent) and self._rules.edits:
+            await self._keep_post(queue, claim, outcome)  # locks incidents, and they come before chats
+        now, more = await queue.free(claim)
         ended: list[tuple[Waiting, State]] = []
         if isinstance(claim.work, StaleMessage):
             await self._edited(queue, claim, claim.work, outcome, now=now)
@@ -63,21 +74,23 @@ class Outcomes:
             await queue.pause(claim, now + pause_for(outcome) + pause)
         if isinstance(outcome, Moved):
             await queue.move(claim, outcome.address)
-        return ended
+        as_hoped = len(ended) == len(claim.entries) > 0 and isinstance(outcome, Sent)
+        return Recorded(at=now, ended=ended, more=more or not as_hoped)
+
+    async def _keep_post(self, queue: DeliveryQueue, claim: Claim, sent: Sent) -> None:
+        seen = {
+            entry.waiting.incident.id: entry.waiting.incident.version
+            for entry in claim.entries
+            if entry.waiting.incident is not None
+        }
+        if seen:
+            await queue.keep_post(claim, sent=sent, seen=seen)
 
     async def _posted(
         self, queue: DeliveryQueue, claim: Claim, outcome: Outcome, *, now: datetime
     ) -> list[tuple[Waiting, State]]:
         entries = claim.entries
         results = [(entry, self._after(entry, outcome, now, shared=len(entries) > 1)) for entry in entries]
-        if isinstance(outcome, Sent) and self._rules.edits:
-            seen = {
-                entry.waiting.incident.id: entry.waiting.incident.version
-                for entry in entries
-                if entry.waiting.incident is not None
-            }
-            if seen:
-                await queue.keep_post(claim, sent=outcome, seen=seen)
         message_id = outcome.message_id if isinstance(outcome, Sent) else None
         ours = await queue.record(claim, results, message_id=message_id, at=now)
         mine = [(entry, result) for entry, result in results if entry.waiting.id in ours]
@@ -112,14 +125,14 @@ class Outcomes:
         if decided.gone and not open_ones:
             # Somebody deleted a message about problems that are over: nobody misses it.
             decided = AfterEdit(not_before=now, given_up=True, reason=decided.reason)
-        await queue.record_edit(claim, post, decided, at=now)
+        await queue.record_edit(post, decided)
 
     async def _digest_sent(
         self, queue: DeliveryQueue, claim: Claim, digest: Digest, outcome: Outcome, *, now: datetime
     ) -> None:
         decided = self._after_edit(claim, outcome, now, created_at=digest.opened_at, attempts=digest.attempts + 1)
         ended = await queue.record_digest(
-            claim, digest, decided, at=now, again_at=now + timedelta(seconds=self._rules.digest_seconds)
+            digest, decided, at=now, again_at=now + timedelta(seconds=self._rules.digest_seconds)
         )
         if decided.problem and not claim.refused:
             await queue.refuses(claim, True)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from common.contracts import Envelope, parse
 from common.contracts.alerts import HeartbeatV1, ProblemRaisedV1, ProblemResolvedV1
 from common.contracts.orders import WorkflowCrashedV1, WorkflowStoppedV1
 from common.contracts.refunds import RefundRejectedV1
 from common.ids import new_id
+from common.messaging.consumer import nothing_follows
 from common.messaging.topology import NOTIFIER_ALERTS, NOTIFIER_ORDERS, NOTIFIER_REFUNDS
 from common.postgres import Connection
 from common.telemetry import scrub_text
+from notifier.delivery.dispatch import HandOver
 from notifier.delivery.model import NewNotice
 from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.model import ProblemFact
@@ -33,25 +35,46 @@ class IngestEvents:
     """
 
     def __init__(
-        self, *, routes: Routes, words: Words, environment: str, problems: Problems, console_url: str | None = None
+        self,
+        *,
+        routes: Routes,
+        words: Words,
+        environment: str,
+        problems: Problems,
+        console_url: str | None = None,
+        hand_over: HandOver | None = None,
+        wake: Callable[[], None] = nothing_follows,
     ) -> None:
         self._routes = routes
         self._words = words
         self._environment = environment
         self._problems = problems
+        self._hand_over = hand_over or HandOver()
+        self._wake = wake
         self._orders = OrderNotices(routes=routes, words=words, environment=environment, console_url=console_url)
 
-    async def __call__(self, connection: Connection, envelopes: Sequence[Envelope]) -> None:
+    async def __call__(self, connection: Connection, envelopes: Sequence[Envelope]) -> Callable[[], None]:
         """Take a batch in, in the inbox's transaction: orders in its order, each problem's reports and ends in theirs.
 
-        Types that nobody is notified of are left alone.
+        Types that nobody is notified of are left alone. What may be sent at once is claimed here, and handed to its sender by what is
+        returned, which is to be called after the commit. Only problems are work for others than senders.
         """
         notifications = NotificationStore(connection)
         read = [entry for envelope in envelopes if (entry := self._read(envelope)) is not None]
         orders = [entry for entry in read if isinstance(entry, NewNotice)]
-        taken = await self._problems(notifications, [entry for entry in read if not isinstance(entry, NewNotice)])
+        problems = [entry for entry in read if not isinstance(entry, NewNotice)]
+        taken = await self._problems(notifications, problems)
         await notifications.add(await held_behind_gaps(notifications, [*orders, *taken.notices]))
         await self._problems.refresh(notifications, taken)
+        hand_over = await self._hand_over(connection, notifications.deliveries)
+
+        def committed() -> None:
+            """Send what was claimed, and wake whoever has work by the rest."""
+            hand_over()
+            if problems:
+                self._wake()
+
+        return committed
 
     def _read(self, envelope: Envelope) -> Report | Resolution | NewNotice | None:
         if envelope.type in ORDER_EVENTS:

@@ -9,7 +9,7 @@ from common.errors import SuiteError, Unavailable
 from common.telemetry import get_logger, scrub_text
 from notifier.incidents.act import patiently
 from notifier.metrics import PeopleMetrics
-from notifier.people.model import Directory
+from notifier.people.model import Directory, Person
 from notifier.tickets.acknowledge_from_comment import AcknowledgeFromComment
 from notifier.tickets.model import (
     CommentToSend,
@@ -117,11 +117,12 @@ class SyncTracker:
         return True
 
     async def _take(self, ticket: TicketToRead, comment: OutsideComment) -> None:
-        person = self._directory.by_account("tracker", comment.author)
+        person = self._person(comment)
         author, role = (_STRANGER, "viewer") if person is None else (person.id, person.role)
         text = scrub_text(comment.text)
         async with self._store.reading(ticket, author=author, role=role) as reading:
-            if not await reading.keep(ticket, comment, author=author, text=text) or person is None:
+            kept = await reading.keep(ticket, comment, author=author, text=text, of_person=person is not None)
+            if not kept or person is None:
                 return
             for incident_id in (ticket.incident_id, ticket.summons_id):
                 await self._acknowledge(
@@ -149,9 +150,17 @@ class SyncTracker:
         return True
 
     async def _find(self, comment: CommentToSend) -> str | None:
-        """Return the id of an earlier try of this comment, if it did arrive."""
+        """Return the id of an earlier try of this comment, if it did arrive.
+
+        That is none which is known already, be it of the same words, and none of a person.
+        """
         there = await self._tracker.comments(comment.key, after=comment.seen)
-        return next((str(each.id) for each in there if each.text == comment.text), None)
+        alike = [str(each.id) for each in there if each.text == comment.text and self._person(each) is None]
+        known = await self._store.known(comment, alike) if alike else frozenset[str]()
+        return next((outside_id for outside_id in alike if outside_id not in known), None)
+
+    def _person(self, comment: OutsideComment) -> Person | None:
+        return self._directory.by_account("tracker", comment.author)
 
     async def _failed(
         self, what: str, item: TicketToCreate | CommentToSend, error: SuiteError, *, for_good: bool

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -109,6 +109,10 @@ FROM tickets AS t WHERE t.id = $1 AND t.outside_revision = $2
 _KNOWN_STATE = "UPDATE tickets SET outside_state = $2 WHERE id = $1"
 _KNOWN_ASSIGNEE = "UPDATE tickets SET outside_assignee = $2 WHERE id = $1"
 _SEEN = "UPDATE tickets SET seen_comment = greatest(seen_comment, $2) WHERE id = $1"
+_OTHERS = """
+SELECT o.outside_id FROM ticket_comments AS c JOIN ticket_comments AS o ON o.ticket_id = c.ticket_id AND o.id <> c.id
+WHERE c.id = $1 AND o.outside_id = ANY($2::text[])
+"""
 _KNOWN = "SELECT EXISTS (SELECT FROM ticket_comments WHERE ticket_id = $1 AND outside_id = $2)"
 # One of ours whose answer was lost: it did arrive.
 _ARRIVED = """
@@ -162,6 +166,11 @@ class TrackerStore:
             ticket_id = await connection.fetchval(_SENT, comment.id, outside_id)
             if assigned:
                 await connection.execute(_ASSIGNED, ticket_id, comment.assign)
+
+    async def known(self, comment: CommentToSend, outside_ids: Sequence[str]) -> Set[str]:
+        """Return which of these of the tracker's comments are known as another comment of its ticket."""
+        async with self._database.acquire() as connection:
+            return {row["outside_id"] for row in await connection.fetch(_OTHERS, comment.id, list(outside_ids))}
 
     async def later(self, what: TicketToCreate | CommentToSend, *, reason: str, for_good: bool) -> None:
         """Try again later (doubling, at most five minutes); a comment that is refused for good ends."""
@@ -274,12 +283,15 @@ class TicketReading:
         self.notifications = NotificationStore(connection)
         self.roster = RosterReader(connection)
 
-    async def keep(self, ticket: TicketToRead, comment: OutsideComment, *, author: str, text: str) -> bool:
-        """Keep a comment once; returns whether it is new and not one of our own."""
+    async def keep(
+        self, ticket: TicketToRead, comment: OutsideComment, *, author: str, text: str, of_person: bool
+    ) -> bool:
+        """Keep a comment once; returns whether it is new and not one of our own. A person's never is, whatever it says."""
         await self._connection.execute(_SEEN, ticket.id, comment.id)
         if await self._connection.fetchval(_KNOWN, ticket.id, str(comment.id)):
             return False
-        if await self._connection.fetchval(_ARRIVED, ticket.id, str(comment.id), comment.text) is not None:
+        arrived = (_ARRIVED, ticket.id, str(comment.id), comment.text)
+        if not of_person and await self._connection.fetchval(*arrived) is not None:
             return False
         kept = await self._connection.fetchval(_KEEP, ticket.id, author, text, str(comment.id))
         return kept is not None
