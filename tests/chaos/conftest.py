@@ -70,10 +70,12 @@ class Faults:
         }
         return await self.client.play(**{**wanted, **order})
 
-    async def play_during(self, fault: Coroutine[Any, Any, None], *, seed: int, **order: Any) -> dict[str, Any]:
+    async def play_during(
+        self, fault: Coroutine[Any, Any, None], *, seed: int, every_s: float = _WAVE_S, **order: Any
+    ) -> dict[str, Any]:
         """Play wave after wave until the fault is over, and one wave after it; return the waves as one report.
 
-        However fast the machine is, the load lasts as long as the fault.
+        However fast the machine is, the load lasts as long as the fault; a wave begins no sooner than ``every_s`` after the one before.
         """
         ending = asyncio.create_task(fault)
         waves: list[dict[str, Any]] = []
@@ -82,7 +84,7 @@ class Faults:
             while not over:
                 over = ending.done()
                 wave, _ = await asyncio.gather(
-                    self.play(seed=seed * 1000 + len(waves), **order), asyncio.sleep(_WAVE_S)
+                    self.play(seed=seed * 1000 + len(waves), **order), asyncio.sleep(every_s)
                 )
                 waves.append(wave)
             await ending

@@ -6,7 +6,7 @@ import json
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from playwright.async_api import Page
 
@@ -18,15 +18,16 @@ _HEADINGS = """inside => [...document.querySelectorAll("nav a, h1, h2")]
 _NAMES_AND_FIGURES = re.compile(r"\S*\d\S*")
 
 
-async def headings(page: Page, *, in_sight: bool) -> set[str]:
-    """What leads through a page: its menu and headings, without names and figures; all of it, or only what a picture would show."""
+async def headings(page: Page, *, in_sight: bool) -> list[str]:
+    """What leads through a page: its menu and headings in their order, without names and figures; all of it, or only what a picture would
+    show."""
     said = await page.evaluate(_HEADINGS, in_sight)
-    return {" ".join(_NAMES_AND_FIGURES.sub("#", text).split()) for text in said}
+    return [" ".join(_NAMES_AND_FIGURES.sub("#", text).split()) for text in said]
 
 
-def with_text(picture: bytes, texts: set[str]) -> bytes:
+def with_text(picture: bytes, texts: Iterable[str]) -> bytes:
     """The picture with these texts in it."""
-    held = _KEYWORD + json.dumps(sorted(texts)).encode("ascii")
+    held = _KEYWORD + json.dumps(sorted(set(texts))).encode("ascii")
     chunk = struct.pack(">I", len(held)) + b"tEXt" + held + struct.pack(">I", zlib.crc32(b"tEXt" + held))
     end = picture.rindex(b"IEND") - 4
     return picture[:end] + chunk + picture[end:]

@@ -21,11 +21,11 @@ from orchestrator.erasures.places import places as of_orchestrator
 from orchestrator.settings import OrchestratorSettings
 from refunds.erase import PLACES as REFUNDS
 from refunds.settings import RefundsSettings
+from tests.support.personal_data import PAGE, code, listed, sections
 from tips.settings import TipsSettings
 from webhook_gateway.erase import places as of_gateway
 from webhook_gateway.settings import Settings as GatewaySettings
 
-PAGE = Path(__file__).parents[3] / "docs/personal-data.md"
 NONE = tomllib.loads((Path(__file__).parent / "places_without_people.toml").read_text(encoding="utf-8"))
 COMMON = "Every service"
 SETTINGS: tuple[type[ProcessSettings], ...] = (
@@ -45,27 +45,6 @@ WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NO
   AND c.relname <> 'schema_migrations' AND a.attnum > 0 AND NOT a.attisdropped
   AND (t.typcategory IN ('S', 'A', 'I', 'E') OR t.typname IN ('json', 'jsonb', 'bytea', 'xml'))
 """
-
-
-def sections() -> dict[str, list[list[str]]]:
-    """The cells of every table of the page, by heading."""
-    found: dict[str, list[list[str]]] = {}
-    for line in PAGE.read_text(encoding="utf-8").splitlines():
-        if line.startswith("## "):
-            rows = found.setdefault(line[3:], [])
-        elif line.startswith("| `"):
-            rows.append([cell.strip() for cell in line.strip("|").split("|")])
-    return found
-
-
-def code(cells: list[str]) -> set[str]:
-    """What stands as code in these cells."""
-    return {word for cell in cells for word in re.findall(r"`([^`]+)`", cell)}
-
-
-def listed(section: str) -> set[str]:
-    """The places that a section of the page names."""
-    return {place for row in sections()[section] for place in code(row[:1])}
 
 
 def without(section: str) -> set[str]:

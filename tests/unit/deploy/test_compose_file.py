@@ -133,6 +133,16 @@ def test_every_container_has_a_check_a_restart_policy_limits_and_bounded_logs(co
             assert definition["healthcheck"]["test"][0] == "CMD", name
 
 
+def test_gateways_and_tips_come_first_when_processor_time_is_short(compose: dict[str, Any]) -> None:
+    shares = {
+        service.name: {
+            compose["services"][name]["cpu_shares"] for name in _containers_of(service, compose) if name not in JOBS
+        }
+        for service in WITH_CONSOLE
+    }
+    assert shares == {name: {1024} if name in {"webhook-gateway", "tips"} else {512} for name in shares}
+
+
 def test_own_containers_have_time_to_drain_and_no_capabilities(compose: dict[str, Any]) -> None:
     for service in WITH_CONSOLE:
         for name in _containers_of(service, compose):

@@ -38,6 +38,7 @@ def test_supervisor_reads_every_program_as_it_was_described(tmp_path: Path) -> N
             tmp_path,
             "tips",
             argv=("/usr/bin/env", "a word", "it's", "100%"),
+            niceness=5,
             environment={"TIPS_POSTGRES_DSN": "postgresql://u:p%40x,y@h/d?a=b;c", "EMPTY": "", "JSON": JSON},
         ),
     )
@@ -49,7 +50,8 @@ def test_supervisor_reads_every_program_as_it_was_described(tmp_path: Path) -> N
     (postgres,) = groups["infrastructure"].process_configs
     (tips,) = groups["services"].process_configs
     assert (postgres.stopsignal.name, postgres.stopwaitsecs, postgres.directory) == ("SIGINT", 20, str(tmp_path))
-    assert tips.command == "/usr/bin/env 'a word' 'it'\"'\"'s' 100%"
+    assert tips.command == "nice -n 5 /usr/bin/env 'a word' 'it'\"'\"'s' 100%"
+    assert postgres.command == "/bin/sleep 60"
     assert tips.environment == {"TIPS_POSTGRES_DSN": "postgresql://u:p%40x,y@h/d?a=b;c", "EMPTY": "", "JSON": JSON}
     assert groups["infrastructure"].priority < groups["services"].priority
 

@@ -34,6 +34,10 @@ from suite_local.programs import Program
 YOOKASSA_PAYMENTS = "yk-"
 """Payments whose id begins so are YooKassa's; all others are Trust's."""
 
+_ANSWERING = (GATEWAY, TIPS)
+"""Marketplaces and an order's iteration wait for these, five seconds and one; the others' work may come a moment later."""
+_STANDS_BACK = 5
+
 _YOOKASSA_SHOP = "1000001"
 _ESCALATION = (
     {"after": 15, "act": "remind", "whom": "on_duty"},
@@ -96,6 +100,7 @@ def programs(plan: Plan) -> tuple[Program, ...]:
                 environment=service_environment(plan, service, replica=number),
                 group="services",
                 priority=30,
+                niceness=0 if service in _ANSWERING else _STANDS_BACK,
             )
             for service in WITH_CONSOLE
             for number, program in enumerate(service.programs(plan.replicas[service.name]), start=1)

@@ -22,7 +22,10 @@ MARKER = "SUITE_LOCAL_INSTANCE"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """How to run one process in the foreground. `argv[0]` replaces itself by the server: its pid is the server's."""
+    """How to run one process in the foreground. `argv[0]` replaces itself by the server: its pid is the server's.
+
+    `niceness`: how far it stands back while processor time is short, as `nice` counts.
+    """
 
     name: str
     argv: tuple[str, ...]
@@ -32,6 +35,12 @@ class Program:
     stop_wait_s: int = 12
     group: str = "services"
     priority: int = 100
+    niceness: int = 0
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """What is run; `nice` replaces itself, too."""
+        return ("nice", "-n", str(self.niceness), *self.argv) if self.niceness else self.argv
 
 
 class ProgramProcess:
@@ -61,7 +70,7 @@ class ProgramProcess:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._stream = self.log.open("ab")
         self._process = subprocess.Popen(
-            self.program.argv,
+            self.program.command,
             cwd=self.program.directory,
             env={**inherited_environment(), **self.program.environment},
             stdin=subprocess.DEVNULL,

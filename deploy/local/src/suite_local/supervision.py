@@ -82,7 +82,7 @@ def render(programs: Sequence[Program], run: RunDirectory) -> str:
     sections.extend(
         _section(
             f"program:{program.name}",
-            command=shlex.join(program.argv),
+            command=shlex.join(program.command),
             directory=program.directory,
             environment=_environment(program.environment),
             autostart="false",

@@ -16,6 +16,15 @@ _ENDED = (
 )
 
 
+_SENT_THERE = "t.outside NOT IN ('pending', 'creating', 'sending')"  # until then it is told apart by its text
+_BY_PEOPLE = "t.act IN ('ack', 'comment', 'resolve')"
+
+
+def _erased(text: str) -> str:
+    """Return what stays of a text that people wrote about an order: nobody can tell whose names stand in it."""
+    return text and _ERASED
+
+
 def _without_sections(document: Any) -> Any:
     """Return a notice that says only what it was about: a message that is edited later shows that."""
     if not isinstance(document, dict):
@@ -43,7 +52,10 @@ PLACES: Mapping[str, Erase] = {
         place=TextPlace(table="incidents", columns=("summary", "details"), of_order="t.order_number = $1"),
     ),
     "incident_history": partial(
-        erase_texts, place=TextPlace(table="incident_history", columns=("text",), of_order=_OF_INCIDENT)
+        erase_texts,
+        place=TextPlace(
+            table="incident_history", columns=("text",), of_order=_OF_INCIDENT, among=_BY_PEOPLE, blank=_erased
+        ),
     ),
     "tickets": partial(
         erase_texts,
@@ -51,6 +63,8 @@ PLACES: Mapping[str, Erase] = {
             table="tickets",
             columns=("summary", "description"),
             of_order=f"t.order_number = $1 OR {_OF_INCIDENT}",
+            among=_SENT_THERE,
+            blank=_erased,
         ),
     ),
     "ticket_comments": partial(
@@ -59,6 +73,8 @@ PLACES: Mapping[str, Erase] = {
             table="ticket_comments",
             columns=("text",),
             of_order=f"t.ticket_id IN (SELECT t.id FROM tickets AS t WHERE t.order_number = $1 OR {_OF_INCIDENT})",  # noqa: S608 - constants
+            among=_SENT_THERE,
+            blank=_erased,
         ),
     ),
     "recipe_requests": partial(
@@ -67,6 +83,7 @@ PLACES: Mapping[str, Erase] = {
             table="recipe_requests",
             columns=("reason", "result"),
             of_order=_OF_INCIDENT,
+            blank=_erased,
             among="t.ended_at IS NOT NULL",  # until then it is said again, the same, to the service
         ),
     ),
@@ -77,6 +94,7 @@ PLACES: Mapping[str, Erase] = {
 KEPT = {
     "chats": "what was sent to a chat or mailed stays there; phones and mails in it were masked when it was written",
     "outside_tickets": "tickets in an outside tracker are erased there",
-    "notices_on_their_way": "a notice that is still to be sent is left as it is; erase again when it was",
+    "notices_on_their_way": "a notice that is still to be sent is left as it is, and so are a ticket and a comment on their way to an "
+    "outside tracker; erase again when they were",
 }
 """What stays, and why."""

@@ -50,6 +50,7 @@ class Replica:
     handed: list[Claim] = field(default_factory=list)
     told: list[Message] = field(default_factory=list)
     woken: int = 0
+    claimer: Dispatcher | None = None
 
     def __post_init__(self) -> None:
         routes, words = read_routes(json.dumps(self.routes), name="test"), Words("en")
@@ -76,7 +77,9 @@ class Replica:
         )
 
     async def claim(self, connection: Connection, added: Sequence[Added]) -> list[Claim]:
-        """Claim whatever may go."""
+        """Claim whatever may go, or what the dispatcher does that is asked instead."""
+        if self.claimer is not None:
+            return await self.claimer.claim(connection, added)
         return await self.deliver.claim_added(connection, added, most=8)
 
     def take(self, claims: Sequence[Claim]) -> None:
@@ -391,6 +394,24 @@ async def test_a_stopping_sender_claims_nothing_and_finishes_what_it_was_handed(
         await replica.take_in(created())
         dispatcher.take(replica.handed)
         await dispatcher.stop()
-        async with replica.database.acquire() as connection:
-            assert await dispatcher.claim(connection, []) == []
     assert await replica.states() == ["sent", "sent"]
+    await a_quiet_while(replica)
+    replica.handed, replica.claimer = [], dispatcher
+    await replica.take_in(created("LATER"))
+    assert (replica.handed, await replica.states()) == ([], ["sent", "sent", "pending"])
+
+
+async def test_a_sender_that_died_claims_nothing(make_replica: MakeReplica, monkeypatch: pytest.MonkeyPatch) -> None:
+    replica = await make_replica()
+    dispatcher = Dispatcher(replica.deliver, replica.queues, concurrency=2, after_commit=lambda: None)
+    monkeypatch.setattr(replica.queues, "wait_until", died)
+    with pytest.raises(LookupError):
+        await dispatcher.run()
+    replica.claimer = dispatcher
+    await replica.take_in(created())
+    assert (replica.handed, await replica.states()) == ([], ["sent", "pending"])
+
+
+async def died() -> float:
+    """Be a fault of ours."""
+    raise LookupError

@@ -233,6 +233,16 @@ def test_status_says_what_waits_and_is_not_well_when_that_is_late(services: Serv
     assert (ended.code, ended.json["queues_unknown"]) == (1, list(SERVICES))
 
 
+def test_status_shows_the_rest_where_nobody_can_say_who_would_be_told(services: Services, ordersctl: Ordersctl) -> None:
+    services.on("GET /readyz", {"ready": True, "checks": {}})
+    services.on("GET /admin/v1/coverage", {"code": "unavailable", "detail": "its database does not answer"}, 503)
+    ended = ordersctl("status", "-o", "json")
+    assert (ended.code, ended.json["missing"], len(ended.json["services"])) == (1, None, len(SERVICES))
+    ended = ordersctl("status")
+    assert "whether a critical problem would reach a person is not known" in ended.remarks
+    assert "nothing needs a person" not in ended.remarks
+
+
 def test_shadow_mode_says_whether_both_decide_alike(services: Services, ordersctl: Ordersctl) -> None:
     said: dict[str, Any] = {"since": "2026-11-22T10:00:00Z", "first_at": None, "rules": [], "differences": []}
     counts = {"compared": 4, "agreed": 4, "differed": 0, "failed": 0}

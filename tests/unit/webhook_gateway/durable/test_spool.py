@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Sequence
@@ -60,6 +61,39 @@ async def test_what_was_acknowledged_is_in_the_file_while_the_spool_is_still_ope
             assert reader.execute("SELECT body FROM records").fetchall() == [(b"safe",)]
         finally:
             reader.close()
+
+
+HER = b'{"phone": "+79167772891"}' * 500  # longer than a page
+
+
+def in_files(directory: Path) -> bool:
+    """Whether anything of her stands in any file."""
+    return any(b"9167772891" in file.read_bytes() for file in directory.iterdir())
+
+
+async def test_what_was_relayed_stands_in_no_file_any_more(tmp_path: Path) -> None:
+    async with opened(tmp_path) as spool:
+        for body in (b"other", HER, b"other", HER):
+            await spool.append("key", body)
+        assert in_files(tmp_path)
+        await spool.forget([record.id for record in await spool.peek(10)])
+        assert (spool.depth, in_files(tmp_path)) == (0, False)
+
+
+async def test_a_gateway_that_dies_before_it_empties_the_log_does_it_later(tmp_path: Path) -> None:
+    alive, after = tmp_path / "alive", tmp_path / "after"
+    spool = SpoolFile(alive)
+    spool.open()
+    try:
+        spool.append([("key", HER)])
+        with spool._db as connection:
+            connection.execute("DELETE FROM records")
+        shutil.copytree(alive, after)
+    finally:
+        spool.close()
+    assert in_files(after)
+    async with opened(after) as begun:
+        assert (begun.depth, in_files(after)) == (0, False)
 
 
 @pytest.mark.parametrize("found", ["nothing", "a spool of before", "a damaged spool"])

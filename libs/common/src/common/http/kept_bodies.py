@@ -13,6 +13,8 @@ from common.telemetry.masking import MASK, scrub_text
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ERASED_ATTRIBUTES = ("requestheaders", "answerbody")
+_SAID = frozenset({"reason", "summary", "detail", "details", "description", "text", "said", "why", "error"})
+"""Names under which our own messages carry what somebody wrote."""
 
 
 def mask_text(text: str) -> str:
@@ -52,7 +54,7 @@ def erase_body(raw: bytes) -> bytes:
 
 
 def erase_message(raw: bytes) -> bytes:
-    """Return a message without its customer; nothing of what is no CloudEvent."""
+    """Return a message without its customer and what people wrote in it; nothing of what is no CloudEvent."""
     try:
         message = orjson.loads(raw)
     except orjson.JSONDecodeError:
@@ -60,10 +62,12 @@ def erase_message(raw: bytes) -> bytes:
     if not isinstance(message, dict):
         return b""
     carried = _carried(message)
-    kept = {name: item for name, item in message.items() if name not in _ERASED_ATTRIBUTES}
+    kept = {name: item for name, item in message.items() if name not in (*_ERASED_ATTRIBUTES, "why")}
     if carried is not None:
         kept["data_base64"] = base64.b64encode(erase_body(carried)).decode("ascii")
-    return orjson.dumps({**kept, "data": _erased(kept["data"])} if "data" in kept else kept)
+    if isinstance(data := kept.get("data"), dict):
+        data = {name: _unsaid(item) if name in _SAID else item for name, item in data.items()}
+    return orjson.dumps({**kept, "data": _erased(data)} if "data" in kept else kept)
 
 
 def message_mentions(raw: bytes, *, phone: str | None = None, email: str | None = None) -> bool:
@@ -91,6 +95,13 @@ def _json_or_text(raw: bytes) -> Any:
 
 def _erased(value: Any) -> Any:
     return _scrubbed(without_customer(value, lambda _: None), _scrub_prose)
+
+
+def _unsaid(value: Any) -> Any:
+    """Nothing, of the same type: a person mends what else is wrong with the message, and it has to fit then."""
+    if isinstance(value, dict):
+        return {}
+    return MASK if isinstance(value, str) else None
 
 
 def _scrub_prose(text: str) -> str:

@@ -30,6 +30,8 @@ _CONNECT_S = 5.0
 _ASK_AGAIN_S = 0.1
 _TAKE_TURN = "SELECT pg_try_advisory_lock(hashtext('platform.migrations'))"
 _NAME = re.compile(r"^(\d{4})_(pre|post)_[a-z0-9_]+\.sql$")
+# ``InternalClientError``: whoever answered is a standby, which asyncpg says so.
+_NO_CONNECTION = (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 def migration_directories(package: str) -> list[Path]:
@@ -67,7 +69,7 @@ async def migrate(dsn: str, package: str, *, serving: str | None = None, timeout
     """
     try:
         dsn = await the_one_that_takes_writes(dsn, timeout=_CONNECT_S)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except _NO_CONNECTION as error:
         raise ConfigurationError(f"no server of {package}'s database takes writes ({type(error).__name__})") from None
     address, tls = _for_dbmate(dsn)
     async with _turn(dsn, package, timeout):
@@ -121,7 +123,7 @@ async def _turn(dsn: str, package: str, timeout: float) -> AsyncIterator[None]:
     """
     try:
         connection = await asyncpg.connect(dsn, timeout=_CONNECT_S)
-    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except _NO_CONNECTION:
         yield
         return
     try:

@@ -2,6 +2,7 @@
 
 from common.telemetry.logs import bind_request_id, current_request_id, get_logger
 from common.telemetry.masking import MASK, mask_all, mask_contact, mask_name, scrub, scrub_text
+from common.telemetry.names import mask_names
 from common.telemetry.sentry import report_exception
 from common.telemetry.setup import Telemetry, setup_telemetry
 from common.telemetry.tracing import current_traceparent, extract, follow, inject, span, span_id, trace_id
@@ -19,6 +20,7 @@ __all__ = [
     "mask_all",
     "mask_contact",
     "mask_name",
+    "mask_names",
     "report_exception",
     "scrub",
     "scrub_text",

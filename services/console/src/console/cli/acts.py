@@ -44,6 +44,15 @@ REASON = parameter(
     None,
 )
 _SUMS = ("amount",)
+_AT_LEAST = {
+    "order correct": "--customer-phone +79990001122",
+    "silence add": "--match-alert NAME --ends-at +2h",
+    "known-defect add": "--match-alert NAME --development-ticket DEV-1",
+    "duty override": "--person NAME --starts-at now --ends-at +8h",
+    "ticket link": "--development-ticket DEV-1",
+    "limits lift": "--phone +79990001122",
+}
+"""Of acts that need one of several options, or parts of one, what the example of their help says."""
 _NOT_OFFERED = {"order recalculate": ("numbers",)}  # the names themselves say it
 FindService = Callable[[Context, tuple[str, ...], str | None], Awaitable[str]]
 
@@ -104,16 +113,36 @@ def add_act(app: typer.Typer, act: Act, *, find_service: FindService | None = No
         )
         return await change(at, wish, manner)
 
-    add(app, act.verb, run, more=more, about=f"{operation.summary} ({operation.role})")
+    about = f"{operation.summary} ({operation.role})"
+    add(app, act.verb, run, more=more, about=about, example=_example(act))
+
+
+def _example(act: Act) -> str:
+    """Return how the act is rehearsed with no more than it needs."""
+    words = ["ordersctl", act.noun, act.verb]
+    words += [_metavar(act)] if act.named else []
+    if at_least := _AT_LEAST.get(act.name):
+        return " ".join([*words, at_least, '-r "why I do it"', "--dry-run"])
+    for field in act.asked:
+        said = next(iter(field.choices), "@file.json" if field.type in ("object", "array") else field.name.upper())
+        if field is act.place:
+            words.append(said)
+        elif field.required:
+            option = f"--{field.name.replace('_', '-')}"
+            words.append(option if field.type == "boolean" else f"{option} {said}")
+    return " ".join([*words, '-r "why I do it"', "--dry-run"])
+
+
+def _metavar(act: Act) -> str:
+    thing = THINGS.get(act.noun)
+    return (thing.id if thing else act.key).upper()
 
 
 def _targets(act: Act, operation: Operation) -> list[Any]:
     found = []
     if act.named:
-        thing = THINGS.get(act.noun)
-        metavar = (thing.id if thing else act.key).upper()
         names = Annotated[
-            list[str] | None, typer.Argument(metavar=metavar, show_default=False, help="which: one or several")
+            list[str] | None, typer.Argument(metavar=_metavar(act), show_default=False, help="which: one or several")
         ]
         found.append(parameter("names", names, None))
     if act.place is not None:

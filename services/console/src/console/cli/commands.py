@@ -62,15 +62,26 @@ def parameter(name: str, kind: Any, default: Any = inspect.Parameter.empty) -> i
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=default)
 
 
-def add(app: typer.Typer, name: str, run: Run, *, more: Sequence[inspect.Parameter] = (), about: str = "") -> None:
-    """Make a command of a coroutine. ``more``: parameters that it takes as keywords beside those that it declares."""
+def add(
+    app: typer.Typer,
+    name: str,
+    run: Run,
+    *,
+    more: Sequence[inspect.Parameter] = (),
+    about: str = "",
+    example: str | None = None,
+) -> None:
+    """Make a command of a coroutine. ``more``: parameters that it takes as keywords beside those that it declares.
+
+    ``example``: of its use, which stands at the end of its help.
+    """
 
     def call(out: Output, profile: str | None, given: dict[str, Any]) -> Exit | None:
         import asyncio
 
         return asyncio.run(_connected(run, given, profile, out))
 
-    _register(app, name, call, [*_declared(run), *more], _COMMON, about or inspect.getdoc(run))
+    _register(app, name, call, [*_declared(run), *more], _COMMON, about or inspect.getdoc(run), example)
 
 
 def add_local(app: typer.Typer, name: str, run: Callable[..., Exit | None]) -> None:
@@ -91,7 +102,13 @@ def _declared(run: Callable[..., Any]) -> list[inspect.Parameter]:
 
 
 def _register(
-    app: typer.Typer, name: str, call: _Call, own: list[inspect.Parameter], common: Sequence[_Option], about: str | None
+    app: typer.Typer,
+    name: str,
+    call: _Call,
+    own: list[inspect.Parameter],
+    common: Sequence[_Option],
+    about: str | None,
+    example: str | None = None,
 ) -> None:
     def command(**given: Any) -> None:
         shared = {each: given.pop(each) for each, _, _ in common}
@@ -102,7 +119,7 @@ def _register(
     parameters = [*own, *(parameter(*each) for each in common)]
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # typer reads it
     command.__annotations__ = {each.name: each.annotation for each in parameters}
-    app.command(name, help=about)(command)
+    app.command(name, help=about, epilog=None if example is None else f"Example: {example}")(command)
 
 
 def execute(

@@ -5,11 +5,29 @@ Goods, sums, ids and moments stay: only whose the order was is gone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from common.telemetry.masking import scrub_text
+from common.telemetry.names import mask_names
 from orchestrator.orders.model import PERSONAL, Difference, OrderState
+
+_SAID = frozenset({"reason", "why", "mend_reason", "text", "comment"})
+"""Names of what our people wrote, in the details of a line and in what is said about an event; so is all that is longer than a word."""
+
+
+def blank_text(text: str | None, names: Sequence[str]) -> str | None:
+    """Return a text that somebody wrote without these names, phones and mails."""
+    return mask_names(scrub_text(text), names) if text else text
+
+
+def blank_said(values: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Return the values with the customer's names masked in what our people said."""
+    return {
+        name: blank_text(value, names) if isinstance(value, str) and (name in _SAID or " " in value) else value
+        for name, value in values.items()
+    }
 
 
 def blank_state(order: OrderState) -> OrderState:
@@ -18,9 +36,18 @@ def blank_state(order: OrderState) -> OrderState:
     return replace(order, customer=None, address=None, comment=None, cancel_description=None, incidents=incidents)
 
 
-def blank_details(details: Mapping[str, Any]) -> dict[str, Any]:
+def blank_attributes(values: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Return what is said about an event with the names masked in what our people wrote; ids and who it was stay."""
+    written = _SAID | {"detail"}
+    return {
+        name: blank_text(value, names) if name in written and isinstance(value, str) else value
+        for name, value in values.items()
+    }
+
+
+def blank_details(details: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """Return the details of a line of a timeline without what is a customer's."""
-    return {name: value for name, value in details.items() if name not in PERSONAL}
+    return blank_said({name: value for name, value in details.items() if name not in PERSONAL}, names)
 
 
 def _blank_difference(difference: Difference) -> Difference:

@@ -6,19 +6,23 @@ Whoever works on one of the orders meanwhile has to begin anew: it has read the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from common.http.kept_bodies import erase_body, message_mentions
-from common.postgres import Connection
+from common.postgres import Connection, Record
 from common.reading import phone_key
 from common.service import Erase, Subject, erase_dead_letters
 from orchestrator.documents.model import digest, without_customer
-from orchestrator.erasures.blank import blank_details, blank_state
+from orchestrator.erasures.blank import blank_attributes, blank_details, blank_state, blank_text
 from orchestrator.orders.contacts import Condition, by_email, by_phone
 from orchestrator.orders.store import decode_state, encode_state
 
+_NamesOf = Mapping[str, Sequence[str]]
+"""By an order's number, what its customers were ever called."""
+
 KEPT = {
     "orders": "numbers, goods, sums, store and time of delivery: what was sold has to be shown for as long as the law says",
-    "audit": "who did what and why; it names orders and holds no customer's data",
+    "audit": "who did what and why, phones and mails masked; a name that a person wrote into a reason stays there",
     "stock, refunds, tips": "numbers and sums",
 }
 """What stays, and why."""
@@ -41,16 +45,28 @@ WITH held AS (
 UPDATE workflow_ready AS q SET owner = NULL, lease_until = NULL, fence = nextval('workflow_fence'), ready_at = now()
   FROM held WHERE q.workflow_id = held.workflow_id
 """
-_EVENTS = "SELECT workflow_id, seq, payload FROM workflow_event WHERE workflow_id = ANY($1::bigint[]) AND payload <> ''"
-_BLANK_EVENT = "UPDATE workflow_event SET payload = $3 WHERE workflow_id = $1 AND seq = $2"
+_EVENTS = """
+SELECT e.workflow_id, e.seq, e.payload, e.attributes, w.order_number
+FROM workflow_event AS e JOIN workflow AS w ON w.id = e.workflow_id WHERE e.workflow_id = ANY($1::bigint[])
+"""
+_BLANK_EVENT = "UPDATE workflow_event SET payload = $3, attributes = $4 WHERE workflow_id = $1 AND seq = $2"
 _ORDERS = "SELECT number, document FROM orders WHERE number = ANY($1::text[]) ORDER BY number FOR NO KEY UPDATE"
 _BLANK_ORDER = "UPDATE orders SET document = $2 WHERE number = $1"
 _DOCUMENTS = (
     "SELECT order_number, version, content FROM order_document WHERE order_number = ANY($1::text[]) FOR NO KEY UPDATE"
 )
 _BLANK_DOCUMENT = "UPDATE order_document SET content = $3, digest = $4 WHERE order_number = $1 AND version = $2"
-_LINES = "SELECT order_number, id, details FROM timeline WHERE order_number = ANY($1::text[])"
-_BLANK_LINE = "UPDATE timeline SET details = $3 WHERE order_number = $1 AND id = $2"
+_LINES = "SELECT order_number, id, summary, details FROM timeline WHERE order_number = ANY($1::text[])"
+_BLANK_LINE = "UPDATE timeline SET details = $3, summary = $4 WHERE order_number = $1 AND id = $2"
+_NAMES = "SELECT number, array_agg(name) AS names FROM order_contact WHERE number = ANY($1::text[]) AND name IS NOT NULL GROUP BY number"
+# What people and programs wrote about an order: table, key, columns; the order's number stands in the table, or in its workflow.
+_TEXTS = (
+    ("refund_request", ("business_key",), ("reason",), "t.order_number"),
+    ("order_document", ("order_number", "version"), ("reason",), "t.order_number"),
+    ("set_aside_event", ("workflow_id", "seq"), ("error", "error_stack", "ended_why"), "w.order_number"),
+    ("workflow", ("id",), ("error", "error_stack"), "t.order_number"),
+)
+_WORKFLOW = "JOIN workflow AS w ON w.id = t.workflow_id"
 _FORGET = "DELETE FROM order_contact WHERE number = ANY($1::text[])"
 
 
@@ -89,12 +105,24 @@ async def erase_orders(connection: Connection, numbers: Sequence[str]) -> dict[s
 async def _events(connection: Connection, numbers: Sequence[str]) -> int:
     workflows = [row["id"] for row in await connection.fetch(_LOCK, numbers)]
     await connection.execute(_TAKE_BACK, workflows)
-    rows = await connection.fetch(_EVENTS, workflows)
+    names = await _names(connection, numbers)
     blanked = [
-        (row["workflow_id"], row["seq"], left) for row in rows if (left := erase_body(row["payload"])) != row["payload"]
+        (row["workflow_id"], row["seq"], *left)
+        for row in await connection.fetch(_EVENTS, workflows)
+        if (left := _blank_event(row, names)) != (row["payload"], row["attributes"])
     ]
     await connection.executemany(_BLANK_EVENT, blanked)
     return len(blanked)
+
+
+def _blank_event(row: Record, names: _NamesOf) -> tuple[bytes, dict[str, Any]]:
+    payload = erase_body(row["payload"]) if row["payload"] else row["payload"]
+    return payload, blank_attributes(row["attributes"], names.get(row["order_number"], ()))
+
+
+async def _names(connection: Connection, numbers: Sequence[str]) -> _NamesOf:
+    """Return what the customers of these orders were ever called."""
+    return {row["number"]: row["names"] for row in await connection.fetch(_NAMES, numbers)}
 
 
 async def _orders(connection: Connection, numbers: Sequence[str]) -> int:
@@ -115,13 +143,38 @@ async def _documents(connection: Connection, numbers: Sequence[str]) -> int:
 
 
 async def _timeline(connection: Connection, numbers: Sequence[str]) -> int:
-    blanked = [
-        (row["order_number"], row["id"], left)
-        for row in await connection.fetch(_LINES, numbers)
-        if (left := blank_details(row["details"])) != row["details"]
-    ]
+    names = await _names(connection, numbers)
+    blanked = []
+    for row in await connection.fetch(_LINES, numbers):
+        of_order = names.get(row["order_number"], ())
+        left = (blank_details(row["details"], of_order), blank_text(row["summary"], of_order))
+        if left != (row["details"], row["summary"]):
+            blanked.append((row["order_number"], row["id"], *left))
     await connection.executemany(_BLANK_LINE, blanked)
     return len(blanked)
+
+
+async def _texts(connection: Connection, numbers: Sequence[str]) -> int:
+    """What people wrote stays, but for whom they named."""
+    names = await _names(connection, numbers)
+    changed = 0
+    for table, key, columns, number in _TEXTS:
+        wanted = ", ".join(f"t.{name}" for name in (*key, *columns))
+        join = _WORKFLOW if number.startswith("w.") else ""
+        read = f"SELECT {number} AS number, {wanted} FROM {table} AS t {join} WHERE {number} = ANY($1::text[]) FOR NO KEY UPDATE OF t"  # noqa: S608 - constants
+        sets = ", ".join(f"{name} = ${place}" for place, name in enumerate(columns, 1))
+        found = " AND ".join(f"{name} = ${place}" for place, name in enumerate(key, len(columns) + 1))
+        for row in await connection.fetch(read, numbers):
+            before = [row[name] for name in columns]
+            after = [blank_text(text, names.get(row["number"], ())) for text in before]
+            if after != before:
+                await connection.execute(
+                    f"UPDATE {table} SET {sets} WHERE {found}",  # noqa: S608 - as above
+                    *after,
+                    *(row[name] for name in key),
+                )
+                changed += 1
+    return changed
 
 
 async def _contacts(connection: Connection, numbers: Sequence[str]) -> int:
@@ -134,6 +187,7 @@ _OF_ORDERS = {
     "orders": _orders,
     "documents": _documents,
     "timeline": _timeline,
+    "texts": _texts,
     "contacts": _contacts,
 }
 

@@ -16,7 +16,7 @@ from common.contracts import alerts, orders
 from common.ids import derived_id
 from common.money import to_decimal_string
 from common.reading import Line
-from common.telemetry import scrub_text
+from common.telemetry import mask_names, scrub_text
 from orchestrator.engine.messages import SOURCE, encode_message, problem_over
 from orchestrator.engine.model import (
     SERVICE,
@@ -26,7 +26,7 @@ from orchestrator.engine.model import (
 )
 from orchestrator.orders.decisions import Announcement
 from orchestrator.orders.fold import Step
-from orchestrator.orders.masks import mask_names, masked, masked_address, masked_contact
+from orchestrator.orders.masks import masked, masked_address, masked_contact
 from orchestrator.orders.model import Difference, HookType, Incident, IncidentKind, OrderState
 from orchestrator.orders.store import encode_difference, encode_line, number_text
 from orchestrator.orders.transitions import Act

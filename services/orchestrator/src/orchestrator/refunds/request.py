@@ -13,7 +13,7 @@ from common.contracts.notices import notices_of
 from common.errors import NotFound, Unprocessable
 from common.http import AdminChange, Change, ChangeAnswer, PlainDecimal
 from common.postgres import Connection
-from common.telemetry import current_traceparent
+from common.telemetry import current_traceparent, mask_names
 from orchestrator.engine.append import append_events
 from orchestrator.engine.model import REFUND_REQUEST, new_event, require_version
 from orchestrator.engine.views import ExpectedVersion
@@ -176,7 +176,8 @@ async def _request(
         payment_id=order["payment_id"],
         amount=amount,
         currency=order["currency"],
-        reason=change.reason,
+        # Kept for good where the money is, which does not know whose it was.
+        reason=mask_names(change.reason, [(order["document"].get("customer") or {}).get("name")]) or "",
         requested_by=change.principal.name,
         requested_at=now,
         tips=tips,

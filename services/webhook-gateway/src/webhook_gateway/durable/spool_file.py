@@ -8,6 +8,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import time
@@ -101,6 +102,8 @@ class SpoolFile:
             self._holds_torn = bool(self._db.execute("SELECT EXISTS (SELECT 1 FROM torn)").fetchone()[0])
             count, size, oldest = self._db.execute(_SUMMARY).fetchone()
             self.state = SpoolState(count, size + count * _OVERHEAD, oldest)
+            if not count:
+                self._empty_log()
         except (sqlite3.Error, OSError) as error:
             self.close()
             raise ConfigurationError(f"the spool {self._directory} cannot be used: {error}") from None
@@ -164,6 +167,8 @@ class SpoolFile:
                 self._begin_anew()
         else:
             self._shrink(len(ids), removed)
+            if not self.state.records:
+                self._empty_log()
 
     def beat(self) -> None:
         """Write one small record, to see that writing works."""
@@ -192,6 +197,11 @@ class SpoolFile:
         count, size, oldest = self._db.execute(_LEFT).fetchone()
         self.state = SpoolState(count, size + count * _OVERHEAD, oldest)
         return int(count)
+
+    def _empty_log(self) -> None:
+        """The write-ahead log still holds what was relayed: its customers are to stand nowhere any more."""
+        with suppress(sqlite3.OperationalError):  # a disk that is full; it is emptied the next time
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def _begin_anew(self) -> None:
         """Everything in the file has been relayed and cannot be deleted from it: removing the file needs no room."""
@@ -225,6 +235,7 @@ class SpoolFile:
         connection = sqlite3.connect(path, isolation_level=None, timeout=1.0, check_same_thread=False)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA secure_delete=ON")  # what was relayed is overwritten, not only forgotten
         connection.execute("PRAGMA journal_size_limit=67108864")
         connection.execute("PRAGMA temp_store=MEMORY")
         connection.executescript(_SCHEMA)

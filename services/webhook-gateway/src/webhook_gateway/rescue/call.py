@@ -8,6 +8,7 @@ from common.http import Change
 from common.service import add_act
 from webhook_gateway.hooks.model import SERVICE
 from webhook_gateway.rescue.model import Act, after
+from webhook_gateway.rescue.said import said
 from webhook_gateway.rescue.store import EndangeredStore
 from webhook_gateway.rescue.views import Rescued
 
@@ -23,6 +24,7 @@ async def call(change: Change, endangered_id: str, *, store: EndangeredStore, re
         found.order.number if found.order.anonymous else found.number,  # a stranger's request is in no order's timeline
         "The customer was called and answered" if reached else "The customer was called and did not answer",
         service=SERVICE,
+        reason=said(found, change.reason),
         details={"reached": "yes" if reached else "no"},
         now=now,
     )

@@ -12,6 +12,7 @@ from webhook_gateway.hooks.model import SERVICE
 from webhook_gateway.rescue.alerts import incident_over
 from webhook_gateway.rescue.end_report_problems import ended_report_problems
 from webhook_gateway.rescue.model import Act, ClosedAs, after, anonymous_fingerprint, endangered_fingerprint
+from webhook_gateway.rescue.said import said
 from webhook_gateway.rescue.store import EndangeredStore
 from webhook_gateway.rescue.views import Rescued
 
@@ -45,6 +46,7 @@ async def close(
         order.number if order.anonymous else found.number,  # a stranger's request is in no order's timeline
         "The endangered order was closed",
         service=SERVICE,
+        reason=said(found, change.reason),
         details={"outcome": outcome},
         now=now,
     )

@@ -12,6 +12,7 @@ from common.http import Change
 from common.service import add_act
 from webhook_gateway.hooks.model import SERVICE
 from webhook_gateway.rescue.model import Act, LockedOrder, State, after
+from webhook_gateway.rescue.said import said
 from webhook_gateway.rescue.store import EndangeredStore
 from webhook_gateway.rescue.views import Rescued
 from webhook_gateway.website.model import WebsiteOrder, read_order
@@ -44,7 +45,13 @@ async def mend(
         "endangered_order.mend", f"endangered:{endangered_id}", before={"state": found.state}, after={"state": state}
     )
     await add_act(
-        change, "endangered_order.mended", found.number, "The endangered order was mended", service=SERVICE, now=now
+        change,
+        "endangered_order.mended",
+        found.number,
+        "The endangered order was mended",
+        service=SERVICE,
+        reason=said(found, change.reason),
+        now=now,
     )
     return Rescued(id=endangered_id, state=state, dry_run=change.dry_run)
 

@@ -18,6 +18,7 @@ from webhook_gateway.hooks.sending import Sending
 from webhook_gateway.rescue.duplicates import find_duplicates
 from webhook_gateway.rescue.mend import CurrencyOf, read_good_order
 from webhook_gateway.rescue.model import Act, LikelyDuplicates, LockedOrder, State, after
+from webhook_gateway.rescue.said import said
 from webhook_gateway.rescue.store import EndangeredStore
 from webhook_gateway.rescue.views import LikelyDuplicate, Resubmitted
 from webhook_gateway.website.basket import rescue_from
@@ -51,7 +52,7 @@ async def resubmit(
         replica=sending.replica,
         currency=currency_of(order.source),
         actor=change.principal.name,
-        why=change.reason,
+        why=said(found, change.reason),
     )
     number = hook.number or ""
     duplicates = await find_duplicates(
@@ -84,6 +85,7 @@ async def resubmit(
         number,
         "The endangered order was resubmitted" if mended is None else "The endangered order was mended and resubmitted",
         service=SERVICE,
+        reason=said(found, change.reason),
         details={"delivery_id": hook.delivery_id, "endangered_id": endangered_id},
         now=now,
     )

@@ -16,6 +16,7 @@ from webhook_gateway.hooks.model import SERVICE
 from webhook_gateway.rescue.letter import letter_of
 from webhook_gateway.rescue.model import Act, LockedOrder, Report, after
 from webhook_gateway.rescue.report_store import add_report
+from webhook_gateway.rescue.said import said
 from webhook_gateway.rescue.store import EndangeredStore
 from webhook_gateway.rescue.views import WrittenReport
 
@@ -136,6 +137,7 @@ async def _cover(change: Change, writing: ReportWriting, found: LockedOrder, rep
         found.number,
         "The report on the endangered order was written",
         service=SERVICE,
+        reason=said(found, change.reason),
         details={"report_id": report_id},
         now=writing.now,
     )
