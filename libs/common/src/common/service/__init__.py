@@ -6,7 +6,7 @@ from common.service.cli import service_cli
 from common.service.dead_letter_erasure import erase_dead_letters
 from common.service.dead_letters import dead_letter_routes
 from common.service.erasures import Erase, Erased, Subject, erasure_routes
-from common.service.files import ReadFile, watch_files
+from common.service.files import ReadFile, read_file, watch_files
 from common.service.identity_provider import accepted_tokens, trust_provider
 from common.service.jobs import PeriodicJob, ReadyGate, every
 from common.service.lifecycle import Lifecycle
@@ -55,6 +55,7 @@ __all__ = [
     "publish",
     "queue",
     "queue_routes",
+    "read_file",
     "repeated_acts_routes",
     "required",
     "run_service",
