@@ -341,7 +341,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         keep_audit=settings.keep_audit,
     )
     every(lifecycle, _RETENTION_SECONDS, forget_platform, name="platform-retention")
-    guard_audit(lifecycle, database)
+    guard_audit(lifecycle, database, registry)
     every(lifecycle, _SIZES_SECONDS, partial(TableSizes(registry, TABLES).measure, database), name="table-sizes")
     propose = ProposeAutomation(database=database, service=NAME, clock=SystemClock(), apart=ATTENTION)
     every(lifecycle, _REPEATED_SECONDS, propose, name="repeated-acts")

@@ -199,7 +199,7 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
         ("forget-customers", settings.prune_every, forget_customers),
     ):
         every(lifecycle, seconds, work, name=job, jitter=_JITTER)
-    guard_audit(lifecycle, database)
+    guard_audit(lifecycle, database, registry)
 
     ingest = Ingest(
         lambda connection: OrderLife(OrderStore(Lent(connection)), clock, placement),

@@ -136,7 +136,7 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
         keep_audit=settings.keep_audit,
     )
     every(lifecycle, _RETENTION_SECONDS, forget_platform, name="platform-retention")
-    guard_audit(lifecycle, database)
+    guard_audit(lifecycle, database, registry)
     sizes = TableSizes(registry, TABLES)
     every(lifecycle, _SIZES_SECONDS, partial(sizes.measure, database), name="table-sizes")
     propose = ProposeAutomation(database=database, service=SERVICE, clock=parts.clock)

@@ -186,7 +186,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     every(lifecycle, settings.upkeep_every, show_retention, name="retention", after=recordable)
     forget = PlatformRetention.of(settings, database, clock, keep_inbox=keep)
     every(lifecycle, settings.upkeep_every, forget, name="platform-retention", after=recordable)
-    guard_audit(lifecycle, database, after=recordable)
+    guard_audit(lifecycle, database, registry, after=recordable)
     propose = ProposeAutomation(database=database, service=SERVICE, clock=clock)
     every(lifecycle, _REPEATED_EVERY_S, propose, name="repeated-acts", after=recordable)
     sizes = TableSizes(registry, TABLES)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
+from prometheus_client import CollectorRegistry
 
 from common.postgres import Database
-from common.service.audit_chain import Seal, WatchChain, check_audit, look_at_chain, seal_all
+from common.service.audit_chain import Seal, ShowChain, WatchChain, check_audit, look_at_chain, seal_all
 from common.testing import as_served
 
 _WRITE = """
@@ -278,6 +280,37 @@ async def test_what_one_replica_found_another_that_noted_nothing_finds_too(
         assert chain is not None
         assert [one.kind for one in chain.broken] == ["remade"]
         assert await owner.fetchval("SELECT found FROM check_verdicts WHERE name = 'audit'") == 1
+
+
+async def test_every_replica_shows_the_kept_verdict_as_metrics(database: Database, owner: asyncpg.Connection) -> None:
+    """Also one that has not looked itself; before the first look none is broken, and the time runs from the start."""
+    registry = CollectorRegistry()
+    show, watch = ShowChain(database, registry), WatchChain(database=database, seconds=0.0)
+
+    async def shown() -> tuple[float | None, float | None]:
+        await show()
+        names = ("audit_chain_broken", "audit_chain_looked_timestamp_seconds")
+        broken, looked_at = (registry.get_sample_value(name) for name in names)
+        return broken, looked_at
+
+    async def kept_at() -> float:
+        at = await owner.fetchval("SELECT at FROM check_verdicts WHERE name = 'audit'")
+        return float(at.timestamp())
+
+    broken, since = await shown()
+    assert broken == 0
+    assert since == pytest.approx(datetime.now(UTC).timestamp(), abs=60)
+    ids = await written(database, 3)
+    await seal_all(database)
+    await watch()
+    assert await shown() == (0, await kept_at())
+    await owner.execute(_TAMPER)
+    await owner.execute("UPDATE audit_log SET reason = 'other' WHERE id = $1", ids[1])
+    await watch()
+    assert await shown() == (1, await kept_at())
+    await owner.execute("UPDATE audit_log SET reason = 'she \"asked\" é' WHERE id = $1", ids[1])
+    await watch()
+    assert await shown() == (0, await kept_at())
 
 
 async def test_the_command_names_the_first_record_and_exits_with_one(

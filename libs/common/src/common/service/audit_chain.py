@@ -14,6 +14,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from time import time
+
+from prometheus_client import CollectorRegistry, Gauge
 
 from common.checks import Finding, Report, check_parser, database_of, run_check
 from common.postgres import Connection, Database, Record
@@ -28,6 +31,7 @@ VERDICT = "audit"
 _BATCH = 1000
 _SEAL_EVERY_S = 2.0
 _LOOK_EVERY_S = 3600.0
+_SHOW_EVERY_S = 30.0
 _KEPT = timedelta(days=364)  # a younger record cannot have been forgotten: the database keeps it for a day longer
 _LONGEST_CHANGE = timedelta(hours=1)  # records are dated when their transaction begins, and sealed when it has ended
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -54,6 +58,7 @@ _WAITING = "SELECT count(*) FROM audit_unsealed"
 _KEPT_VERDICT = """
 SELECT found, detail, at > clock_timestamp() - $2::interval AS lately FROM check_verdicts WHERE name = $1
 """
+_LAST_VERDICT = "SELECT at, found FROM check_verdicts WHERE name = $1"
 _SEAL_TEXT = re.compile(r"[1-9][0-9]*:[0-9a-f]{64}")
 
 
@@ -195,12 +200,40 @@ class WatchChain:
         return chain
 
 
-def guard_audit(lifecycle: Lifecycle, database: Database, *, after: asyncio.Event | None = None) -> None:
+class ShowChain:
+    """Shows the kept verdict as metrics, in every replica alike, whichever of them looked."""
+
+    def __init__(self, database: Database, registry: CollectorRegistry) -> None:
+        self._database = database
+        self._broken = Gauge(
+            "audit_chain_broken",
+            "1 while the audit log's chain does not hold: a record was changed, removed, exchanged or inserted.",
+            registry=registry,
+        )
+        self._looked_at = Gauge(
+            "audit_chain_looked_timestamp_seconds",
+            "When the chain was last looked at, in whichever replica; before the first time, since when the service runs.",
+            registry=registry,
+        )
+        self._looked_at.set(time())
+
+    async def __call__(self) -> None:
+        """Read the verdict; without one nothing changes."""
+        async with self._database.acquire() as connection:
+            kept = await connection.fetchrow(_LAST_VERDICT, VERDICT)
+        if kept is not None:
+            self._broken.set(kept["found"] > 0)
+            self._looked_at.set(kept["at"].timestamp())
+
+
+def guard_audit(
+    lifecycle: Lifecycle, database: Database, registry: CollectorRegistry, *, after: asyncio.Event | None = None
+) -> None:
     """Have the audit log's records sealed, and the chain looked at, as long as the service runs; from ``after`` on."""
+    look_again = WatchChain(database=database, seconds=_LOOK_EVERY_S)
     every(lifecycle, _SEAL_EVERY_S, partial(seal_all, database), name="audit-seal", after=after)
-    every(
-        lifecycle, _LOOK_EVERY_S, WatchChain(database=database, seconds=_LOOK_EVERY_S), name="audit-chain", after=after
-    )
+    every(lifecycle, _LOOK_EVERY_S, look_again, name="audit-chain", after=after)
+    every(lifecycle, _SHOW_EVERY_S, ShowChain(database, registry), name="audit-verdict", after=after)
 
 
 def check_audit(service: str, variable: str) -> Callable[[Sequence[str]], int]:
