@@ -238,7 +238,8 @@ class Output:
             name: self.say(held) if isinstance(held, str) else held for name, held in item.items() if name in _SENTENCES
         }
         faults = [{**each, "message": self.say(str(each.get("message")))} for each in item.get("faults") or ()]
-        told = {"notices": list(map(self.notice, item["notices"]))} if item.get("notices") else {}
+        notices = item.get("notices") or ()  # of a plan who is told; of an incident what was, one by one
+        told = {"notices": list(map(self.notice, notices))} if notices and isinstance(notices[0], str) else {}
         return {**item, **found, **({"faults": faults} if faults else {}), **told}
 
     def _pairs(self, shown: Mapping[str, Any], item: Mapping[str, Any]) -> None:
