@@ -185,7 +185,8 @@ class WatchChain:
                 if (self._last or also) and not _SEAL_TEXT.search(detail):
                     detail = f"{detail}; it held up to {self._last or also}"
             else:
-                detail = f"audit records follow from each other up to {chain.head}"
+                reached = f"audit records follow from each other up to {chain.head}"
+                detail = reached if chain.head else "no audit record is sealed yet"
             now = await connection.fetchval("SELECT clock_timestamp()")
             found = len(chain.broken)
             await keep_verdict(
