@@ -189,7 +189,7 @@ def test_every_neighbour_to_copy_is_found() -> None:
     assert len(searched) > 25
 
 
-@pytest.mark.parametrize(("walk", "files"), [("A hook", (10, 14)), ("An event", (20, 28)), ("A problem", (16, 20))])
+@pytest.mark.parametrize(("walk", "files"), [("A hook", (10, 14)), ("An event", (20, 28)), ("A problem", (17, 21))])
 def test_each_walk_has_as_many_files_as_its_heading_says(walk: str, files: tuple[int, int]) -> None:
     text = (ROOT / "docs/architecture.md").read_text()
     section = re.search(rf"^### {walk}, .*?: (\d+) / (\d+) files\n(.*?)^##", text, re.MULTILINE | re.DOTALL)

@@ -31,4 +31,4 @@ def test_five_minutes_of_the_readme_do_what_they_say(tmp_path: Path) -> None:
     assert re.search(r"\d+ received = \d+ confirmed \+ [1-9]\d* spooled \+ 0 quarantined \+ 0 refused", told), told
     assert told.count("nothing is lost") == 2, told
     assert '"status":422' in told, told
-    assert "✋ Занимается: Admin" in told, told
+    assert "✋ Занимается: Анна" in told, told

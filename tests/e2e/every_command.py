@@ -111,10 +111,11 @@ SUITE: tuple[Step, ...] = (
     Look(command="check orders", shown=("orders", "differs", "NOT proved"), holds=_verdicts("orders"), code=1),
     Look(command="check refunds", shown=("refunds",), holds=_verdicts("refunds"), code=None),
     Look(command="check dead-letters", shown=("dead-letters",), holds=_verdicts("dead-letters"), code=None),
+    Look(command="check audit", shown=("audit", "holds"), holds=_verdicts("audit"), code=0),
     Look(
         command="check all",
         shown=("ledger", "dead-letters", "NOT proved"),
-        holds=_verdicts("ledger", "orders", "refunds", "dead-letters"),
+        holds=_verdicts("ledger", "orders", "refunds", "dead-letters", "audit"),
         code=1,
     ),
 )

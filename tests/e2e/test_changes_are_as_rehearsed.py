@@ -131,11 +131,17 @@ def flat(held: Any, path: str = "") -> dict[str, Any]:
     }
 
 
+_OUTCOME = re.compile(r"if it (succeeds|fails): ")
+
+
 def lasting(items: Any) -> Any:
     """Items without the notices that depend on whether the message about an incident was sent, and its ticket opened, by now."""
     meanwhile = ("message.edited ", "ticket.", "call.dropped ")
     return [
-        {**each, "notices": [line for line in each.get("notices") or () if not line.startswith(meanwhile)]}
+        {
+            **each,
+            "notices": [line for line in each.get("notices") or () if not _OUTCOME.sub("", line).startswith(meanwhile)],
+        }
         for each in items
     ]
 

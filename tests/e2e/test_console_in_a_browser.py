@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import secrets
 from datetime import UTC, datetime
 
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from common.testing import eventually
 from tests.e2e.browsers import PATIENCE_MS, change, signed_in, violations
@@ -58,9 +59,17 @@ async def test_a_crashed_workflow_is_followed_from_the_chat_to_the_proof(client:
     assert [each["quantity"] for each in now["positions"]] == ["1"]
 
 
+async def late(route: Route) -> None:
+    """Let a script of the page come after the others, as a slow network does."""
+    await asyncio.sleep(0.5)
+    await route.continue_()
+
+
 async def test_an_alert_is_announced_and_taken_in_a_few_presses_on_a_phone(client: Client, chromium: Browser) -> None:
     phone = {"viewport": {"width": 360, "height": 740}, "has_touch": True}
     async with signed_in(chromium, client, "operator", "/incidents?severity=critical", **phone) as page:
+        await page.route("**/vendor/hx-sse*", late)
+        await page.reload()
         alert = {
             "status": "firing",
             "labels": {"alertname": "ConsoleAlert", "severity": "critical", "service": "tips"},

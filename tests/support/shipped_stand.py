@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.testing import eventually
+from common.testing import as_served, eventually
 from sandbox.testing import RunningSandbox, running_sandbox
 from suite_local.catalogue import CONSOLE, GATEWAY, NOTIFIER, ORCHESTRATOR, SERVICES, TIPS, WITH_CONSOLE, Service
 from suite_local.ports import LOOPBACK
@@ -197,8 +197,9 @@ async def stand(
     **sandbox: Any,
 ) -> AsyncIterator[Stand]:
     """Start everything with what each container is ``told`` and the ``files`` in its /run/suite; ``edge`` is nginx."""
-    databases = {service.name: await database_for(service.package) for service in SERVICES if service.database}
-    databases[TIPS.name] = databases[ORCHESTRATOR.name]
+    owned = {service.name: await database_for(service.package) for service in SERVICES if service.database}
+    # tips reaches it as its owner: what its role may do is tried elsewhere.
+    databases = {name: as_served(dsn) for name, dsn in owned.items()} | {TIPS.name: owned[ORCHESTRATOR.name]}
     programs: dict[str, Program] = {}
     for service in WITH_CONSOLE:
         own = folder / service.name

@@ -11,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from common.service import running
+from common.testing import as_served
 from orchestrator.app import build
 from orchestrator.settings import OrchestratorSettings
 from tests.integration.orchestrator.conftest import TOKENS, Api
@@ -27,7 +28,7 @@ async def orders(tmp_path: Path, amqp_url: str, database_for: Callable[[str], Aw
     tokens.write_text(json.dumps({"tokens": entries}))
     settings = OrchestratorSettings(
         port=0,
-        postgres_dsn=SecretStr(await database_for("orchestrator")),
+        postgres_dsn=SecretStr(as_served(await database_for("orchestrator"))),
         amqp_url=SecretStr(amqp_url),
         tokens_file=tokens,
         poll=0.1,

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from common.messaging import Broker
 from common.service import running
+from common.testing import as_served
 from notifier.app import build
 from notifier.settings import NotifierSettings
 from sandbox.testing import running_sandbox
@@ -45,7 +46,7 @@ async def make_kit(
             tokens.write_text(json.dumps(TOKENS))
             values: dict[str, Any] = {
                 "port": 0,
-                "postgres_dsn": SecretStr(dsn),
+                "postgres_dsn": SecretStr(as_served(dsn)),
                 "amqp_url": SecretStr(amqp_url),
                 "tokens_file": tokens,
                 "environment": "production",

@@ -23,7 +23,7 @@ from common.ids import derived_id, new_id, order_number
 from common.messaging import Broker
 from common.postgres import prepare_connection
 from common.service import running
-from common.testing import eventually
+from common.testing import as_served, eventually
 from orchestrator.app import build
 from orchestrator.settings import OrchestratorSettings
 
@@ -158,7 +158,7 @@ def settings(dsn: str, amqp_url: str, tmp_path: Path) -> OrchestratorSettings:
     tokens.write_text(json.dumps({"tokens": entries}))
     return OrchestratorSettings(
         port=0,
-        postgres_dsn=dsn,
+        postgres_dsn=as_served(dsn),
         amqp_url=amqp_url,
         tokens_file=tokens,
         poll=0.1,

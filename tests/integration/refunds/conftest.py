@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from common.messaging import Broker
+from common.testing import as_served
 from refunds.settings import RefundsSettings
 from sandbox.testing import RunningSandbox, running_sandbox
 from tests.integration.refunds.factories import TOKENS, RefundsClient, Start, serving
@@ -41,7 +42,7 @@ async def start(
         async def make(**changes: Any) -> RefundsClient:
             values: dict[str, Any] = {
                 "port": 0,
-                "postgres_dsn": dsn,
+                "postgres_dsn": as_served(dsn),
                 "amqp_url": amqp_url,
                 "trust_url": sandbox.trust_url,
                 "trust_service_token": "trust-token",
@@ -55,7 +56,8 @@ async def start(
                 "gateway_deadline": 1.2,  # a quarter of the lease at most; patient with a busy machine
                 "lease": 5.0,
             }
-            return await stack.enter_async_context(serving(RefundsSettings(**(values | changes)), sandbox, amqp_url))
+            settings = RefundsSettings(**(values | changes))
+            return await stack.enter_async_context(serving(settings, sandbox, dsn, amqp_url))
 
         yield make
 

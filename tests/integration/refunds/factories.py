@@ -124,14 +124,15 @@ Start = Callable[..., Awaitable[RefundsClient]]
 
 
 @asynccontextmanager
-async def serving(settings: RefundsSettings, sandbox: RunningSandbox, amqp_url: str) -> AsyncIterator[RefundsClient]:
-    """Run the service until the block ends."""
-    assert settings.postgres_dsn is not None
+async def serving(
+    settings: RefundsSettings, sandbox: RunningSandbox, dsn: str, amqp_url: str
+) -> AsyncIterator[RefundsClient]:
+    """Run the service until the block ends. ``dsn`` is the database as its owner reaches it."""
     async with (
         running(build, settings) as application,
         aiohttp.ClientSession(application.url) as session,
     ):
-        service = RefundsClient(session, sandbox, settings.postgres_dsn.get_secret_value(), amqp_url)
+        service = RefundsClient(session, sandbox, dsn, amqp_url)
 
         async def ready() -> bool:
             async with session.get("/readyz") as response:

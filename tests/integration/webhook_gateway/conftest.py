@@ -20,7 +20,7 @@ from common.contracts.envelope import Envelope
 from common.contracts.intake import IntakeMessage
 from common.messaging import topology
 from common.service import running
-from common.testing import eventually
+from common.testing import as_served, eventually
 from webhook_gateway.app import build
 from webhook_gateway.settings import Settings
 
@@ -127,7 +127,7 @@ async def start(tmp_path: Path, amqp_url: str, database_for: Callable[[str], Awa
     async def make(replica: str = "gw-1", *, ready: bool = True, **changes: Any) -> AsyncIterator[Gateway]:
         values: dict[str, Any] = {
             "port": 0,
-            "postgres_dsn": SecretStr(dsn),
+            "postgres_dsn": SecretStr(as_served(dsn)),
             "amqp_url": SecretStr(amqp_url),
             "tokens_file": tokens,
             "sources_file": sources,

@@ -227,16 +227,27 @@ def test_every_role_and_database_of_the_services_addresses_is_provisioned(
     script = (repository / "deploy/docker/postgres/provision.sql").read_text()
     passwords = compose["services"]["provision"]["environment"]
     for service in SERVICES:
-        told = compose["services"][_containers_of(service, compose)[0]]["environment"]
-        address = re.fullmatch(
-            r"postgresql://(\w+):([^@]+)@postgres:5432/(\w+)\?sslmode=disable", told[f"{service.prefix}POSTGRES_DSN"]
-        )
-        assert address is not None
-        role, password, database = address.groups()
-        assert (role, database) == (service.role, service.database or "orders")
-        assert password == passwords[f"{role.upper()}_DATABASE_PASSWORD"]
-        assert f"ALTER ROLE {role} PASSWORD :'{role}_password';" in script
-        assert f"('{database}', '{role if service.database else 'orchestrator'}')" in script
+        database = service.database or "orders"
+        told = [compose["services"][name]["environment"] for name in _containers_of(service, compose)]
+        accounts = [(f"{service.prefix}POSTGRES_DSN", service.role, told)]
+        if service.owner is not None:
+            migrating = compose["services"][f"migrate-{service.name}"]["environment"]
+            accounts.append((f"{service.prefix}MIGRATION_DSN", service.owner, [migrating]))
+            assert f"('{database}', '{service.owner}')" in script
+        for variable, role, environments in accounts:
+            password = passwords[f"{role.upper()}_DATABASE_PASSWORD"]
+            address = f"postgresql://{role}:{password}@postgres:5432/{database}?sslmode=disable"
+            assert {environment[variable] for environment in environments} == {address}
+            assert f"ALTER ROLE {role} PASSWORD :'{role}_password';" in script
+
+
+def test_the_owners_account_is_told_to_migration_jobs_alone(compose: dict[str, Any]) -> None:
+    told = {
+        name
+        for name, definition in compose["services"].items()
+        if any(variable.endswith("MIGRATION_DSN") for variable in definition.get("environment", {}))
+    }
+    assert told == {name for name in JOBS if name.startswith("migrate-")}
 
 
 def test_mounted_files_exist_and_sandbox_is_optional(compose: dict[str, Any], repository: Path) -> None:

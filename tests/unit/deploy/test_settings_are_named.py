@@ -39,6 +39,7 @@ def test_every_setting_is_named_in_the_examples_of_both_environments(
     of_service = {name for name in tuning if name.startswith(service.prefix)}
     container = "webhook-gateway-1" if service == GATEWAY else service.name
     told = set(compose["services"][container]["environment"])
+    told |= set(compose["services"].get(f"migrate-{service.name}", {}).get("environment", ()))
     assert (known - told - of_service, of_service - known) == (set(), set())
     assert told & of_service == set()  # compose's own would win over the file
     folder = repository / "deploy" / "k8s"

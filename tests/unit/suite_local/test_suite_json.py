@@ -76,10 +76,10 @@ def test_the_document_has_exactly_the_contracts_shape(plan: Plan) -> None:
             "sandbox": {"url": "http://127.0.0.1:9007", "pid": None},
         },
         "databases": {
-            "webhook-gateway": "postgresql://webhook_gateway:pw@127.0.0.1:5/webhook_gateway",
-            "orchestrator": "postgresql://orchestrator:pw@127.0.0.1:5/orders",
-            "refunds": "postgresql://refunds:pw@127.0.0.1:5/refunds",
-            "notifier": "postgresql://notifier:pw@127.0.0.1:5/notifier",
+            "webhook-gateway": "postgresql://webhook_gateway_runtime:pw@127.0.0.1:5/webhook_gateway",
+            "orchestrator": "postgresql://orchestrator_runtime:pw@127.0.0.1:5/orders",
+            "refunds": "postgresql://refunds_runtime:pw@127.0.0.1:5/refunds",
+            "notifier": "postgresql://notifier_runtime:pw@127.0.0.1:5/notifier",
         },
     }
     assert list(tokens) == ["viewer", "operator", "admin", "internal", "marketplace", "website", "website_manager"]

@@ -20,9 +20,14 @@ class Service:
         return f"{self.package.upper()}_"
 
     @property
+    def owner(self) -> str | None:
+        """The database role that owns the service's own database and migrates it; None for tips, whose rights the orders' owner gives."""
+        return None if self.database is None else self.package
+
+    @property
     def role(self) -> str:
-        """The database role that the service connects as."""
-        return self.package
+        """The database role that the service connects as: it owns nothing."""
+        return self.package if self.database is None else f"{self.package}_runtime"
 
     def programs(self, replicas: int) -> list[str]:
         """Return the names under which the process manager runs the replicas, the first one plain."""

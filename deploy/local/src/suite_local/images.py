@@ -92,9 +92,9 @@ def _with_buildah(run: RunDirectory, values: Mapping[str, str]) -> Iterator[dict
         }
         for name in _CONTAINERS:
             buildah.container(name, files_of(compose, _CONTAINERS[name]))
-        for service in SERVICES:
-            if service.database is not None:
-                _call(*buildah.run(service.name, told[service.name], "service", "migrate"))
+        for name, owner in provisioning.owner_dsns(database.address, credentials).items():
+            prefix = next(service.prefix for service in SERVICES if service.name == name)
+            _call(*buildah.run(name, {**told[name], f"{prefix}MIGRATION_DSN": owner}, "service", "migrate"))
         for name in _CONTAINERS:
             port = ("--port", str(ports[name]), "--smtp-port", str(smtp)) if name == SANDBOX else ("serve",)
             command = buildah.run(name, told[name], "service", *port)

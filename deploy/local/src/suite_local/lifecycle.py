@@ -105,7 +105,7 @@ def _up(
     database.wait_ready()
     if changed:
         provisioning.provision(database.address, credentials)
-        migrate(plan)
+        migrate(plan, provisioning.owner_dsns(database.address, credentials))
     broker.wait_ready()
     supervisor.start(program.name for program in ours)
     _wait_ready(plan, supervisor)
@@ -134,17 +134,20 @@ def _put_roster(plan: Plan, credentials: Credentials) -> None:
         raise NotReadyError(f"the notifier does not take the roster: {error}") from None
 
 
-def migrate(plan: Plan) -> None:
+def migrate(plan: Plan, owners: Mapping[str, str]) -> None:
     """Bring every database to the schema of this checkout, side by side, in one job: what each service's `migrate` command does.
 
     In this process, not by those commands: importing four services costs more than all the migrations.
     """
-    asyncio.run(_migrate(plan))
+    asyncio.run(_migrate(plan, owners))
 
 
-async def _migrate(plan: Plan) -> None:
-    services = [service for service in SERVICES if service.name in plan.databases]
-    jobs = (postgres.migrate(plan.databases[service.name], service.package) for service in services)
+async def _migrate(plan: Plan, owners: Mapping[str, str]) -> None:
+    services = [service for service in SERVICES if service.name in owners]
+    jobs = (
+        postgres.migrate(owners[service.name], service.package, serving=plan.databases[service.name])
+        for service in services
+    )
     results = await asyncio.gather(*jobs, return_exceptions=True)
     failed = [
         f"the migrations of {service.name} failed: {result}"

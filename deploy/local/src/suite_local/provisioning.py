@@ -1,4 +1,5 @@
-"""Databases and roles: each service owns its database under a role of its own; tips gets a role on the orders database.
+"""Databases and roles: each service's database has an owner, who migrates it, and a role that the service runs as; tips gets a role on
+the orders database.
 
 Idempotent: an existing role gets the current password, an existing database is left as it is. Needs an account that may create both.
 """
@@ -17,11 +18,20 @@ from suite_local.errors import SuiteLocalError
 
 
 def database_dsns(admin_dsn: str, credentials: Credentials) -> dict[str, str]:
-    """Return the address of each service's own database, by service name."""
+    """Return the address of each service's own database for the role that it runs as, by service name."""
     return {
         service.name: _as(admin_dsn, service.role, _password(credentials, service.role), service.database)
         for service in SERVICES
         if service.database is not None
+    }
+
+
+def owner_dsns(admin_dsn: str, credentials: Credentials) -> dict[str, str]:
+    """Return the same for the role that owns it: for migrations, and for nothing that serves."""
+    return {
+        service.name: _as(admin_dsn, service.owner, _password(credentials, service.owner), service.database)
+        for service in SERVICES
+        if service.database is not None and service.owner is not None
     }
 
 
@@ -45,17 +55,17 @@ async def _provision(admin_dsn: str, credentials: Credentials) -> None:
     try:
         roles = {row["rolname"] for row in await connection.fetch("SELECT rolname FROM pg_roles")}
         databases = {row["datname"] for row in await connection.fetch("SELECT datname FROM pg_database")}
+        for role in filter(None, (role for service in SERVICES for role in (service.owner, service.role))):
+            verb = "ALTER" if role in roles else "CREATE"
+            password = _password(credentials, role)
+            await connection.execute(f"{verb} ROLE {_name(role)} LOGIN PASSWORD {_literal(password)}")
         for service in SERVICES:
-            verb = "ALTER" if service.role in roles else "CREATE"
-            password = _password(credentials, service.role)
-            await connection.execute(f"{verb} ROLE {_name(service.role)} LOGIN PASSWORD {_literal(password)}")
-        for service in SERVICES:
-            if service.database is None:
+            if service.database is None or service.owner is None:
                 continue
             if service.database not in databases:
                 # An account that is no superuser must be a member of the role whose database it creates.
-                await connection.execute(f"GRANT {_name(service.role)} TO CURRENT_USER")
-                await connection.execute(f"CREATE DATABASE {_name(service.database)} OWNER {_name(service.role)}")
+                await connection.execute(f"GRANT {_name(service.owner)} TO CURRENT_USER")
+                await connection.execute(f"CREATE DATABASE {_name(service.database)} OWNER {_name(service.owner)}")
             await connection.execute(f"REVOKE ALL ON DATABASE {_name(service.database)} FROM PUBLIC")
         if ORCHESTRATOR.database is not None:
             await connection.execute(f"GRANT CONNECT ON DATABASE {_name(ORCHESTRATOR.database)} TO {_name(TIPS.role)}")

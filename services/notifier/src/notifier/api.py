@@ -9,7 +9,14 @@ from typing import Any
 from common.clock import SystemClock
 from common.http import Changes, Route, TokenBook, audit_routes, describe, other_spellings
 from common.postgres import Database
-from common.service import LookAtQueues, dead_letter_routes, erasure_routes, queue_routes, repeated_acts_routes
+from common.service import (
+    LookAtQueues,
+    dead_letter_routes,
+    erasure_routes,
+    queue_routes,
+    repeated_acts_routes,
+    verdict_routes,
+)
 from common.telemetry.metrics import new_registry
 from notifier import erase
 from notifier.buttons.routes import ButtonRoutes
@@ -179,6 +186,7 @@ def routes_of(
         *dead_letter_routes(database, service=NAME, after_commit=wake),
         *audit_routes(database, of_order=_TARGETS_OF_ORDER),
         *repeated_acts_routes(database, apart=ATTENTION),
+        *verdict_routes(database),
         *queue_routes(queues),
         *erasure_routes(Changes(database, committed=wake), erase.PLACES, kept=erase.KEPT),
         *buttons.routes(),

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from common.clock import SystemClock
-from common.errors import ConfigurationError
 from common.http import HttpServer, build_app
 from common.messaging import Broker, Consumer, MessagingMetrics, OutboxRelay
 from common.postgres import Database, require_schema
@@ -21,6 +19,8 @@ from common.service import (
     TableSizes,
     accepted_tokens,
     every,
+    guard_audit,
+    read_file,
     required,
     watch_files,
 )
@@ -53,13 +53,14 @@ from notifier.inputs.events import QUEUES, IngestEvents
 from notifier.inputs.watchdog import Watchdog
 from notifier.messages.links import Links
 from notifier.messages.words import Words
-from notifier.metrics import TABLES, NotifierMetrics, PeopleMetrics
+from notifier.metrics import NotifierMetrics, PeopleMetrics
 from notifier.people.current import CurrentPeople
 from notifier.people.model import Directory
 from notifier.providers import configured, open_call_provider, open_channels, open_tracker, secret
 from notifier.recipes.http import HttpRecipes
 from notifier.recipes.run import RunRecipes
 from notifier.recipes.store import RecipeStore
+from notifier.rights import TABLES
 from notifier.routing.file import read_routes
 from notifier.settings import NotifierSettings
 from notifier.silences.file import read_inhibitions
@@ -89,12 +90,12 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     """Open everything, serve, then consume and send. Waits for PostgreSQL and RabbitMQ while they are away; ``/readyz`` says so."""
     dsn = required(settings.postgres_dsn, NotifierSettings, "postgres_dsn")
     amqp_url = required(settings.amqp_url, NotifierSettings, "amqp_url")
-    name, text = str(settings.routes_file), _read(settings.routes_file, "routes")
+    name, text = str(settings.routes_file), read_file(settings.routes_file, "routes")
     table, inhibitions = read_routes(text, name=name), read_inhibitions(text, name=name)
     directory = Directory()
     people = CurrentPeople(directory=directory, name=str(settings.people_file))
     if settings.people_file is not None:
-        people.read(_read(settings.people_file, "people"))
+        people.read(read_file(settings.people_file, "people"))
     words, environment = Words(settings.language), settings.environment
     tickets_at = settings.tracker_page if settings.outside_tracker else None
     links = Links(settings.console_url, tickets_at, settings.sentry_url)
@@ -340,6 +341,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         keep_audit=settings.keep_audit,
     )
     every(lifecycle, _RETENTION_SECONDS, forget_platform, name="platform-retention")
+    guard_audit(lifecycle, database, registry)
     every(lifecycle, _SIZES_SECONDS, partial(TableSizes(registry, TABLES).measure, database), name="table-sizes")
     propose = ProposeAutomation(database=database, service=NAME, clock=SystemClock(), apart=ATTENTION)
     every(lifecycle, _REPEATED_SECONDS, propose, name="repeated-acts")
@@ -391,10 +393,3 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         lifecycle.supervise(f"consumer-{spec.name}", consumer.run, stop=consumer.stop)
         lifecycle.health.add_check(spec.name, consumer.check)
     return Application(server=server, lifecycle=lifecycle)
-
-
-def _read(path: Path, what: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"the {what} file {path} cannot be read: {error.strerror}") from None

@@ -7,45 +7,10 @@ from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from common.service import PLATFORM_TABLES
 from common.telemetry.metrics import FAST_SECONDS, SIZES, SLOW_SECONDS
 from notifier.incidents.model import RecipeName
 from notifier.messages.channels import CHANNELS
 
-TABLES = (
-    *PLATFORM_TABLES,
-    "alert_senders",
-    "calls",
-    "deliveries",
-    "digests",
-    "early_resolutions",
-    "escalations",
-    "handovers",
-    "incident_history",
-    "incidents",
-    "instructions",
-    "known_defects",
-    "lanes",
-    "notices",
-    "people_directory",
-    "post_parts",
-    "posts",
-    "presses",
-    "rate_windows",
-    "recipe_requests",
-    "refusals",
-    "roster",
-    "roster_overrides",
-    "roster_revision",
-    "silences",
-    "ticket_comments",
-    "ticket_links",
-    "ticket_queues",
-    "tickets",
-    "unread_alerts",
-    "watchdogs",
-)
-"""Tables whose size is measured: all."""
 _ORDERS = ("created", "changed", "paid", "received", "delivered", "cancelled", "corrected")
 _KINDS = (
     *(f"order.{name}" for name in _ORDERS),

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from common.service import RetentionSettings, ServiceSettings
+from common.service import OwnerSettings, RetentionSettings, ServiceSettings
 from notifier.duty.escalation import Policy, Step
 from notifier.incidents.model import Severity
 from notifier.inputs.lenient import ENVIRONMENTS, SEVERITIES, Vocabulary, spelled
@@ -38,7 +38,7 @@ CHAIN = (
 )
 
 
-class NotifierSettings(RetentionSettings, ServiceSettings):
+class NotifierSettings(RetentionSettings, OwnerSettings, ServiceSettings):
     """The notifier's settings. Durations are seconds.
 
     A channel without a token (mail: without a host) is off: what is routed there waits in the log, and ``/readyz`` does not mind.

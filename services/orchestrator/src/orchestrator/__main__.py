@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from common.postgres import migrate
-from common.service import required, service_cli
+from common.service import service_cli
 from orchestrator.api import NAME, openapi
 from orchestrator.app import build
 from orchestrator.orders.check_command import check_orders
 from orchestrator.settings import OrchestratorSettings
 
-
-async def migrate_database(settings: OrchestratorSettings) -> None:
-    """Bring the orders database to this release's schema."""
-    await migrate(required(settings.postgres_dsn, OrchestratorSettings, "postgres_dsn"), NAME)
-
-
 main = service_cli(
     service=NAME,
     settings=OrchestratorSettings,
     build=build,
-    migrate=migrate_database,
+    schema=NAME,
     openapi=openapi,
     checks={"check-orders": check_orders},
 )

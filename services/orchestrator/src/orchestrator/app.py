@@ -24,6 +24,7 @@ from common.service import (
     TableSizes,
     accepted_tokens,
     every,
+    guard_audit,
     platform_queues,
     required,
     watch_files,
@@ -42,7 +43,7 @@ from orchestrator.engine.wakeup import Wakeup
 from orchestrator.engine.worker import Handler as WorkflowHandler
 from orchestrator.engine.worker import Worker, WorkerLimits, free_leases
 from orchestrator.erasures.forget import ForgetCustomers
-from orchestrator.metrics import TABLES, OrchestratorMetrics
+from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.orders.aggregate import Drift, derive_aggregates
 from orchestrator.orders.hooks import event_id_of, ingest_hooks
 from orchestrator.orders.life import OrderLife, Placement
@@ -52,6 +53,7 @@ from orchestrator.orders.store import OrderStore
 from orchestrator.refunds.answers import store_answers
 from orchestrator.refunds.follow import FollowRefund
 from orchestrator.refunds.store import RefundStore
+from orchestrator.rights import TABLES
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.timeline.store import add_journal_entries
 from orchestrator.tips.decide import TipsCaller
@@ -197,6 +199,7 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
         ("forget-customers", settings.prune_every, forget_customers),
     ):
         every(lifecycle, seconds, work, name=job, jitter=_JITTER)
+    guard_audit(lifecycle, database, registry)
 
     ingest = Ingest(
         lambda connection: OrderLife(OrderStore(Lent(connection)), clock, placement),

@@ -7,32 +7,11 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from common.service import PLATFORM_TABLES
 from orchestrator.engine.model import KINDS, WorkflowState
 from orchestrator.orders.model import HookType, Status
 from orchestrator.orders.transitions import Act
 
 _LAG_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0)
-TABLES = (
-    *PLATFORM_TABLES,
-    "flag",
-    "order_aggregate_change",
-    "order_contact",
-    "order_document",
-    "order_refund",
-    "order_transactions",
-    "orders",
-    "parked_order",
-    "refund_request",
-    "set_aside_event",
-    "stock_movements",
-    "timeline",
-    "tips_shadow",
-    "workflow",
-    "workflow_event",
-    "workflow_ready",
-)
-"""Tables whose size is measured: all."""
 OTHER = "other"
 
 

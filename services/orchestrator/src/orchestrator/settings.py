@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field
 from pydantic_settings import SettingsConfigDict
 
-from common.service import RetentionSettings, ServiceSettings
+from common.service import OwnerSettings, RetentionSettings, ServiceSettings
 from orchestrator.engine.worker import WorkerLimits
 from orchestrator.tips.own_rules import OldTipsRules, RulesByPlace
 
@@ -35,7 +35,7 @@ class TipsPlace(BaseModel):
         return {name: getattr(self, name) for name in self.model_fields_set - {"zone", "tariff"}}
 
 
-class OrchestratorSettings(RetentionSettings, ServiceSettings):
+class OrchestratorSettings(RetentionSettings, OwnerSettings, ServiceSettings):
     """Times are in seconds.
 
     ``parking_limit`` must be longer than the oldest record that a gateway's spool may hold: only then is an order

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from common.postgres import migrate
-from common.service import required, service_cli
+from common.service import service_cli
 from refunds.app import NAME, build, openapi
 from refunds.reconciliation.check_refunds import check_refunds
 from refunds.settings import RefundsSettings
-
-
-async def _migrate(settings: RefundsSettings) -> None:
-    await migrate(required(settings.postgres_dsn, RefundsSettings, "postgres_dsn"), NAME)
-
 
 main = service_cli(
     service=NAME,
     settings=RefundsSettings,
     build=build,
-    migrate=_migrate,
+    schema=NAME,
     openapi=openapi,
     checks={"check-refunds": check_refunds},
 )

@@ -27,6 +27,7 @@ from common.service import (
     TableSizes,
     accepted_tokens,
     every,
+    guard_audit,
     platform_queues,
     required,
     watch_files,
@@ -60,8 +61,8 @@ from refunds.refunds.restart import RestartRefund
 from refunds.refunds.store import RefundTransactions
 from refunds.refunds.transition import SERVICE
 from refunds.refunds.worker import RefundWorker
+from refunds.rights import TABLES
 from refunds.settings import TRUST, YOOKASSA, RefundsSettings
-from refunds.tables import TABLES
 
 NAME = "refunds"
 DESCRIPTION = "Gives money back through the payment systems: each refund at most once, never more than was captured."
@@ -135,6 +136,7 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
         keep_audit=settings.keep_audit,
     )
     every(lifecycle, _RETENTION_SECONDS, forget_platform, name="platform-retention")
+    guard_audit(lifecycle, database, registry)
     sizes = TableSizes(registry, TABLES)
     every(lifecycle, _SIZES_SECONDS, partial(sizes.measure, database), name="table-sizes")
     propose = ProposeAutomation(database=database, service=SERVICE, clock=parts.clock)

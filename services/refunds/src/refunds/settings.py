@@ -3,7 +3,7 @@
 from pydantic import AnyHttpUrl, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from common.service import RetentionSettings, ServiceSettings
+from common.service import OwnerSettings, RetentionSettings, ServiceSettings
 from refunds.payments.model import GatewayRoutes
 from refunds.providers.guard import GuardLimits
 from refunds.refunds.retry import RetryPolicy
@@ -11,7 +11,7 @@ from refunds.refunds.retry import RetryPolicy
 TRUST, YOOKASSA = "trust", "yookassa"
 
 
-class RefundsSettings(RetentionSettings, ServiceSettings):
+class RefundsSettings(RetentionSettings, OwnerSettings, ServiceSettings):
     """Times are seconds. What the waiting times mean stands at ``refunds.refunds.retry.RetryPolicy``.
 
     ``key_retention`` is how long Trust recognises an idempotency key, ``yookassa_key_retention`` YooKassa (publicly 24 hours).

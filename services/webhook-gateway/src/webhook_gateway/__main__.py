@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.service import service_cli
-from webhook_gateway.app import build, migrate_database
+from webhook_gateway.app import PACKAGE, build
 from webhook_gateway.deliveries.ledger_command import check_ledger
 from webhook_gateway.hooks.model import SERVICE
 from webhook_gateway.settings import Settings
@@ -12,7 +12,7 @@ main = service_cli(
     service=SERVICE,
     settings=Settings,
     build=build,
-    migrate=migrate_database,
+    schema=PACKAGE,
     checks={"check-ledger": check_ledger},
 )
 

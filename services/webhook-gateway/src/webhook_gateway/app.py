@@ -10,7 +10,7 @@ from time import monotonic
 from common.clock import SystemClock
 from common.http import Changes, HttpServer, build_app
 from common.messaging import Broker, MessagingMetrics, OutboxRelay, topology
-from common.postgres import Database, migrate
+from common.postgres import Database
 from common.resilience import CircuitBreaker
 from common.service import (
     Application,
@@ -20,6 +20,7 @@ from common.service import (
     TableSizes,
     accepted_tokens,
     every,
+    guard_audit,
     required,
     watch_files,
 )
@@ -36,7 +37,7 @@ from webhook_gateway.deliveries.digests import PeopleDigests
 from webhook_gateway.deliveries.event_routes import EventRoutes
 from webhook_gateway.deliveries.foretell import ForetellHook
 from webhook_gateway.deliveries.ledger import Ledger, WatchLedger
-from webhook_gateway.deliveries.metrics import TABLES, DeliveryMetrics
+from webhook_gateway.deliveries.metrics import DeliveryMetrics
 from webhook_gateway.deliveries.record import RecordDeliveries
 from webhook_gateway.deliveries.retention import Retention, retention_job
 from webhook_gateway.deliveries.routes import DeliveryRoutes
@@ -69,6 +70,7 @@ from webhook_gateway.rescue.send_reports import SendReports
 from webhook_gateway.rescue.settle import SettleSecondTries
 from webhook_gateway.rescue.store import EndangeredStore
 from webhook_gateway.rescue.write_report import Addresses
+from webhook_gateway.rights import TABLES
 from webhook_gateway.settings import Settings
 from webhook_gateway.source_watch.budget import ReadingBudget
 from webhook_gateway.source_watch.metrics import SourceMetrics
@@ -184,6 +186,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     every(lifecycle, settings.upkeep_every, show_retention, name="retention", after=recordable)
     forget = PlatformRetention.of(settings, database, clock, keep_inbox=keep)
     every(lifecycle, settings.upkeep_every, forget, name="platform-retention", after=recordable)
+    guard_audit(lifecycle, database, registry, after=recordable)
     propose = ProposeAutomation(database=database, service=SERVICE, clock=clock)
     every(lifecycle, _REPEATED_EVERY_S, propose, name="repeated-acts", after=recordable)
     sizes = TableSizes(registry, TABLES)
@@ -392,8 +395,3 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     lifecycle.on_stop(server.stop)
     lifecycle.on_stop(recordable.set)
     return Application(server=server, lifecycle=lifecycle)
-
-
-async def migrate_database(settings: Settings) -> None:
-    """Bring the database to this release's schema."""
-    await migrate(required(settings.postgres_dsn, Settings, "postgres_dsn"), PACKAGE)

@@ -11,10 +11,10 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from common.http import TokenBook
 from common.mail import SmtpSender
-from common.service import RetentionSettings, ServiceSettings
+from common.service import OwnerSettings, RetentionSettings, ServiceSettings
 
 
-class Settings(RetentionSettings, ServiceSettings):
+class Settings(RetentionSettings, OwnerSettings, ServiceSettings):
     """Every field has a safe default but the addresses and the files."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, env_prefix="WEBHOOK_GATEWAY_")

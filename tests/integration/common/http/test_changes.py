@@ -189,7 +189,7 @@ async def test_the_victim_of_a_deadlock_begins_anew(demo: Demo, shop: Shop) -> N
     assert [answer.status for answer in answers] == [200, 200]
     left = await shop.left()
     assert (left["taken"], len(left["audit"]), left["keys"]) == ({"a": 2, "b": 2}, 4, 2)
-    assert shop.runs == 3
+    assert shop.runs >= 3  # a victim on a full machine may begin anew more than once
     assert sorted(shop.announced) == ["committed", "committed", "counted", "counted"]
 
 

@@ -126,9 +126,8 @@ main = service_cli(
     version="1.0.0",
     settings=ShopSettings,
     build=build,
-    migrate=migrate,
     openapi=lambda: openapi_document(service="shop", version="1.0.0", description="", routes=ROUTES),
-    commands={"seven": seven},
+    commands={"migrate": migrate, "seven": seven},
 )
 
 if __name__ == "__main__":

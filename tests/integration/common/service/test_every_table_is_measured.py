@@ -10,9 +10,9 @@ import pytest
 from common.postgres import Database
 from common.service import TableSizes
 from common.telemetry.metrics import new_registry
-from notifier.metrics import TABLES as NOTIFIER
-from orchestrator.metrics import TABLES as ORCHESTRATOR
-from refunds.tables import TABLES as REFUNDS
+from notifier.rights import TABLES as NOTIFIER
+from orchestrator.rights import TABLES as ORCHESTRATOR
+from refunds.rights import TABLES as REFUNDS
 
 _TABLES = """
 SELECT c.relname FROM pg_class AS c

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from common.clock import ManualClock
 from common.postgres import Database
 from common.service import PlatformRetention, RetentionSettings
+from common.service.audit_chain import seal_all
 
 _FILL = """
 INSERT INTO inbox (consumer, event_id, received_at) SELECT 'c', g::text, now() - g * interval '1 day' FROM generate_series(1, 100) AS g;
@@ -76,6 +77,8 @@ async def test_what_is_old_goes_and_undecided_letters_and_the_audit_log_stay(dat
 
 
 async def test_the_audit_log_goes_after_its_own_time_and_never_within_a_year(database: Database) -> None:
+    assert (await retention(database, audit_days=500)())["audit_log"] == 0, "it has no seal yet"
+    await seal_all(database)
     assert (await retention(database, audit_days=500)())["audit_log"] == 300
     with pytest.raises(ValidationError):
         RetentionSettings(audit_days=30)

@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
 import asyncpg
 import pytest
-from prometheus_client import CollectorRegistry
 
 from common.contracts.alerts import ProblemResolvedV1
-from common.contracts.envelope import Message as Event
 from common.contracts.orders import OrderChangedV1, OrderDifference
 from common.postgres import Connection, Database
-from notifier.channels.telegram import telegram_limits
-from notifier.delivery.deliver import Deliver
-from notifier.delivery.dispatch import Dispatcher, HandOver
-from notifier.delivery.model import Added, Claim, Message
-from notifier.delivery.outcomes import NotSent, Outcome, Sent
-from notifier.delivery.queue import DeliveryQueues
-from notifier.incidents.problems import Problems
-from notifier.inputs.events import IngestEvents
+from notifier.delivery.dispatch import Dispatcher
+from notifier.delivery.outcomes import NotSent, Sent
 from notifier.messages.words import Words
-from notifier.metrics import NotifierMetrics
-from notifier.routing.file import read_routes
-from tests.integration.notifier.factories import NOW, ONE_CHAT, PICKERS, a_problem, an_order, created, enveloped
+from tests.integration.notifier.factories import NOW, PICKERS, a_problem, an_order, created, enveloped
+from tests.support.notifier_replica import Replica
 
 TWO_CHATS: dict[str, Any] = {
     "destinations": {
@@ -38,79 +27,6 @@ TWO_CHATS: dict[str, Any] = {
     },
     "routes": [{"name": "everywhere", "to": ["all", "store"]}],
 }
-
-
-@dataclass
-class Replica:
-    """A notifier's intake and its sender on Telegram, by hand; it stands for the channel's dispatcher."""
-
-    database: Database
-    routes: dict[str, Any] = field(default_factory=lambda: ONE_CHAT)
-    channel: str = "telegram"
-    handed: list[Claim] = field(default_factory=list)
-    told: list[Message] = field(default_factory=list)
-    woken: int = 0
-
-    def __post_init__(self) -> None:
-        routes, words = read_routes(json.dumps(self.routes), name="test"), Words("en")
-        queues = DeliveryQueues(
-            self.database, channel="telegram", limits=lambda chat: telegram_limits(bot="4242", chat=chat)
-        )
-        self.queues = queues
-        self.deliver = Deliver(
-            channel="telegram",
-            queues=queues,
-            sender=self,
-            words=words,
-            watch=NotifierMetrics(CollectorRegistry()),
-            deadline=1.0,
-        )
-        hand_over = HandOver()
-        hand_over.to(cast("Dispatcher", self))
-        self.ingest = IngestEvents(
-            routes=routes,
-            words=words,
-            environment="production",
-            problems=Problems(routes=routes, words=words, environment="production"),
-            hand_over=hand_over,
-        )
-
-    async def claim(self, connection: Connection, added: Sequence[Added]) -> list[Claim]:
-        """Claim whatever may go."""
-        return await self.deliver.claim_added(connection, added, most=8)
-
-    def take(self, claims: Sequence[Claim]) -> None:
-        """Keep what is handed over."""
-        self.handed += claims
-
-    def wake(self) -> None:
-        """Count."""
-        self.woken += 1
-
-    async def send(self, message: Message, *, deadline: float) -> Outcome:
-        """Be Telegram."""
-        self.told.append(message)
-        return Sent(message_id=str(len(self.told)))
-
-    async def take_in(self, *events: Event) -> None:
-        """Take events in, in one transaction, and do what follows its commit."""
-        async with self.database.transaction() as connection:
-            committed = await self.ingest(connection, [enveloped(event) for event in events])
-        committed()
-
-    async def carry_out(self) -> list[bool]:
-        """Send and record what was handed over; return for each whether more waits there."""
-        claims, self.handed = self.handed, []
-        return [await self.deliver.record(claim, await self.deliver.send(claim)) for claim in claims]
-
-    async def rows(self, statement: str) -> list[dict[str, Any]]:
-        """Read the database."""
-        async with self.database.acquire() as connection:
-            return [dict(row) for row in await connection.fetch(statement)]
-
-    async def states(self) -> list[str]:
-        """How the deliveries stand, in order."""
-        return [row["state"] for row in await self.rows("SELECT state FROM deliveries ORDER BY id")]
 
 
 MakeReplica = Callable[..., Awaitable[Replica]]
@@ -391,6 +307,24 @@ async def test_a_stopping_sender_claims_nothing_and_finishes_what_it_was_handed(
         await replica.take_in(created())
         dispatcher.take(replica.handed)
         await dispatcher.stop()
-        async with replica.database.acquire() as connection:
-            assert await dispatcher.claim(connection, []) == []
     assert await replica.states() == ["sent", "sent"]
+    await a_quiet_while(replica)
+    replica.handed, replica.claimer = [], dispatcher
+    await replica.take_in(created("LATER"))
+    assert (replica.handed, await replica.states()) == ([], ["sent", "sent", "pending"])
+
+
+async def test_a_sender_that_died_claims_nothing(make_replica: MakeReplica, monkeypatch: pytest.MonkeyPatch) -> None:
+    replica = await make_replica()
+    dispatcher = Dispatcher(replica.deliver, replica.queues, concurrency=2, after_commit=lambda: None)
+    monkeypatch.setattr(replica.queues, "wait_until", died)
+    with pytest.raises(LookupError):
+        await dispatcher.run()
+    replica.claimer = dispatcher
+    await replica.take_in(created())
+    assert (replica.handed, await replica.states()) == ([], ["sent", "pending"])
+
+
+async def died() -> float:
+    """Be a fault of ours."""
+    raise LookupError

@@ -16,9 +16,10 @@ from common.service import TableSizes
 from common.telemetry.metrics import new_registry
 from common.testing import eventually
 from orchestrator.engine.retention import Pruned, Retention
-from orchestrator.metrics import TABLES, OrchestratorMetrics
+from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.orders.aggregate import Drift, derive_aggregates
 from orchestrator.orders.measure import Measure
+from orchestrator.rights import TABLES
 from tests.integration.orchestrator.factories import all_taken
 from tests.support.alert_thresholds import alert_after
 

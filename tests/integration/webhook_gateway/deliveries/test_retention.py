@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from common.ids import new_id
 from common.postgres import Connection, Database
+from common.testing import as_served
 from webhook_gateway.deliveries.digests import PeopleDigests
 from webhook_gateway.deliveries.ledger import Ledger
 from webhook_gateway.deliveries.retention import Retention, Upkept
@@ -33,15 +35,17 @@ OUTCOMES = {"confirmed": 6, "spooled": 1, "quarantined": 2, "refused": 4}
 @pytest.fixture
 async def database(database_for: Callable[[str], Awaitable[str]]) -> AsyncIterator[Database]:
     """The gateway's database, with the partitions of the last two weeks and of NOW, which is yesterday once midnight has passed."""
-    opened = Database(await database_for("webhook_gateway"), application_name="test")
+    dsn = await database_for("webhook_gateway")
+    owner, opened = await asyncpg.connect(dsn), Database(as_served(dsn), application_name="test")
     await opened.open()
     async with opened.acquire() as connection:
         for days in range(15):
             day = (NOW - timedelta(days=days)).replace(hour=0)
-            await connection.execute(
+            await owner.execute(
                 f"CREATE TABLE deliveries_{day:%Y%m%d} PARTITION OF deliveries"
                 f" FOR VALUES FROM ('{day.isoformat()}') TO ('{(day + timedelta(days=1)).isoformat()}')"
             )
+        await owner.close()
         await connection.execute("SELECT ensure_delivery_partitions(7)")
     yield opened
     await opened.close()
@@ -79,7 +83,8 @@ async def test_old_days_go_and_what_is_undecided_stays_until_it_is_decided(datab
             await insert(connection, NOW - timedelta(days=9), outcome="replayed", replay_of=replayed),
         }
         quarantined = await insert(connection, OLD, outcome="quarantined")
-        late = await insert(connection, OLD, recorded_at=NOW)  # came out of a spool after twelve days
+        spooled_until = NOW - timedelta(days=3)
+        late = await insert(connection, OLD, recorded_at=spooled_until)
         awaited = await insert(connection, OLD, event="order.created", number="AWAITED")
         endangered = await insert(connection, OLD, outcome="refused")
         await connection.execute("INSERT INTO created_orders (number, acknowledged_at) VALUES ('AWAITED', $1)", OLD)
@@ -107,9 +112,22 @@ async def test_old_days_go_and_what_is_undecided_stays_until_it_is_decided(datab
         assert (await retention(NOW)).dropped == 0
         assert await ids(connection) == young | {late}
         assert await ledger(database) == before
-        await retention(NOW + timedelta(days=11))
+        await retention(NOW + timedelta(days=8))
         assert late not in await ids(connection)
         assert await ledger(database) == before
+
+
+async def test_no_clock_of_ours_drops_a_day_that_has_hardly_ended(database: Database) -> None:
+    """The database knows better: a gateway whose clock is a year ahead loses nothing of yesterday."""
+    async with database.acquire() as connection:
+        fresh = await insert(connection, datetime.now(UTC) - timedelta(seconds=1))
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="too young to be dropped"):
+        await Retention(database, keep=KEEP, keep_ledger=timedelta(days=400))(NOW + timedelta(days=365))
+    async with database.acquire() as connection:
+        assert fresh in await ids(connection)
+        for name in ("deliveries_default", "outbox", "deliveries_20200230", "audit_log"):
+            with pytest.raises(asyncpg.InvalidParameterValueError):
+                await connection.fetchval("SELECT drop_delivery_day($1, now())", name)
 
 
 async def test_a_late_delivery_of_a_dropped_day_finds_a_place(database: Database) -> None:

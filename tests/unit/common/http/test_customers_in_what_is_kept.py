@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import pytest
 
+from common.contracts.alerts import ProblemRaisedV1
 from common.http.kept_bodies import (
     erase_body,
     erase_message,
@@ -89,6 +91,21 @@ def test_the_body_that_a_message_carries_is_erased_and_its_headers_go() -> None:
     assert orjson.loads(erase_message(message(data={"order": PAYLOAD})))["data"] == {"order": BLANK}
     assert erase_message(b"\xff") == erase_message(b"[1]") == b""
     assert orjson.loads(erase_message(message(data_base64="???")))["data_base64"] == ""
+
+
+def test_what_people_wrote_in_a_message_goes_and_the_message_still_fits_its_type() -> None:
+    problem = ProblemRaisedV1(
+        kind="k",
+        fingerprint="f",
+        severity="critical",
+        summary="Анна",
+        details={"why": "Анна"},
+        service="s",
+        occurred_at=datetime.now(UTC),
+    )
+    erased = orjson.loads(erase_message(message(why="Анна просила", data=problem.model_dump(mode="json"))))
+    assert "Анна" not in str(erased)
+    assert ProblemRaisedV1.model_validate(erased["data"]).fingerprint == "f"
 
 
 def test_viewers_see_neither_the_carried_bytes_nor_what_is_no_message() -> None:

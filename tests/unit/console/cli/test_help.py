@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import shlex
+from typing import Any
 
 import pytest
 
 from console.cli.nouns import NOUNS
 from console.client.acts import ACTS, Act
-from tests.unit.console.cli.conftest import Ordersctl
+from notifier.duty.views import OverrideBody
+from notifier.silences.views import NewSilence
+from notifier.tickets.views import LinkTicketBody
+from orchestrator.orders.operator_views import CorrectOrder
+from tests.unit.console.cli.conftest import Ordersctl, Services
+from webhook_gateway.website.ban_routes import Lift
 
 MADE = [act for act in ACTS.values() if NOUNS[act.noun].acts]
 """Those whose commands are made of the table; `check refunds` is one of its own."""
@@ -27,3 +33,28 @@ def test_every_act_has_its_role_and_an_example_with_all_that_it_needs(
     # It is understood: with a profile that there is not, that is all that is wrong.
     refused = ordersctl(*words[1:], "-p", "nowhere")
     assert (refused.code, "no profile nowhere" in refused.remarks) == (2, True), refused.remarks
+
+
+@pytest.mark.parametrize(
+    ("words", "line", "body"),
+    [
+        ("order correct", "POST /admin/v1/orders/NUMBER/correct", CorrectOrder),
+        ("silence add", "POST /admin/v1/silences", NewSilence),
+        ("duty override", "POST /admin/v1/roster/overrides", OverrideBody),
+        ("ticket link", "POST /admin/v1/tickets/KEY/link", LinkTicketBody),
+        ("limits lift", "DELETE /admin/v1/order-limits", Lift),
+    ],
+)
+def test_an_example_is_one_that_the_service_understands(
+    words: str, line: str, body: Any, services: Services, ordersctl: Ordersctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    services.on("GET /orders/v1/orders/NUMBER", {"number": "NUMBER", "version": 4})
+    services.on("GET /admin/v1/roster", {"revision": 4})
+    services.on("GET /admin/v1/tickets/KEY", {"key": "KEY", "version": 4})
+    services.on(line, {"code": "enough", "detail": "it was read"}, 409)
+    shown = ordersctl(*words.split(), "--help").out
+    [example] = [each for each in shown.splitlines() if "Example: " in each]
+    ordersctl(*shlex.split(example.partition("Example: ")[2])[1:])
+    assert services.calls[-1].line == line
+    body.model_validate(services.calls[-1].body)

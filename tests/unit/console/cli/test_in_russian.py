@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from babel.dates import format_date
 
 from console.client.sentences import language_of, sentences
 from tests.support.terminal_words import said, said_by_services
@@ -127,3 +129,21 @@ def test_sums_answers_and_notices_are_written_as_in_the_pages(
     shown = ordersctl(*rehearse).out
     assert "10.50 RUB" in shown
     assert "if it succeeds: ticket.closed or nothing of TRAVELSUP-1" in shown
+
+
+def test_a_thing_says_when_it_was_and_how_long_ago_in_the_persons_language(
+    services: Services, ordersctl: Ordersctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = datetime.now(UTC) - timedelta(minutes=5)
+    services.on("GET /refunds/v1/refunds/r1", {"id": "r1", "created_at": at.isoformat()})
+    monkeypatch.setenv("LC_ALL", "ru_RU.UTF-8")
+    assert f"created_at\t{at.isoformat()}\n" in ordersctl("refund", "show", "r1").out
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = ordersctl("refund", "show", "r1").out
+    there = at.astimezone()
+    assert f"{there.day} {format_date(there, 'MMM', locale='ru')} {there.year}, {there:%H:%M:%S}" in shown
+    assert "(5 минут назад)" in shown
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    shown = ordersctl("refund", "show", "r1").out
+    assert f"{there:%Y-%m-%d %H:%M:%S %Z} (5 minutes ago)" in shown

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.console.cli.conftest import Services
+from tests.unit.console.cli.conftest import Ordersctl, Services
 
 ADDRESS = "https://console.example/o/A1"
 
@@ -55,3 +55,12 @@ def test_it_is_only_said_where_that_is_wanted_or_no_screen_is_there(
         monkeypatch.delenv("BROWSER")
         assert said_to_a_terminal("open", "A1") == f"{ADDRESS}\n"
     assert opened.read_text() == ""
+
+
+def test_a_number_that_several_kinds_have_opens_none_and_names_each(services: Services, ordersctl: Ordersctl) -> None:
+    services.on("GET /admin/v1/workflows/5", {"id": 5, "state_name": "running", "pending": 0})
+    services.on("GET /admin/v1/incidents/5", {"id": 5, "state": "open"})
+    ended = ordersctl("open", "5", "--print")
+    assert (ended.code, ended.out) == (1, "")
+    for address in ("https://console.example/w/5", "https://console.example/i/5"):
+        assert address in ended.remarks

@@ -128,16 +128,20 @@ def test_find_says_what_it_could_not_ask_and_finds_nothing_as_not_found(
     assert ordersctl("find", "A1").code == 5
 
 
+UNALTERED = {"items": [{"name": "orders", "found": 0, "detail": ""}, {"name": "audit", "found": 0, "detail": ""}]}
+
+
 def checks(services: Services) -> None:
     services.on("GET /admin/v1/ledger", LEDGER)
     services.on("POST /admin/v1/orders/recalculate", RECALCULATED)
     services.on("POST /admin/v1/reconciliation", RECONCILED)
+    services.on("GET /admin/v1/verdicts", UNALTERED)
 
 
 def test_all_checks_are_one_verdict_and_change_nothing(services: Services, ordersctl: Ordersctl) -> None:
     checks(services)
     ended = ordersctl("check", "all", "-o", "json")
-    assert (ended.code, [row["verdict"] for row in ended.json]) == (0, ["holds"] * 4)
+    assert (ended.code, [row["verdict"] for row in ended.json]) == (0, ["holds"] * 5)
     assert all(call.body["dry_run"] is True for call in services.calls if call.line.startswith("POST"))
 
 
@@ -152,6 +156,9 @@ def test_all_checks_are_one_verdict_and_change_nothing(services: Services, order
         ("POST /admin/v1/reconciliation", {**RECONCILED, "unanswered": 1}, "refunds"),
         ("GET /admin/v1/differences", {"items": [{}], "count": 1}, "refunds"),
         ("GET /admin/v1/dead-letters", {"items": [{}], "count": 1}, "dead-letters"),
+        ("GET /admin/v1/verdicts", {"items": [{"name": "audit", "found": 1, "detail": "record 7"}]}, "audit"),
+        ("GET /admin/v1/verdicts", {"items": []}, "audit"),
+        ("GET /admin/v1/verdicts", {"code": "unavailable"}, "audit"),
     ],
 )
 def test_one_thing_that_differs_makes_the_verdict(
@@ -224,6 +231,16 @@ def test_status_says_what_waits_and_is_not_well_when_that_is_late(services: Serv
     services.on("GET /admin/v1/queues", {"items": [{**queue, "state": "late"}], "complete": False})
     ended = ordersctl("status", "-o", "json")
     assert (ended.code, ended.json["queues_unknown"]) == (1, list(SERVICES))
+
+
+def test_status_shows_the_rest_where_nobody_can_say_who_would_be_told(services: Services, ordersctl: Ordersctl) -> None:
+    services.on("GET /readyz", {"ready": True, "checks": {}})
+    services.on("GET /admin/v1/coverage", {"code": "unavailable", "detail": "its database does not answer"}, 503)
+    ended = ordersctl("status", "-o", "json")
+    assert (ended.code, ended.json["missing"], len(ended.json["services"])) == (1, None, len(SERVICES))
+    ended = ordersctl("status")
+    assert "whether a critical problem would reach a person is not known" in ended.remarks
+    assert "nothing needs a person" not in ended.remarks
 
 
 def test_shadow_mode_says_whether_both_decide_alike(services: Services, ordersctl: Ordersctl) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from common.service import running
+from console.client.suite import connected
 from console.web.app import build
 from console.web.settings import ConsoleSettings
 from tests.support.console_browser import Browser, browsing
@@ -72,3 +73,10 @@ async def test_a_page_of_the_hanging_service_says_who_does_not_answer(left: Brow
         page = await left.get(address)
         assert (address, left.status) == (address, 502)
         assert HANGING in page
+
+
+async def test_what_a_page_reads_masked_is_held_to_the_pages_time_too(silent: str) -> None:
+    async with connected({HANGING: silent}, "token-operator") as suite:
+        page = suite.for_a_page(silent=(HANGING,))
+        assert page.without_customers().silent == {HANGING}
+        assert suite.without_customers().silent is None

@@ -11,6 +11,7 @@ from common.reading import Contact
 from common.telemetry import mask_names
 from orchestrator.documents.mask import masked_document
 from orchestrator.documents.model import render, without_customer
+from orchestrator.erasures.blank import blank_attributes
 from orchestrator.orders.contacts import by_name, by_phone, by_words, keys_of, words_of
 from orchestrator.orders.masks import mask_address, masked
 from orchestrator.orders.views import CancellationView
@@ -65,6 +66,10 @@ def test_a_name_is_compared_without_case_accents_and_signs() -> None:
         ("Пётр", "Для Петра или Пётра", "Для П*** или П***"),
         ("Лев", "Леву Николаевичу; левый подъезд", "Л*** Николаевичу; левый подъезд"),
         ("Анна-Лена O'Neil", "anna? Анне, Лене, O'Neil", "anna? А***, Л***, O'N***"),
+        ("Анна Вознесенская", "Вознесенской А.", "В*** А."),
+        ("Юрий Вознесенский", "Отдать Вознесенскому, Юрию", "Отдать В***, Ю***"),
+        ("Павел Толстой", "Передать Павлу Толстому", "Передать П*** Т***"),
+        ("Олег Кравец", "Кравцу; в кровать", "К***; в кровать"),
         ("Ян", "Ян встретит", "Ян встретит"),
         ("(.*)+", "в (.*)+ подъезд", "в (.*)+ подъезд"),
         (None, "Позовите Ивана", "Позовите Ивана"),
@@ -114,3 +119,9 @@ def test_a_document_says_whose_it_is_and_can_do_without() -> None:
     assert "\nCustomer А***\nPhone ***67\nMail ***rg\nAddress Мо***, Тв***, д. ***\n" in masked_document(document)
     assert without_customer(document) == render(STATE)
     assert masked_document(render(STATE)) == render(STATE)
+
+
+def test_an_erasure_leaves_ids_and_our_people_in_what_is_said_about_an_event() -> None:
+    said = {"external_id": "EDA 89161234567", "payment_id": "p 1", "requested_by": "Анна Ким", "operator": "Анна Ким"}
+    erased = blank_attributes({**said, "why": "Анна просила"}, ["анна"])
+    assert erased == {**said, "why": "А*** просила"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib.resources import files
 
-from webhook_gateway.deliveries.metrics import TABLES
+from webhook_gateway.rights import TABLES
 
 CREATED = re.compile(r"^CREATE (?:UNLOGGED )?TABLE (\w+)(?! PARTITION OF)\b(?= \()", re.MULTILINE)
 

@@ -62,11 +62,11 @@ def erase_message(raw: bytes) -> bytes:
     if not isinstance(message, dict):
         return b""
     carried = _carried(message)
-    kept = {name: item for name, item in message.items() if name not in _ERASED_ATTRIBUTES}
+    kept = {name: item for name, item in message.items() if name not in (*_ERASED_ATTRIBUTES, "why")}
     if carried is not None:
         kept["data_base64"] = base64.b64encode(erase_body(carried)).decode("ascii")
     if isinstance(data := kept.get("data"), dict):
-        data = {name: None if name in _SAID else item for name, item in data.items()}
+        data = {name: _unsaid(item) if name in _SAID else item for name, item in data.items()}
     return orjson.dumps({**kept, "data": _erased(data)} if "data" in kept else kept)
 
 
@@ -95,6 +95,13 @@ def _json_or_text(raw: bytes) -> Any:
 
 def _erased(value: Any) -> Any:
     return _scrubbed(without_customer(value, lambda _: None), _scrub_prose)
+
+
+def _unsaid(value: Any) -> Any:
+    """Nothing, of the same type: a person mends what else is wrong with the message, and it has to fit then."""
+    if isinstance(value, dict):
+        return {}
+    return MASK if isinstance(value, str) else None
 
 
 def _scrub_prose(text: str) -> str:

@@ -26,8 +26,11 @@ class Hosts:
         self.asked_first = 0
 
     async def connect(self, _: str | None = None, *, timeout: float = 5.0, **options: Any) -> asyncpg.Connection[Any]:
-        """Open a connection, as ``asyncpg.connect`` does. Raises what the last of the servers raised when none can be had."""
+        """Open a connection, as ``asyncpg.connect`` does. Raises what the last one said when none can be had; that it is a
+        standby only where nobody said more: "too many clients" of the primary is what a person has to know.
+        """
         share = timeout / len(self.addresses)
+        told: Exception | None = None
         for last in range(1 - len(self.addresses), 1):
             asked = self.asked_first
             try:
@@ -37,8 +40,12 @@ class Hosts:
             except BaseException as error:
                 if self.asked_first == asked:
                     self.asked_first = (asked + 1) % len(self.addresses)
-                if last == 0 or not isinstance(error, Exception):
+                if not isinstance(error, Exception):
                     raise
+                if not isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+                    told = error
+                if last == 0:
+                    raise (told or error) from None
                 _log.debug("database_host_passed_over", number=asked, reason=type(error).__name__)
             else:
                 self.asked_first = asked

@@ -22,6 +22,7 @@ import structlog
 from common.errors import ConfigurationError, SchemaTooOld, Unavailable
 from common.postgres.hosts import the_one_that_takes_writes
 from common.postgres.pool import Database, is_retryable
+from common.postgres.rights import account_of, grant, rights_of
 
 _log = structlog.get_logger(__name__)
 _LOCAL = {"127.0.0.1", "::1", "localhost"}
@@ -29,6 +30,8 @@ _CONNECT_S = 5.0
 _ASK_AGAIN_S = 0.1
 _TAKE_TURN = "SELECT pg_try_advisory_lock(hashtext('platform.migrations'))"
 _NAME = re.compile(r"^(\d{4})_(pre|post)_[a-z0-9_]+\.sql$")
+# ``InternalClientError``: whoever answered is a standby, which asyncpg says so.
+_NO_CONNECTION = (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 def migration_directories(package: str) -> list[Path]:
@@ -54,8 +57,11 @@ def required_versions(package: str) -> list[str]:
     return sorted(versions)
 
 
-async def migrate(dsn: str, package: str, *, timeout: float = 600.0) -> None:
+async def migrate(dsn: str, package: str, *, serving: str | None = None, timeout: float = 600.0) -> None:
     """Bring the database to this release's schema. Safe to run twice and at the same time: one after the other.
+
+    ``serving`` is the address that the service runs on. Where its account is another one than ``dsn``'s, the owner, it is given the
+    rights that it needs (``rights``) and no more; run again, this mends what a death in between left.
 
     ``timeout`` is in seconds, once for the turn and once for the migrations. Raises ``ConfigurationError`` with dbmate's last line when
     a migration fails; the failed migration left nothing behind. No part of the address is ever in the message. Cancelled, it ends
@@ -63,13 +69,15 @@ async def migrate(dsn: str, package: str, *, timeout: float = 600.0) -> None:
     """
     try:
         dsn = await the_one_that_takes_writes(dsn, timeout=_CONNECT_S)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except _NO_CONNECTION as error:
         raise ConfigurationError(f"no server of {package}'s database takes writes ({type(error).__name__})") from None
     address, tls = _for_dbmate(dsn)
     async with _turn(dsn, package, timeout):
         code, said = await _run_dbmate(address, package, timeout)
         if code != 0 and tls == "preferred" and "SSL is not enabled" in said:
             code, said = await _run_dbmate(_with_query(address, sslmode="disable"), package, timeout)
+        if code == 0 and serving is not None:
+            await _give_rights(dsn, package, account_of(serving))
     if code != 0:
         raise ConfigurationError(f"a migration of {package} failed: {_without_address(said, dsn)}")
 
@@ -115,7 +123,7 @@ async def _turn(dsn: str, package: str, timeout: float) -> AsyncIterator[None]:
     """
     try:
         connection = await asyncpg.connect(dsn, timeout=_CONNECT_S)
-    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except _NO_CONNECTION:
         yield
         return
     try:
@@ -130,6 +138,18 @@ async def _turn(dsn: str, package: str, timeout: float) -> AsyncIterator[None]:
         yield
     finally:
         connection.terminate()  # which gives the turn away, also when the server is gone
+
+
+async def _give_rights(dsn: str, package: str, account: str) -> None:
+    """Give the account its rights, unless it is the owner itself."""
+    connection = await asyncpg.connect(dsn, timeout=_CONNECT_S)
+    try:
+        if account != await connection.fetchval("SELECT current_user"):
+            await grant(connection, account, rights_of(package))
+    except asyncpg.PostgresError as error:
+        raise ConfigurationError(f"the account {account!r} of {package}'s database got no rights: {error}") from None
+    finally:
+        await connection.close()
 
 
 def _search_path() -> str:

@@ -1,11 +1,12 @@
 """A service as a process: settings, life cycle, runner and command line."""
 
 from common.service.acts import add_act, publish
+from common.service.audit_chain import guard_audit
 from common.service.cli import service_cli
 from common.service.dead_letter_erasure import erase_dead_letters
 from common.service.dead_letters import dead_letter_routes
 from common.service.erasures import Erase, Erased, Subject, erasure_routes
-from common.service.files import ReadFile, watch_files
+from common.service.files import ReadFile, read_file, watch_files
 from common.service.identity_provider import accepted_tokens, trust_provider
 from common.service.jobs import PeriodicJob, ReadyGate, every
 from common.service.lifecycle import Lifecycle
@@ -13,7 +14,7 @@ from common.service.queues import LookAtQueues, WaitingQueue, platform_queues, q
 from common.service.repeated_acts import ProposeAutomation, repeated_acts_routes
 from common.service.retention import PlatformRetention, RetentionSettings
 from common.service.runner import Application, run_service, running
-from common.service.settings import Issuer, ProcessSettings, ServiceSettings, load_settings, required
+from common.service.settings import Issuer, OwnerSettings, ProcessSettings, ServiceSettings, load_settings, required
 from common.service.table_sizes import PLATFORM_TABLES, TableSizes
 from common.service.text_erasure import TextPlace, erase_texts
 from common.service.verdicts import Verdict, keep_verdict, verdict_routes
@@ -26,6 +27,7 @@ __all__ = [
     "Issuer",
     "Lifecycle",
     "LookAtQueues",
+    "OwnerSettings",
     "PeriodicJob",
     "PlatformRetention",
     "ProcessSettings",
@@ -46,12 +48,14 @@ __all__ = [
     "erase_texts",
     "erasure_routes",
     "every",
+    "guard_audit",
     "keep_verdict",
     "load_settings",
     "platform_queues",
     "publish",
     "queue",
     "queue_routes",
+    "read_file",
     "repeated_acts_routes",
     "required",
     "run_service",

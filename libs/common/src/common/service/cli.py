@@ -7,9 +7,12 @@ import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from common.errors import ConfigurationError, SchemaTooOld, SuiteError
+from common.postgres import migrate
+from common.service.audit_chain import check_audit
 from common.service.runner import (
     EXIT_CONFIGURATION,
     EXIT_CRASH,
@@ -20,7 +23,7 @@ from common.service.runner import (
     print_line,
     run_service,
 )
-from common.service.settings import load_settings
+from common.service.settings import ProcessSettings, load_settings, required
 from common.version import VERSION
 
 Command = Callable[[Any], Awaitable[int | None]]
@@ -33,7 +36,7 @@ def service_cli(
     version: str = VERSION,
     settings: type[SettingsT],
     build: Build[SettingsT, Any],
-    migrate: Command | None = None,
+    schema: str | None = None,
     openapi: Callable[[], Mapping[str, Any]] | None = None,
     commands: Mapping[str, Command] | None = None,
     checks: Mapping[str, Check] | None = None,
@@ -41,15 +44,19 @@ def service_cli(
     """Return the ``main`` of a service's ``__main__``; calling it ends the process with the right exit code. It takes the
     arguments, or none at all for those of the command line.
 
-    ``migrate`` and each of ``commands`` is an async function of the settings; its docstring is its help, the integer it
-    returns (or ``None`` for 0) the exit code. Each of ``checks`` has options of its own (``common.checks``) and needs none of the
+    ``schema`` is the package whose migrations ``migrate`` runs: as the owner of the database when the settings name one, who then gives
+    the account that serves its rights; with one there is ``check-audit`` too.
+    Each of ``commands`` is an async function of the settings; its docstring is its help, the integer
+    it returns (or ``None`` for 0) the exit code. Each of ``checks`` has options of its own (``common.checks``) and needs none of the
     service's settings: it takes the arguments behind its name. ``openapi`` returns the document without opening anything. A
     configuration error is one line on stderr and exit code 2, never a stack.
     """
     extra: dict[str, Command] = dict(commands or {})
-    if migrate is not None:
-        extra["migrate"] = migrate
-    own: Mapping[str, Check] = checks or {}
+    if schema is not None:
+        extra["migrate"] = partial(_migrate, settings, schema)
+    own: dict[str, Check] = dict(checks or {})
+    if schema is not None:
+        own["check-audit"] = check_audit(service, f"{settings.model_config['env_prefix']}POSTGRES_DSN")
 
     def main(arguments: Sequence[str] | None = None) -> None:
         words = sys.argv[1:] if arguments is None else list(arguments)
@@ -86,6 +93,12 @@ def service_cli(
             return EXIT_CRASH
 
     return main
+
+
+async def _migrate(cls: type[ProcessSettings], package: str, values: Any) -> None:
+    serving = required(values.postgres_dsn, cls, "postgres_dsn")
+    owner = values.migration_dsn
+    await migrate(owner.get_secret_value() if owner else serving, package, serving=serving)
 
 
 async def _once(command: Command, settings: Any) -> int | None:

@@ -20,6 +20,14 @@ ReadFile = Callable[[bytes], None]
 """Takes a file's content over. Raises ``ConfigurationError``, with no secret in it, and leaves everything as it was."""
 
 
+def read_file(path: Path, what: str) -> bytes:
+    """Return the content of a file that the service cannot start without. Raises ``ConfigurationError``, which says what is in it."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"the {what} file {path} cannot be read: {error.strerror}") from None
+
+
 class _WatchedFile:
     def __init__(self, name: str, path: Path, read: ReadFile, broken: Gauge) -> None:
         self._name = name

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from common.errors import ConfigurationError
@@ -45,6 +45,14 @@ class ProcessSettings(BaseSettings):
     otlp_endpoint: str | None = None
     sentry_dsn: SecretStr | None = None
     drain_seconds: float = Field(default=8.0, gt=0, le=8.5, description="the contract allows 10 s for the whole exit")
+
+
+class OwnerSettings(BaseModel):
+    """Who owns the database that is the service's own; part of its settings."""
+
+    migration_dsn: SecretStr | None = Field(
+        None, description="the owner's account of the same database, for `migrate` alone; without it postgres_dsn's"
+    )
 
 
 class ServiceSettings(ProcessSettings):

@@ -7,17 +7,9 @@ from collections.abc import Sequence
 from prometheus_client import CollectorRegistry, Gauge
 
 from common.postgres import Database
+from common.postgres.rights import PLATFORM
 
-PLATFORM_TABLES = (
-    "audit_log",
-    "bulk_plans",
-    "check_verdicts",
-    "dead_letters",
-    "delivery_failures",
-    "idempotency_keys",
-    "inbox",
-    "outbox",
-)
+PLATFORM_TABLES = PLATFORM.measured
 """The tables that every service's database has."""
 _SIZES = """
 SELECT r.name, coalesce(sum(pg_total_relation_size(coalesce(i.inhrelid, c.oid))), 0)::bigint AS bytes

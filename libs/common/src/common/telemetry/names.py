@@ -11,6 +11,9 @@ _WORD = re.compile(r"\w+")
 _SHORTEST_NAME = 3  # letters; shorter ones are words of their own too often
 _SHORT_STEM = 3  # letters; in small letters they begin too many other words ("левый")
 _ENDINGS = "аяйьоеиыую"
+_ADJECTIVES = ("ий", "ый", "ой", "ая", "яя")  # "Вознесенский, Вознесенского": both letters change
+_FLEETING = {"павел": "павл", "любовь": "любв"}
+"""Names that lose a vowel in all other cases; so do surnames in -ец."""
 _SHORT_ENDING, _LONG_ENDING = 2, 3  # letters that may follow a stem
 _PLAIN = re.compile(r"[\x00-\x7fА-Яа-яЁё–—«»№…]*")
 """Letters whose small and capital forms are one each: comparing small letters is all there is to ignoring case."""
@@ -27,6 +30,7 @@ def mask_names(text: str | None, names: Iterable[str | None]) -> str | None:
     ]
     if not text or not words:
         return text
+    words += [other for word in words if (other := _otherwise(word)) is not None]
     if _PLAIN.fullmatch(text) and all(map(_PLAIN.fullmatch, words)):
         return _mask_plain(text, words)
     longest_first = "|".join(sorted(set(map(_stem, words)), key=len, reverse=True))
@@ -62,7 +66,14 @@ def _stem(word: str) -> str:
     return re.sub("[её]", "[её]", bare, flags=re.IGNORECASE) + rf"\w{{0,{_LONG_ENDING}}}"
 
 
+def _otherwise(word: str) -> str | None:
+    like = word.lower()
+    return f"{like[:-2]}ц" if like.endswith("ец") and len(like) > _SHORT_STEM + 1 else _FLEETING.get(like)
+
+
 def _bare(word: str) -> str:
+    if word.lower().endswith(_ADJECTIVES) and len(word) - 2 > _SHORT_STEM:
+        return word[:-2]
     return word[:-1] if word[-1].lower() in _ENDINGS else word
 
 

@@ -10,15 +10,26 @@ from uuid import uuid4
 
 import asyncpg
 
+from common.postgres.rights import rights_of
 from common.postgres.schema import migrate, migration_directories
 
 _TEMPLATE_LOCK = 0x74656D706C617465  # "template": one builder at a time, across processes
 
 
+_PASSWORD = "served"  # noqa: S105 - of accounts on the test server alone
+
+
+def as_served(dsn: str) -> str:
+    """Return the address of a service's migrated database for the account that the service runs as, which owns nothing there."""
+    parts = urlsplit(dsn)
+    account = parts.path[1:].rpartition("_")[0]
+    return urlunsplit(parts._replace(netloc=f"{account}:{_PASSWORD}@{parts.netloc.rpartition('@')[2]}"))
+
+
 class TestDatabases:
     """Makes databases on one server. Safe from several processes at once (pytest-xdist).
 
-    The template's name carries a digest of the migrations, so that a changed migration makes a new template.
+    The template's name carries a digest of the migrations and rights, so that a changed one makes a new template.
     """
 
     __test__ = False  # not a test class, whatever pytest thinks of its name
@@ -61,6 +72,7 @@ class TestDatabases:
         for directory in migration_directories(package):
             for file in sorted(directory.glob("*.sql")):
                 digest.update(file.name.encode() + b"\0" + file.read_bytes())
+        digest.update(repr(rights_of(package)).encode())
         name = f"template_{package}_{digest.hexdigest()[:12]}"
         if name in self._made:
             return name
@@ -70,13 +82,19 @@ class TestDatabases:
             if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1 AND datistemplate", name):
                 await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
                 await connection.execute(f'CREATE DATABASE "{name}"')
-                await migrate(self.dsn_of(name), package)
+                await self._account(connection, f"test_{package}")
+                await migrate(self.dsn_of(name), package, serving=as_served(self.dsn_of(f"test_{package}_0")))
                 # Marked last: a builder that died half-way leaves no template behind.
                 await connection.execute(f'ALTER DATABASE "{name}" IS_TEMPLATE true')
         finally:
             await connection.close()
         self._made.add(name)
         return name
+
+    @staticmethod
+    async def _account(connection: asyncpg.Connection[asyncpg.Record], name: str) -> None:
+        if not await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", name):
+            await connection.execute(f"CREATE ROLE \"{name}\" LOGIN PASSWORD '{_PASSWORD}'")
 
     async def _drop(self, name: str) -> None:
         await self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')

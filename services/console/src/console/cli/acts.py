@@ -44,6 +44,15 @@ REASON = parameter(
     None,
 )
 _SUMS = ("amount",)
+_AT_LEAST = {
+    "order correct": "--customer-phone +79990001122",
+    "silence add": "--match-alert NAME --ends-at +2h",
+    "known-defect add": "--match-alert NAME --development-ticket DEV-1",
+    "duty override": "--person NAME --starts-at now --ends-at +8h",
+    "ticket link": "--development-ticket DEV-1",
+    "limits lift": "--phone +79990001122",
+}
+"""Of acts that need one of several options, or parts of one, what the example of their help says."""
 _NOT_OFFERED = {"order recalculate": ("numbers",)}  # the names themselves say it
 FindService = Callable[[Context, tuple[str, ...], str | None], Awaitable[str]]
 
@@ -112,8 +121,10 @@ def _example(act: Act) -> str:
     """Return how the act is rehearsed with no more than it needs."""
     words = ["ordersctl", act.noun, act.verb]
     words += [_metavar(act)] if act.named else []
+    if at_least := _AT_LEAST.get(act.name):
+        return " ".join([*words, at_least, '-r "why I do it"', "--dry-run"])
     for field in act.asked:
-        said = next(iter(field.choices), field.name.upper())
+        said = next(iter(field.choices), "@file.json" if field.type in ("object", "array") else field.name.upper())
         if field is act.place:
             words.append(said)
         elif field.required:

@@ -1,4 +1,4 @@
-"""``check all|ledger|orders|refunds|dead-letters``: one verdict over what the services say of themselves. 0: nothing differs."""
+"""``check all|ledger|orders|refunds|dead-letters|audit``: one verdict over what the services say of themselves. 0: nothing differs."""
 
 from __future__ import annotations
 

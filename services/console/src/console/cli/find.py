@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from console.cli.commands import Context, add
 from console.cli.exits import EndedError, Exit
 from console.cli.output import Columns
+
+if TYPE_CHECKING:
+    from console.client.find import Found
 
 _COLUMNS = Columns(("kind", "name", "state", "order", "at"), ("address",), name="name")
 
@@ -62,26 +66,41 @@ async def open_page(
     """Open the console's page of what is found, and say where it is."""
     from console.client.find import find as look
 
-    findings = await look(at.suite, " ".join(words))
+    text = " ".join(words)
+    findings = await look(at.suite, text)
     shown = [one for one in findings.found if one.thing.address]
     if not shown:
         raise EndedError("nothing found", Exit.UNREACHABLE if findings.silent else Exit.NOT_FOUND)
     if at.profile.console is None:
         raise EndedError(f"profile {at.profile.name} names no console")
-    if len({one.name for one in shown if one.thing is shown[0].thing}) > 1:
-        for one in shown:
-            at.out.note(f"{one.thing.noun} {one.name}")
+    if several := _several(shown, text):
+        for one in several:
+            at.out.note(f"{one.thing.noun} {one.name}  {_address(at.profile.console, one)}")
         raise EndedError("several fit: name one of them", Exit.REFUSED)
-    from urllib.parse import quote
-
-    path = (shown[0].thing.address or "").replace("{id}", quote(shown[0].name, safe=""))
-    address = at.profile.console.rstrip("/") + path
+    address = _address(at.profile.console, shown[0])
     at.out.line({"address": address}, address)
     if _has_screen(at) if browser is None else browser:
         import webbrowser
 
         webbrowser.open(address)
     return None
+
+
+def _several(shown: Sequence[Found], text: str) -> Sequence[Found]:
+    """Return those between which a person has to choose; nothing where the first one is meant.
+
+    Many kinds have numbers for names: of several that have this very name only an order goes before the others, as in the console.
+    """
+    named = [one for one in shown if one.name.lower() == text.strip().lower() and one.thing.noun != "payment"]
+    if len(named) > 1 and named[0].thing.noun != "order":
+        return named
+    return shown if len({one.name for one in shown if one.thing is shown[0].thing}) > 1 else ()
+
+
+def _address(console: str, one: Found) -> str:
+    from urllib.parse import quote
+
+    return console.rstrip("/") + (one.thing.address or "").replace("{id}", quote(one.name, safe=""))
 
 
 def _has_screen(at: Context) -> bool:

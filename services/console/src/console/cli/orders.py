@@ -9,7 +9,7 @@ import typer
 
 from console.cli.commands import Context, add
 from console.cli.exits import Exit
-from console.cli.output import Columns, moment
+from console.cli.output import Columns
 from console.client.operations import filled
 
 TIMELINE = Columns(("at", "service", "kind", "actor", "summary"), ("trace_id", "details"), name="at")
@@ -51,7 +51,7 @@ async def watch(
                 seen.add(key)
                 if item["service"] == "orchestrator":
                     status = (item.get("details") or {}).get("status") or status
-                at.out.line(item, f"{moment(item['at'])}  {item['service']}  {item['kind']}  {item['summary']}")
+                at.out.line(item, f"{at.out.moment(item['at'])}  {item['service']}  {item['kind']}  {item['summary']}")
         if status in _LAST:
             return None
         if until is not None and loop.time() >= until:

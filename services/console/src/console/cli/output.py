@@ -12,11 +12,12 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from console.client import times
 from console.client.money import currency_of, sum_of
 from console.client.sentences import sentences
 from console.client.things import value
@@ -177,6 +178,10 @@ class Output:
 
         return in_words(notice, language=self.language)
 
+    def moment(self, written: str) -> str:
+        """Return a time in the person's zone, and on a terminal in the person's language."""
+        return moment(written, language=self.language if self.for_people else "en")
+
     def note(self, said: str, style: str = "") -> None:
         """Say something beside the result."""
         from rich.text import Text
@@ -233,15 +238,18 @@ class Output:
             name: self.say(held) if isinstance(held, str) else held for name, held in item.items() if name in _SENTENCES
         }
         faults = [{**each, "message": self.say(str(each.get("message")))} for each in item.get("faults") or ()]
-        told = {"notices": list(map(self.notice, item["notices"]))} if item.get("notices") else {}
+        notices = item.get("notices") or ()  # of a plan who is told; of an incident what was, one by one
+        told = {"notices": list(map(self.notice, notices))} if notices and isinstance(notices[0], str) else {}
         return {**item, **found, **({"faults": faults} if faults else {}), **told}
 
     def _pairs(self, shown: Mapping[str, Any], item: Mapping[str, Any]) -> None:
         from rich.table import Table
         from rich.text import Text
 
+        now = datetime.now(UTC)
         pairs = [
-            (printable(name), printable(readable(item, name, language=self.language), lines=True)) for name in shown
+            (printable(name), printable(readable(item, name, language=self.language, now=now), lines=True))
+            for name in shown
         ]
         room = self.console.width - _GAP - max((len(name) for name, _ in pairs), default=0)
         if any(len(text) > room for name, text in pairs if name.endswith(_IDS)):
@@ -278,10 +286,13 @@ def _raw(held: Any) -> str:
     return as_json(held)
 
 
-def readable(item: Mapping[str, Any], path: str, currency: Any = None, *, language: str = "en") -> str:
+def readable(
+    item: Mapping[str, Any], path: str, currency: Any = None, *, language: str = "en", now: datetime | None = None
+) -> str:
     """Return a value as a person reads it in a language: sums with their currency, times of the person's zone.
 
-    ``currency``: of what the item is a part of, unless the item, or a part of it on the path, says its own.
+    ``currency``: of what the item is a part of, unless the item, or a part of it on the path, says its own. With ``now`` a time says how
+    long ago it was, too.
     """
     held: Any = item
     for part in path.split("."):
@@ -292,16 +303,18 @@ def readable(item: Mapping[str, Any], path: str, currency: Any = None, *, langua
     if isinstance(held, bool):
         return sentences(language)("yes" if held else "no")
     if isinstance(held, str) and _MOMENT.fullmatch(held):
-        return moment(held)
+        return moment(held, language=language, now=now)
     if isinstance(held, list):
         return "\n".join(_line(each, currency, language) for each in held)
     return "" if held is None else held if isinstance(held, str) else as_json(held)
 
 
-def moment(written: str) -> str:
-    """Return a time of a service in the person's own zone."""
+def moment(written: str, *, language: str = "en", now: datetime | None = None) -> str:
+    """Return a time of a service in the person's own zone, and how far from ``now`` it is. In English as commands take it back."""
     try:
-        return datetime.fromisoformat(written).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+        there = datetime.fromisoformat(written).astimezone()
+        said = there.strftime("%Y-%m-%d %H:%M:%S %Z") if language == "en" else times.moment(there, language=language)
+        return said if now is None else f"{said} ({times.ago(there, now, language=language)})"
     except (ValueError, OverflowError):
         return written
 

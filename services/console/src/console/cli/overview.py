@@ -83,12 +83,15 @@ async def status(at: Context) -> Exit | None:
             at.out.rows(answered, _NEEDED)
         for hole in missing:
             at.out.note(f"somebody would not be told: {hole['what']}: {hole['detail']}", style="red")
-        if not answered and not missing:
+        if coverage is None:
+            at.out.note("whether a critical problem would reach a person is not known", style="yellow")
+        if not answered and coverage is not None and not missing:
             at.out.note("nothing needs a person")
     if any(service["state"] == "unreachable" for service in services):
         return Exit.UNREACHABLE
     late = any(queue["state"] == "late" for queue in queues)
-    well = all(service["state"] == "ready" for service in services) and not answered and not missing and not late
+    ready = all(service["state"] == "ready" for service in services)
+    well = ready and not (answered or missing or late) and coverage is not None
     return Exit.DONE if well else Exit.REFUSED
 
 
@@ -126,11 +129,15 @@ async def _needed(
 
 
 async def _coverage(at: Context) -> CoverageView | None:
-    from console.client.suite import UnreachableError
+    from console.client.suite import RefusedError, UnreachableError
 
     try:
         said: CoverageView = await at.suite.get("notifier", "/admin/v1/coverage")
     except UnreachableError:
+        return None
+    except RefusedError as error:
+        if error.status in (401, 403):
+            raise
         return None
     return said
 

@@ -11,7 +11,6 @@ import typer
 from console.cli.commands import Context, add
 from console.cli.everywhere import services_with
 from console.cli.exits import EndedError, Exit
-from console.cli.output import moment
 from console.client.things import EVERYWHERE, THINGS, Thing, thing_of, value
 
 if TYPE_CHECKING:
@@ -142,7 +141,7 @@ async def tail(
                 value(row, "item.order_number"),
                 value(row, "item.target"),
             ):
-                at.out.line(row, f"{moment(str(row['at']))}  {row['kind']:<11} {row['says']}")
+                at.out.line(row, f"{at.out.moment(str(row['at']))}  {row['kind']:<11} {row['says']}")
         if until is not None and loop.time() >= until:
             return Exit.UNREACHABLE if silent else None
         await asyncio.sleep(every)

@@ -75,11 +75,24 @@ async def _dead_letters(suite: Suite, over: Mapping[str, Any]) -> list[str]:
     ]
 
 
+async def _audit(suite: Suite, over: Mapping[str, Any]) -> list[str]:
+    """No record of a service's audit log was altered: what each found when it worked its chain of records out anew, every hour."""
+    wrong = []
+    for service, verdicts in (await last_verdicts(suite)).items():
+        mine = next((each for each in verdicts or () if each["name"] == "audit"), None)
+        if mine is None:
+            wrong.append(f"{service} does not say whether its audit log was altered")
+        elif mine["found"]:
+            wrong.append(f"the audit log of {service} was altered: {mine['detail']}")
+    return wrong
+
+
 CHECKS: dict[str, Checker] = {
     "ledger": _ledger,
     "orders": _orders,
     "refunds": _refunds,
     "dead-letters": _dead_letters,
+    "audit": _audit,
 }
 """By name. Each asks services for what they rehearse or count, and changes nothing; it needs an operator."""
 

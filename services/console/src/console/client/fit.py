@@ -39,9 +39,13 @@ _ENDS = frozenset({"silence end", "duty undo"})
 _SETTLED: Mapping[str, tuple[str, ...]] = {
     "known-defect end": ("ended_at",),
     **{f"difference {verb}": ("over_at", "acknowledged_at") for verb in ("adopt", "acknowledge")},
-    "intake dismiss": ("decision",),
 }
 """By act, the fields that are empty as long as the thing is not settled."""
+_DECIDED_AS: Mapping[str, frozenset[str]] = {
+    "intake replay": frozenset({"replayed", "dismissed"}),
+    "intake dismiss": frozenset({"dismissed"}),
+}
+"""By act, what a person may have decided about a quarantined delivery so that the service refuses it."""
 
 
 def unfit(act: str, item: Mapping[str, Any], *, now: datetime) -> str | None:
@@ -55,6 +59,8 @@ def unfit(act: str, item: Mapping[str, Any], *, now: datetime) -> str | None:
     state = value(item, thing.state) if thing is not None else item.get("state") if noun in EVERYWHERE else None
     if isinstance(state, str) and state in REFUSED_IN.get(act, frozenset()):
         return state
+    if state == "quarantined" and (decided := item.get("decision")) in _DECIDED_AS.get(act, ()):
+        return str(decided)
     settled = any(item.get(place) for place in _SETTLED.get(act, ()))
     return "over" if settled or (act in _ENDS and _has_come(item.get("ends_at"), now)) else None
 

@@ -100,8 +100,11 @@ class Suite:
     _answers: dict[tuple[str, str], tuple[str, Any]] = field(default_factory=dict)
 
     def without_customers(self) -> Suite:
-        """Return the same connection for looking again and again: customers' data come masked, so no reading of them is recorded."""
-        return replace(self, masked=True, silent=None, _answers={})
+        """Return the same connection for looking again and again: customers' data come masked, so no reading of them is recorded.
+
+        What a page looks at so is held to the page's time, too.
+        """
+        return replace(self, masked=True, _answers={})
 
     def for_a_page(self, *, silent: Iterable[str] = ()) -> Suite:
         """Return the same connection for what one page reads: three seconds for a service, and one second when it was silent before.

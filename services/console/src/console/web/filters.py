@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_date, format_datetime, format_timedelta
+from babel.dates import format_date, format_timedelta
 from markupsafe import Markup, escape
 
 from console.client.acts import Act
@@ -17,6 +17,7 @@ from console.client.money import amount_told, currency_of, money
 from console.client.notices import told
 from console.client.sentences import sentences
 from console.client.things import ON_ITS_WAY
+from console.client.times import ago, moment
 from console.client.words import label
 from console.web.screens import TITLES
 
@@ -90,22 +91,9 @@ def as_time(value: object) -> datetime | None:
     return None
 
 
-def moment(value: datetime, *, language: str, zone: str) -> str:
-    """Write a time with its zone."""
-    there = value.astimezone(ZoneInfo(zone))
-    return f"{format_datetime(there, 'd MMM y, HH:mm:ss', tzinfo=ZoneInfo(zone), locale=language)} {there.tzname()}"
-
-
 def as_input(value: datetime, *, zone: str) -> str:
     """Write a time as browsers fill it in, in the zone that is named beside."""
     return value.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%dT%H:%M")
-
-
-def ago(value: datetime, now: datetime, *, language: str) -> str:
-    """Write how long ago it was, or when it will be."""
-    return format_timedelta(
-        timedelta(seconds=round((value - now).total_seconds())), add_direction=True, locale=language, threshold=1.2
-    )
 
 
 def lasting(seconds: float, *, language: str) -> str:
@@ -212,7 +200,7 @@ def writers(
     """Return the filters of a page in one language and time zone."""
     return {
         "as_time": as_time,
-        "moment": lambda value: "—" if value is None else moment(value, language=language, zone=zone),
+        "moment": lambda value: "—" if value is None else moment(value, language=language, zone=ZoneInfo(zone)),
         "ago": lambda value: "—" if value is None else ago(value, now(), language=language),
         "lasting": lambda seconds: lasting(seconds, language=language),
         "as_input": lambda value: as_input(value, zone=zone),

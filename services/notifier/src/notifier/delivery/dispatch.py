@@ -94,6 +94,7 @@ class Dispatcher:
                     raise self._failure
                 await rest(self._work, idle, began=began, spacing=_SPACING_S)
         finally:
+            self._ready = False  # whoever takes in goes on for a while: nobody would wait for what it hands over now
             if self._running:
                 await asyncio.wait(self._running)
 
@@ -150,7 +151,7 @@ class HandOver:
     async def __call__(self, connection: Connection, added: Sequence[Added]) -> Callable[[], None]:
         """Claim in the caller's transaction; what is returned is to be called when that is committed, and never otherwise.
 
-        Whoever dies in between leaves claims whose leases end: they are sent later, marked as possible repeats. Dispatcher of what was not
+        Whoever dies in between leaves claims whose leases end: they are sent later, marked as possible repeats. Senders of what was not
         claimed are woken.
         """
         taken: list[tuple[Dispatcher, list[Claim]]] = []

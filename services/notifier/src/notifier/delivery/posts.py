@@ -94,7 +94,7 @@ class Posts:
     async def keep_post(self, claim: Claim, *, sent: Sent, seen: Mapping[int, int]) -> None:
         """Remember a message with problems in it, so that it can be edited. ``seen`` is incident → the version that it shows.
 
-        To be called before ``record`` in the transaction: it locks the incidents, and is stale at once if one of them has changed since.
+        To be called before ``free`` in the transaction: it locks the incidents, and is stale at once if one of them has changed since.
         """
         rows = await self._connection.fetch(_CHANGED, list(seen))
         stale = any(seen[row["id"]] != row["version"] for row in rows)

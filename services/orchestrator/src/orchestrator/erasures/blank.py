@@ -36,6 +36,15 @@ def blank_state(order: OrderState) -> OrderState:
     return replace(order, customer=None, address=None, comment=None, cancel_description=None, incidents=incidents)
 
 
+def blank_attributes(values: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Return what is said about an event with the names masked in what our people wrote; ids and who it was stay."""
+    written = _SAID | {"detail"}
+    return {
+        name: blank_text(value, names) if name in written and isinstance(value, str) else value
+        for name, value in values.items()
+    }
+
+
 def blank_details(details: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """Return the details of a line of a timeline without what is a customer's."""
     return blank_said({name: value for name, value in details.items() if name not in PERSONAL}, names)

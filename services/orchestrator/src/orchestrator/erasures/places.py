@@ -13,7 +13,7 @@ from common.postgres import Connection, Record
 from common.reading import phone_key
 from common.service import Erase, Subject, erase_dead_letters
 from orchestrator.documents.model import digest, without_customer
-from orchestrator.erasures.blank import blank_details, blank_said, blank_state, blank_text
+from orchestrator.erasures.blank import blank_attributes, blank_details, blank_state, blank_text
 from orchestrator.orders.contacts import Condition, by_email, by_phone
 from orchestrator.orders.store import decode_state, encode_state
 
@@ -117,7 +117,7 @@ async def _events(connection: Connection, numbers: Sequence[str]) -> int:
 
 def _blank_event(row: Record, names: _NamesOf) -> tuple[bytes, dict[str, Any]]:
     payload = erase_body(row["payload"]) if row["payload"] else row["payload"]
-    return payload, blank_said(row["attributes"], names.get(row["order_number"], ()))
+    return payload, blank_attributes(row["attributes"], names.get(row["order_number"], ()))
 
 
 async def _names(connection: Connection, numbers: Sequence[str]) -> _NamesOf:

@@ -7,44 +7,6 @@ from time import time
 
 from prometheus_client import CollectorRegistry, Gauge
 
-TABLES = (
-    "deliveries",
-    "endangered_orders",
-    "endangered_reports",
-    "countdowns",
-    "created_orders",
-    "delivery_replays",
-    "delivery_dismissals",
-    "refusals",
-    "received_requests",
-    "counting_runs",
-    "disowned_deliveries",
-    "ledger_archive",
-    "edge_log_files",
-    "source_activity",
-    "source_hours",
-    "source_notices",
-    "source_refusals",
-    "spools",
-    "website_arrivals",
-    "order_contents",
-    "order_limits",
-    "order_bans",
-    "anonymous_refusals",
-    "manager_tokens",
-    "website_tokens",
-    "endangered_report_orders",
-    "delivery_failures",
-    "dead_letters",
-    "bulk_plans",
-    "check_verdicts",
-    "audit_log",
-    "idempotency_keys",
-    "outbox",
-    "inbox",
-)
-"""Every table of the service but that of the sizes: its size is measured, because whatever is written may grow."""
-
 
 class DeliveryMetrics:
     """One instance an application. The age is worked out when it is read, also while the database is away."""

@@ -52,7 +52,7 @@ async def resubmit(
         replica=sending.replica,
         currency=currency_of(order.source),
         actor=change.principal.name,
-        why=change.reason,
+        why=said(found, change.reason),
     )
     number = hook.number or ""
     duplicates = await find_duplicates(

@@ -547,6 +547,18 @@ class UnreadAlert(TypedDict):
     last_at: str
 
 
+class Verdict(TypedDict):
+    name: str
+    at: str
+    found: int
+    looked: int
+    detail: str
+
+
+class Verdicts(TypedDict):
+    items: list[Verdict]
+
+
 class WaitingQueue(TypedDict):
     name: str
     replica: NotRequired[str | None]

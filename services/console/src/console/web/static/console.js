@@ -77,4 +77,7 @@
   }
   tick();
   setInterval(tick, 1000);
+
+  // htmx looks through the page before its extension is there, where that script comes late: without this, no news ever would.
+  document.addEventListener("DOMContentLoaded", () => htmx.process(document.body));
 })();
