@@ -21,7 +21,9 @@ WHERE ($1::boolean OR ends_at > now()) AND ($2::bigint IS NULL OR id < $2)
 ORDER BY id DESC LIMIT $3
 """
 # By the clock: whoever waited for the incident's lock began before the silence that it finds.
-_JUST_MADE = "SELECT EXISTS (SELECT FROM silences WHERE match = $1 AND starts_at <= clock_timestamp() AND ends_at >= $2)"
+_JUST_MADE = (
+    "SELECT EXISTS (SELECT FROM silences WHERE match = $1 AND starts_at <= clock_timestamp() AND ends_at >= $2)"
+)
 _THE_SAME_PRESS = timedelta(minutes=5)
 _LOCK = "SELECT *, greatest(starts_at, least(ends_at, now())) AS ends_now FROM silences WHERE id = $1 FOR UPDATE"
 # What has not begun ends before it begins; what is over stays as it was.
