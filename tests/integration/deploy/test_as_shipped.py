@@ -269,7 +269,7 @@ async def test_what_compose_ships_brings_every_problem_to_a_person(
             at,
             crashed=told["crash_a_workflow"],
             refund=told["fail_a_refund"],
-            noisy=(told["send_an_error"], told["send_an_alert"]),
+            noisy=(told["endanger_an_order"], told["send_an_error"], told["send_an_alert"]),
             first="telegram",
         )
         await every_link_opens(at)
@@ -357,7 +357,7 @@ async def test_what_kubernetes_ships_brings_every_problem_to_a_person(
             at,
             crashed=told["crash_a_workflow"],
             refund=told["fail_a_refund"],
-            noisy=(told["send_an_error"], told["hear_prometheus"]),
+            noisy=(told["lose_an_order_at_the_edge"], told["send_an_error"], told["hear_prometheus"]),
             first="slack",
         )
         await every_link_opens(at)
