@@ -256,6 +256,7 @@ class Notification(TypedDict):
     not_before: str | None
     sent_at: str | None
     held_by: str | None
+    failed_at: str | None
 
 
 class OverrideKept(TypedDict):
