@@ -454,6 +454,13 @@ class SilenceKept(TypedDict):
     dry_run: bool
 
 
+class SilenceOver(TypedDict):
+    id: int
+    ends_at: str
+    created_by: str
+    reason: str
+
+
 class Summoned(TypedDict):
     notices: NotRequired[list[str]]
     ticket: str
@@ -805,6 +812,8 @@ class IncidentStory(TypedDict):
     resolved_at: str | None
     resolved_by: str | None
     version: int
+    page: NotRequired[str | None]
+    silence: NotRequired[SilenceOver | None]
     revision: NotRequired[int]
     runbook: NotRequired[str | None]
     recipes: list[RecipeOffer]
