@@ -189,7 +189,7 @@ async def come_in(world: World) -> set[str]:
         page = await client.get(REFUNDS, "/admin/v1/refunds", order=number)
         return [item["state_name"] for item in page["items"]] == ["SUCCESS"] * 2
 
-    by_hand = {
+    by_hand: dict[str, Any] = {
         "order_number": number,
         "payment_id": f"pay-{name}",
         "amount": 200,
