@@ -208,7 +208,9 @@ async def test_nobody_is_on_duty_and_backup_at_once_after_swaps_and_overrides(ki
 
 @pytest.mark.parametrize("dry_run", [True, False])
 async def test_who_is_on_duty_already_takes_nothing_over_and_is_told_until_when(kit: Kit, dry_run: bool) -> None:
-    roster = await put_roster(kit, "oleg", "anna", weeks={monday().date().isoformat(): {"on_duty": "anna"}})
+    roster = await put_roster(
+        kit, "oleg", "anna", weeks={monday().date().isoformat(): {"on_duty": "anna", "backup": "boris"}}
+    )
     until = min(datetime.fromisoformat(each["ends_at"]) for each in roster["shifts"])
     ends = timedelta(seconds=min(60.0, (until - datetime.now(UTC)).total_seconds()))
     backup = (await on_call(kit))[1]

@@ -109,7 +109,11 @@ def test_every_kind_links_the_page_of_what_it_is_about_and_its_runbook() -> None
 
 
 def test_an_incident_of_every_kind_that_has_a_page_leads_to_it() -> None:
-    about = {"w": {"fingerprint": "workflow:7"}, "o": {"order_number": "7"}, "r": {"details": {"refund_id": "7"}}}
+    about: dict[str, dict[str, Any]] = {
+        "w": {"fingerprint": "workflow:7"},
+        "o": {"order_number": "7"},
+        "r": {"details": {"refund_id": "7"}},
+    }
     paged = {name: str(kind.page) for name, kind in KINDS.items() if kind.page is not None}
     found = {name: page_of(a_problem(name, **about.get(page, {"link": f"/{page}/7"}))) for name, page in paged.items()}
     assert found == {name: f"/{page}/7" for name, page in paged.items()}
