@@ -17,6 +17,7 @@ from common.service import (
     ProposeAutomation,
     ReadyGate,
     TableSizes,
+    Tls,
     accepted_tokens,
     every,
     guard_audit,
@@ -99,8 +100,8 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     words, environment = Words(settings.language), settings.environment
     tickets_at = settings.tracker_page if settings.outside_tracker else None
     links = Links(settings.console_url, tickets_at, settings.sentry_url)
-    registry = new_registry()
-    tokens = await accepted_tokens(lifecycle, registry, settings)
+    registry, tls = new_registry(), Tls(settings)
+    tokens = await accepted_tokens(lifecycle, registry, settings, trusted=tls.trusted)
     metrics, people_metrics = NotifierMetrics(registry), PeopleMetrics(registry)
     messaging_metrics = MessagingMetrics(registry, queues=QUEUES)
     database = Database(dsn, application_name=NAME, max_size=settings.pool_size)
@@ -133,11 +134,13 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     watched = {"tokens": (settings.tokens_file, tokens.read), "routes": (settings.routes_file, read_routes_again)}
     if settings.people_file is not None:
         watched["people"] = (settings.people_file, people.read)
-    watch_files(lifecycle, registry, watched)
+    watch_files(lifecycle, registry, {**watched, **tls.files})
     act = ActOnIncident(problems=problems, ack_lasts=timedelta(seconds=settings.ack_lasts))
     acknowledge = AcknowledgeFromComment(act=act, directory=directory, wordings=settings.no_call_wordings)
     timers, follow_ups = TimerStore(database), FollowUpStore(database, outside=settings.outside_tracker)
-    recipes = HttpRecipes(orchestrator_url=settings.orchestrator_url, refunds_url=settings.refunds_url)
+    recipes = HttpRecipes(
+        orchestrator_url=settings.orchestrator_url, refunds_url=settings.refunds_url, trusted=tls.trusted
+    )
     lifecycle.on_stop(recipes.close, name="recipes-http")
     coverage = CheckCoverage(
         database=database,
@@ -186,7 +189,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         tokens=tokens,
         database=database,
     )
-    server = await lifecycle.enter(HttpServer(app, settings.host, settings.port))
+    server = await lifecycle.enter(HttpServer(app, settings.host, settings.port, certificate=tls.certificate))
     await require_schema(database, NAME)
     schema.open()
     await people.look(database)
