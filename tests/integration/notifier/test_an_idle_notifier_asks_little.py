@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +166,7 @@ async def test_a_look_names_exactly_who_has_something_to_do(
     await database.open()
     look, woken = LookForDue(database), set[str]()
     for name, due in {**due_by_worker(SETTINGS), "telegram": due_in("telegram")}.items():
-        look.add(due, lambda name=name: woken.add(name))
+        look.add(due, partial(woken.add, name))
     async with database.transaction() as connection:
         await make(connection)
     await look()
@@ -183,7 +184,7 @@ async def test_a_look_that_fails_wakes_everybody(database_for: Callable[[str], A
     await database.open()
     look, woken = LookForDue(database), set[str]()
     for name, due in due_by_worker(SETTINGS).items():
-        look.add(due, lambda name=name: woken.add(name))
+        look.add(due, partial(woken.add, name))
     async with database.transaction() as connection:
         await connection.execute("ALTER TABLE early_resolutions RENAME TO hidden")
     with pytest.raises(asyncpg.UndefinedTableError):
