@@ -96,9 +96,7 @@ async def test_a_shift_is_announced_once_a_swap_anew_and_what_nobody_confirms_go
     assert [(row["person"], row["previous"]) for row in handovers] == [("anna", "oleg"), ("boris", "anna")]
 
 
-async def test_a_confirmation_while_a_call_waits_says_that_it_is_dropped_and_nobody_is_phoned(
-    make_kit: MakeKit, tmp_path: Path
-) -> None:
+async def test_a_confirmation_while_a_call_waits_drops_the_call_and_says_so(make_kit: MakeKit, tmp_path: Path) -> None:
     kit = await make_kit(**settings_for(tmp_path, handover_patience=1.0))
     await kit.sandbox.fault("calls", mode="rate_limit", delay_s=6)
     await put_roster(kit, "oleg", "anna", first_week=(monday().date() - timedelta(weeks=1)).isoformat())
