@@ -15,6 +15,7 @@ from aiormq.exceptions import AMQPChannelError, AMQPError, ConnectionClosed, Pro
 from yarl import URL
 
 from common.addresses import each_host
+from common.messaging.topology import ensure
 
 _log = structlog.get_logger(__name__)
 _HEARTBEAT_S = 10
@@ -118,7 +119,7 @@ async def _open(
         async with asyncio.timeout(_OPEN_TIMEOUT_S):
             channel = await connection.channel(publisher_confirms=confirms, on_return_raises=confirms)
             link = BrokerConnection(connection, channel, wakeup)
-            await declare(channel)
+            await ensure(connection, declare)
     return link
 
 
