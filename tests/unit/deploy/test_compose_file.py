@@ -254,7 +254,7 @@ def test_the_owners_account_is_told_to_migration_jobs_alone(compose: dict[str, A
     assert told == {name for name in JOBS if name.startswith("migrate-")}
 
 
-def test_each_service_speaks_with_the_broker_by_an_account_that_is_made_before_it_starts(
+def test_each_service_has_an_account_at_the_broker_before_it_starts(
     compose: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     job = compose["services"]["broker-accounts"]

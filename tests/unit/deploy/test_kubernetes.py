@@ -294,7 +294,8 @@ def test_the_edge_beside_a_gateway_notes_refusals_where_that_reads(
 def test_a_service_speaks_with_the_broker_by_its_own_account(folder: Path) -> None:
     examples = (folder / "secrets.example").glob("*-secrets.env")
     lines = [line for file in examples for line in file.read_text().splitlines() if "_AMQP_URL=" in line]
-    accounts = {line.partition("_AMQP_URL=")[0].lower().replace("_", "-"): urlsplit(line).username for line in lines}
+    named = [line.split("_AMQP_URL=") for line in lines]
+    accounts = {name.lower().replace("_", "-"): urlsplit(address).username for name, address in named}
     assert accounts == {service: service for service in RIGHTS}
 
 

@@ -1,5 +1,5 @@
-"""The broker's accounts, one a service. Databases and roles: each service's database has an owner, who migrates it, and a role that the service runs as; tips gets a role on
-the orders database.
+"""Databases and roles: each service's database has an owner, who migrates it, and a role that the service runs as; tips gets a role on
+the orders database. And the broker's accounts, one a service.
 
 Idempotent: an existing role gets the current password, an existing database is left as it is. Needs an account that may create both.
 """
