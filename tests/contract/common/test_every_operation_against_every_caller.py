@@ -164,7 +164,7 @@ async def test_an_operation_lets_in_whom_its_document_names_and_nobody_else(
                     operation.method,
                     url + path,
                     headers=caller.headers,
-                    **({} if operation.method == "GET" else {"json": {}}),
+                    json=None if operation.method == "GET" else {},
                 ) as answer,
             ):
                 code = (await answer.json()).get("code") if answer.status in {401, 403} else None

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import aio_pika
@@ -92,12 +93,7 @@ async def test_a_service_reads_its_own_queues_and_touches_no_other(accounts: dic
     url = accounts[service]
     for spec in topology.QUEUES:
         for name in (spec.name, spec.dead):
-            acts: dict[str, Act] = {
-                "get": lambda channel, name=name: _queue(channel, name).get(fail=False),
-                "consume": lambda channel, name=name: _queue(channel, name).consume(_ignore),
-                "purge": lambda channel, name=name: _queue(channel, name).purge(),
-            }
-            answers = {what: await refused(url, act) for what, act in acts.items()}
+            answers = {what: await refused(url, act) for what, act in reading(name).items()}
             assert set(answers.values()) == {spec.service != service}, (name, answers)
 
 
@@ -111,13 +107,33 @@ async def test_a_service_declares_deletes_and_binds_nothing(accounts: dict[str, 
         "declare an exchange": lambda channel: channel.declare_exchange(f"{service}.more", durable=True),
     }
     for name in EXCHANGES:
-        acts[f"delete {name}"] = lambda channel, name=name: channel.exchange_delete(name)
-        acts[f"bind {name}"] = lambda channel, name=name: _queue(channel, spec.name).bind(name, routing_key="#")
-        acts[f"unbind {name}"] = lambda channel, name=name: _queue(channel, spec.name).unbind(name, routing_key="#")
+        acts |= changing(name, spec.name)
     for each in topology.QUEUES:
-        acts[f"delete {each.name}"] = lambda channel, each=each: channel.queue_delete(each.name, if_empty=False)
+        acts[f"delete {each.name}"] = partial(_delete, name=each.name)
     for what, act in acts.items():
         assert await refused(url, act), f"{service} may {what}"
+
+
+def reading(name: str) -> dict[str, Act]:
+    """Whatever takes messages out of a queue."""
+    return {
+        "get": lambda channel: _queue(channel, name).get(fail=False),
+        "consume": lambda channel: _queue(channel, name).consume(_ignore),
+        "purge": lambda channel: _queue(channel, name).purge(),
+    }
+
+
+def changing(exchange: str, queue: str) -> dict[str, Act]:
+    """Whatever changes an exchange, or what a queue gets of it."""
+    return {
+        f"delete {exchange}": lambda channel: channel.exchange_delete(exchange),
+        f"bind {exchange}": lambda channel: _queue(channel, queue).bind(exchange, routing_key="#"),
+        f"unbind {exchange}": lambda channel: _queue(channel, queue).unbind(exchange, routing_key="#"),
+    }
+
+
+async def _delete(channel: AbstractChannel, *, name: str) -> None:
+    await channel.queue_delete(name, if_empty=False)
 
 
 def _queue(channel: AbstractChannel, name: str) -> aio_pika.abc.AbstractQueue:
@@ -132,7 +148,8 @@ async def test_what_an_account_may_is_enough_to_publish_to_replay_and_to_read(
     accounts: dict[str, str], database: Database, metrics: MessagingMetrics
 ) -> None:
     """Its whole way: the outbox, a replay to its own queue alone, the queue, the queue of its dead letters."""
-    url, came = accounts["orchestrator"], []
+    url = accounts["orchestrator"]
+    came: list[str] = []
 
     async def take(_: object, envelopes: list[Envelope]) -> None:
         came.extend(envelope.id for envelope in envelopes)
