@@ -35,6 +35,10 @@ async def test_an_incident_is_read_with_history_notices_calls_and_timer(make_kit
     assert story["runbook"] == "/runbook/orchestrator-workflows-crashed"
     assert story["timers"] == [{"step": 1, "round": 0, "due_at": None}]
     assert (await kit.call("GET", "/admin/v1/incidents/99", role="viewer"))[0] == 404
+    over = {"ids": [1], "reason": "the cause is mended", "dry_run": False}
+    status, said = await kit.call("POST", "/admin/v1/incidents/resolve", body=over, role="operator")
+    assert status == 200, said
+    assert (await kit.call("GET", "/admin/v1/incidents/1", role="viewer"))[1]["timers"] == []
 
 
 async def test_what_waits_is_late_when_the_alerts_say_so(make_kit: MakeKit, tmp_path: Path) -> None:
