@@ -86,7 +86,9 @@ def made_by(act: str, item: Item) -> tuple[Made, ...]:
 def _others(act: str, item: Item) -> Iterator[Mapping[str, Any]]:
     """Of weeks that change places each override but the first, which gives the answer its name."""
     if act == "duty override":
-        yield from (each for each in item.shown.get("items") or () if each.get("id") != item.shown.get("id"))
+        yield from (
+            each for each in item.shown.get("items") or () if each.get("id") not in (None, item.shown.get("id"))
+        )
 
 
 def not_made_yet(act: str, item: Item) -> Item:
