@@ -181,12 +181,19 @@ class DeliveryQueues:
     """Opens a transaction on the deliveries of a channel."""
 
     def __init__(
-        self, database: Database, *, channel: str, limits: LimitsOf, edit_limits: LimitsOf | None = None
+        self,
+        database: Database,
+        *,
+        channel: str,
+        limits: LimitsOf,
+        edit_limits: LimitsOf | None = None,
+        unasked: float = _LONGEST_IDLE,
     ) -> None:
         self._database = database
         self._channel = channel
         self.limits = limits
         self._edit_limits = edit_limits or limits
+        self._unasked = unasked
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[DeliveryQueue]:
@@ -195,10 +202,10 @@ class DeliveryQueues:
             yield DeliveryQueue(connection, channel=self._channel, limits=self.limits, edit_limits=self._edit_limits)
 
     async def wait_until(self) -> float:
-        """Return in how many seconds something may be due, at most a second."""
+        """Return in how many seconds something may be due, at most a second; ``unasked`` seconds when nothing waits."""
         async with self._database.acquire() as connection:
             seconds = await connection.fetchval(_IDLE, self._channel)
-        return _LONGEST_IDLE if seconds is None else min(_LONGEST_IDLE, max(0.005, seconds))
+        return self._unasked if seconds is None else min(_LONGEST_IDLE, max(0.005, seconds))
 
     async def expire(self) -> int:
         """Make deliveries whose sender died unknown, so that they are sent again; returns how many."""
