@@ -102,7 +102,7 @@ def tokens_of(package: str) -> list[dict[str, Any]]:
     """What this service's file holds here: all that is shipped with it, every other role, and two that are over."""
     entries = shipped(_FILES.get(package, "suite-files"))
     missing = sorted(ROLES - {entry["role"] for entry in entries})
-    over = [
+    over: list[dict[str, Any]] = [
         {"name": "expired", "token": "expired", "role": "admin", "expires_at": "2020-01-01T00:00:00Z"},
         {"name": "revoked", "token": "revoked", "role": "admin", "revoked": True},
     ]
