@@ -185,7 +185,7 @@ def test_every_operation_names_its_caller_or_is_known_to_be_everybodys(package: 
     assert named == {each.line for each in operations(stored(package)["openapi"])} & EVERYBODYS
 
 
-def test_every_role_opens_something_but_the_marketplaces_which_has_its_own_secret() -> None:
+def test_every_role_opens_something_but_the_marketplaces() -> None:
     every = [operation for package in SERVICES for operation in operations(stored(package)["openapi"])]
     opened = Counter(role for operation in every if operation.roles != ROLES for role in operation.roles)
     assert ROLES - opened.keys() == {"marketplace"}
