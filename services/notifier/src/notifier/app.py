@@ -42,6 +42,7 @@ from notifier.delivery.outcomes import RetryPolicy
 from notifier.delivery.queue import DeliveryQueues
 from notifier.delivery.reads import NotificationReads
 from notifier.delivery.retention import Retention
+from notifier.due import LookForDue, due_by_worker, due_in
 from notifier.duty.call_store import CallStore
 from notifier.duty.fire_timers import FireTimers
 from notifier.duty.place_calls import PlaceCalls
@@ -112,7 +113,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     lifecycle.health.add_check("rabbitmq", broker.check)
     schema = ReadyGate("the schema has not been checked yet")
     lifecycle.health.add_check("schema", schema.check)
-    workers = Workers(lifecycle)
+    workers = Workers(lifecycle, LookForDue(database), due_by_worker(settings))
     wake = workers.wake
 
     # HTTP
@@ -206,7 +207,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     if silent:
         _log.warning("destinations_without_a_channel", destinations=silent)  # what is routed there waits in the log
     for channel in channels:
-        queues = DeliveryQueues(database, channel=channel.name, limits=channel.limits, edit_limits=channel.edit_limits)
+        queues = channel.queues(database)
         deliver = Deliver(
             channel=channel.name,
             queues=queues,
@@ -225,7 +226,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
             deliver, queues, concurrency=settings.concurrency, after_commit=relay.wake, prepare=channel.prepare
         )
         hand_over.to(dispatcher)
-        workers.woken(dispatcher.wake)
+        workers.woken(dispatcher.wake, due=due_in(channel.name))
         lifecycle.supervise(f"dispatcher-{channel.name}", dispatcher.run, stop=dispatcher.stop)
 
     # Tickets, timers, calls
@@ -332,6 +333,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     workers.sweep("unmute", _LOOK_AGAIN_SECONDS, look_again)
     fail_over = FailOver(database=database, routes=table, patience=timedelta(seconds=settings.failover_after))
     workers.sweep("failover", _SWEEP_SECONDS, fail_over, counter=metrics.failed_over)
+    workers.look()
     retention = Retention(
         database, keep=timedelta(days=settings.keep_days), keep_tickets=timedelta(days=settings.ticket_days)
     )
