@@ -39,7 +39,8 @@ def chosen(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
         assert each["operator"] == "In"
         if labels.get(each["key"]) not in each["values"]:
             return False
-    return selector.get("matchLabels", {}).items() <= labels.items()
+    wanted: Mapping[str, str] = selector.get("matchLabels", {})
+    return wanted.items() <= labels.items()
 
 
 def who(peers: list[dict[str, Any]] | None) -> Iterator[str]:
