@@ -13,6 +13,7 @@ import pytest
 from suite_local.errors import InfrastructureMissingError
 from suite_local.infrastructure import accounts, find, packages, rabbitmq, requirements
 from suite_local.infrastructure.accounts import drop_command, server_account
+from suite_local.infrastructure.postgres import PostgresBinaries
 from suite_local.paths import RunDirectory
 
 RUN = RunDirectory(Path("/nowhere"))
@@ -108,11 +109,14 @@ def test_only_what_is_missing_is_installed_and_only_tests_want_edge_and_monitori
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(requirements, "find_server_script", lambda: None)
+    of_the_wheel = PostgresBinaries(Path("/wheel"), 18)  # which speaks no TLS
+    monkeypatch.setattr(requirements, "find_binaries", lambda with_tls: None if with_tls else of_the_wheel)
     monkeypatch.setattr(shutil, "which", lambda name, path="": None)
 
     assert requirements.missing({}, for_tests=False) == ["rabbitmq-server"]
     assert requirements.missing({"SUITE_AMQP_URL": "amqp://a"}, for_tests=False) == []
     assert requirements.missing({"SUITE_AMQP_URL": "amqp://a"}, for_tests=True) == [
+        "postgresql",
         "rabbitmq-server",
         "nginx",
         "openssl",

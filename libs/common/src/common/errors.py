@@ -97,6 +97,12 @@ class Unavailable(SuiteError):
     retryable = True
 
 
+class NotTrusted(Unavailable):
+    """Something needed is there, and TLS with it cannot be had: it does not prove who it is, or does not speak it. Nothing was told it."""
+
+    code = "server_not_trusted"
+
+
 class ConfigurationError(SuiteError):
     """The service cannot start as it is configured; the detail is one line that says what to mend."""
 

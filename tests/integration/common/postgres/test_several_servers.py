@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,16 +17,16 @@ from tests.support.database_pair import DatabasePair
 
 
 @pytest.fixture
-async def pair(tmp_path: Path) -> AsyncIterator[DatabasePair]:
-    """Two servers of this test's own."""
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        folder.chmod(0o755)  # the servers run under an account of their own
-    made = DatabasePair(tmp_path / "pair")
-    try:
-        await asyncio.to_thread(made.start)
-        yield made
-    finally:
-        await asyncio.to_thread(made.end)
+async def pair() -> AsyncIterator[DatabasePair]:
+    """Two servers of this test's own, where their account may enter; another pytest would close pytest's own folders to it."""
+    with tempfile.TemporaryDirectory(prefix="pair-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        made = DatabasePair(Path(folder) / "pair")
+        try:
+            await asyncio.to_thread(made.start)
+            yield made
+        finally:
+            await asyncio.to_thread(made.end)
 
 
 class Places:

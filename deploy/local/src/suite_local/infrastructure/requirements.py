@@ -20,7 +20,8 @@ SYSTEM_DIRECTORIES = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 def missing(environ: Mapping[str, str], *, for_tests: bool) -> list[str]:
     """Return the packages that are missing. An address in the environment stands for its server, but tests start their own."""
     wanted = []
-    if (for_tests or not environ.get("SUITE_POSTGRES_DSN")) and find_binaries() is None:
+    # Tests of TLS need a server of the system's own, whatever else there is.
+    if (for_tests or not environ.get("SUITE_POSTGRES_DSN")) and find_binaries(with_tls=for_tests) is None:
         wanted.append("postgresql")
     if (for_tests or not environ.get("SUITE_AMQP_URL")) and (find_server_script() is None or find_epmd() is None):
         wanted.append("rabbitmq-server")

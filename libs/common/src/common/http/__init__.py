@@ -27,12 +27,13 @@ from common.http.pages import (
 from common.http.plans import forget_plans
 from common.http.problems import InvalidCursor, Problem, UnknownParameter, UnsupportedMediaType, problem, problem_of
 from common.http.provider_tokens import ProviderTokens
-from common.http.routes import Answer, Reply, Request, Route
+from common.http.routes import BEARER, Answer, Proof, Reply, Request, Route
 from common.http.server import HttpServer
 from common.http.spellings import other_spellings
 
 __all__ = [
     "ADMIN",
+    "BEARER",
     "BULK_ERRORS",
     "CONTACT",
     "CONTENT",
@@ -68,6 +69,7 @@ __all__ = [
     "PlainDecimal",
     "Principal",
     "Problem",
+    "Proof",
     "ProviderTokens",
     "ProviderUnavailable",
     "Reply",

@@ -17,7 +17,7 @@ from common.http.customers import shows_customers
 from common.http.deadline import TIMEOUT_HEADER
 from common.http.idempotency import IdempotencyKeyReused
 from common.http.problems import Problem, UnknownParameter, UnsupportedMediaType, status_of
-from common.http.routes import KEY_CHARACTERS, LONGEST_KEY, Route, responses_of
+from common.http.routes import BEARER, KEY_CHARACTERS, LONGEST_KEY, Route, responses_of
 
 Schema = dict[str, Any]
 
@@ -45,7 +45,8 @@ def openapi_document(*, service: str, version: str, description: str, routes: Se
         "components": {
             "schemas": dict(sorted(schemas.items())),
             "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "description": "a token of the suite; its role decides"}
+                proof.name: dict(proof.scheme)
+                for proof in (BEARER, *(each for route in shown for each in route.proofs))
             },
         },
     }
@@ -128,8 +129,9 @@ def _operation(
             "content": {"application/json": {"schema": references[route.request, "validation"]}},
         }
     operation["responses"] = _answers(route, references)
-    if route.roles is not None:
-        operation["security"] = [{"bearer": []}]
+    proofs = route.proofs if route.roles is None else (BEARER,)
+    if proofs:
+        operation["security"] = [{proof.name: []} for proof in proofs]
     return operation
 
 

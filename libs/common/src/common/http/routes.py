@@ -126,6 +126,22 @@ class Request(Generic[BodyT, QueryT]):
             raise NotFound(f"no such {name}") from None
 
 
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """How the caller of a raw route shows who it is: a security scheme of the OpenAPI document."""
+
+    name: str
+    scheme: Mapping[str, str]
+
+    @classmethod
+    def header(cls, name: str, description: str) -> Proof:
+        """A header that holds a secret or a signature."""
+        return cls(name, {"type": "apiKey", "in": "header", "name": name, "description": description})
+
+
+BEARER = Proof("bearer", {"type": "http", "scheme": "bearer", "description": "a token of the suite; its role decides"})
+
+
 Answer: TypeAlias = BaseModel | Reply | web.StreamResponse | None
 Handler: TypeAlias = Callable[[Request[Any, Any]], Awaitable[Answer]]
 RawHandler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -150,6 +166,7 @@ class Route:
       writes; else they are 422 wherever a role is demanded or a query is read, because a misspelt filter would be a wrong answer.
     - ``raw``: the handler gets aiohttp's own request, unread, with no role check; for hot paths. Errors, ids and metrics
       work the same. A raw route is quiet.
+    - ``proofs``: what a raw route asks of its callers, any one of them, for the OpenAPI document. Without them it is everybody's.
     - ``quiet``: only answers of 500 and above write a log line; for routes that are called hundreds of times a second.
     - ``timed``: the handler minds how long its caller waits (``timeout_of``); the header is documented.
     - ``hidden``: left out of the OpenAPI document.
@@ -171,6 +188,7 @@ class Route:
     invalid_status: int = 422
     idempotent: bool = False
     raw: bool = False
+    proofs: tuple[Proof, ...] = ()
     quiet: bool = False
     timed: bool = False
     hidden: bool = False

@@ -7,7 +7,7 @@ import asyncio
 import structlog
 
 from common.clock import full_jitter
-from common.errors import Unavailable
+from common.errors import NotTrusted, Unavailable
 from common.messaging import topology
 from common.messaging.connection import (
     CONNECTION_ERRORS,
@@ -19,6 +19,7 @@ from common.messaging.connection import (
     translate_connection_errors,
 )
 from common.messaging.publisher import Publisher
+from common.tls import tls_complaint
 
 _log = structlog.get_logger(__name__)
 _LOOK_AGAIN_S = 5.0
@@ -40,6 +41,7 @@ class Broker:
         self._stopping = asyncio.Event()
         self._wakeup = asyncio.Event()
         self._reason = "not connected yet"
+        self._away: type[Unavailable] = Unavailable
         self._link: BrokerConnection | None = None
 
     async def run(self) -> None:
@@ -66,7 +68,7 @@ class Broker:
                             await self._serve(link)
                         finally:
                             self._link = None
-                    self._reason = "connection lost"
+                    self._reason, self._away = "connection lost", Unavailable
             except StoppedError:
                 return
             except CONNECTION_ERRORS as error:
@@ -74,6 +76,7 @@ class Broker:
                 if reason != self._reason:  # once for each reason, not once for each attempt
                     _log.warning("broker_away", reason=reason)
                 self._reason = reason
+                self._away = Unavailable if tls_complaint(error) is None else NotTrusted
             # At least a tenth of a second, so that a broker that refuses at once is not asked in a tight loop.
             await pause(self._stopping, 0.1 + full_jitter(attempt, base=0.1, cap=2.0))
             attempt += 1
@@ -88,9 +91,9 @@ class Broker:
         await self.publisher.wait_ready()
 
     async def check(self) -> None:
-        """Readiness: raises ``Unavailable`` with the reason while nothing can be published."""
+        """Readiness: raises ``Unavailable`` with the reason while nothing can be published; ``NotTrusted`` where TLS is the reason."""
         if not self.publisher.ready:
-            raise Unavailable(f"RabbitMQ: {self._reason}")
+            raise self._away(f"RabbitMQ: {self._reason}")
 
     async def depth(self, queue: topology.QueueSpec) -> int:
         """Return how many messages of a queue no consumer has taken. Raises ``Unavailable`` when the broker does not say within 2 s."""

@@ -11,10 +11,17 @@ from typing import Any, TypeVar
 import aio_pika
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection
-from aiormq.exceptions import AMQPChannelError, AMQPError, ConnectionClosed, ProbableAuthenticationError
+from aiormq.exceptions import (
+    AMQPChannelError,
+    AMQPConnectionError,
+    AMQPError,
+    ConnectionClosed,
+    ProbableAuthenticationError,
+)
 from yarl import URL
 
 from common.addresses import each_host
+from common.tls import tls_complaint
 
 _log = structlog.get_logger(__name__)
 _HEARTBEAT_S = 10
@@ -93,7 +100,13 @@ def translate_connection_errors() -> Iterator[None]:
 
 def reason_of(error: BaseException) -> str:
     """Say in one line why a link was lost. What the broker itself says is quoted: it names queues and properties, never secrets."""
-    if isinstance(error, (AMQPChannelError, ConnectionClosed, ProbableAuthenticationError)):
+    complaint = tls_complaint(error)
+    if complaint is not None:
+        return complaint
+    if (
+        isinstance(error, (AMQPChannelError, ConnectionClosed, ProbableAuthenticationError))
+        or type(error) is AMQPConnectionError
+    ):
         said = " ".join(str(part) for part in error.args if part is not None)
         return f"{type(error).__name__}: {said}" if said else type(error).__name__
     return type(error).__name__

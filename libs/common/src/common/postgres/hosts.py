@@ -9,6 +9,7 @@ import asyncpg
 import structlog
 
 from common.addresses import each_host
+from common.postgres.tls import with_tls
 
 _log = structlog.get_logger(__name__)
 
@@ -35,7 +36,7 @@ class Hosts:
             asked = self.asked_first
             try:
                 connection: asyncpg.Connection[Any] = await asyncpg.connect(
-                    self.addresses[asked], timeout=share, **options
+                    **await with_tls(self.addresses[asked]), timeout=share, **options
                 )
             except BaseException as error:
                 if self.asked_first == asked:

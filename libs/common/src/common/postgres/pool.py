@@ -11,8 +11,9 @@ import asyncpg
 import orjson
 import structlog
 
-from common.errors import ConfigurationError, SuiteError, Unavailable
+from common.errors import ConfigurationError, NotTrusted, SuiteError, Unavailable
 from common.postgres.hosts import Hosts
+from common.postgres.tls import complaint_of
 
 if TYPE_CHECKING:
     Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
@@ -64,6 +65,10 @@ _SESSION = {
 
 class DatabaseAway(Unavailable):
     """No connection to the database can be had."""
+
+
+class DatabaseNotTrusted(DatabaseAway, NotTrusted):
+    """No connection to the database can be had over TLS as its address asks for it."""
 
 
 def is_transient(error: BaseException) -> bool:
@@ -258,6 +263,9 @@ async def prepare_connection(connection: Connection) -> None:
 def _unavailable(error: Exception) -> Exception:
     if isinstance(error, asyncpg.ClientConfigurationError):
         return ConfigurationError("the address of the database cannot be understood")
+    complaint = complaint_of(error)
+    if complaint is not None:
+        return DatabaseNotTrusted(f"the database: {complaint}")
     if isinstance(error, (asyncpg.PostgresError, *_OF_CONNECTIONS)):
         return DatabaseAway(f"the database does not answer ({type(error).__name__})")
     return error

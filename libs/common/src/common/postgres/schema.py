@@ -23,6 +23,7 @@ from common.errors import ConfigurationError, SchemaTooOld, Unavailable
 from common.postgres.hosts import the_one_that_takes_writes
 from common.postgres.pool import Database, is_retryable
 from common.postgres.rights import account_of, grant, rights_of
+from common.postgres.tls import with_tls
 
 _log = structlog.get_logger(__name__)
 _LOCAL = {"127.0.0.1", "::1", "localhost"}
@@ -122,7 +123,7 @@ async def _turn(dsn: str, package: str, timeout: float) -> AsyncIterator[None]:
     Who waits asks again and again: dbmate's own lock waits within a statement, for which ``CREATE INDEX CONCURRENTLY`` waits in turn.
     """
     try:
-        connection = await asyncpg.connect(dsn, timeout=_CONNECT_S)
+        connection = await asyncpg.connect(**await with_tls(dsn), timeout=_CONNECT_S)
     except _NO_CONNECTION:
         yield
         return
@@ -142,7 +143,7 @@ async def _turn(dsn: str, package: str, timeout: float) -> AsyncIterator[None]:
 
 async def _give_rights(dsn: str, package: str, account: str) -> None:
     """Give the account its rights, unless it is the owner itself."""
-    connection = await asyncpg.connect(dsn, timeout=_CONNECT_S)
+    connection = await asyncpg.connect(**await with_tls(dsn), timeout=_CONNECT_S)
     try:
         if account != await connection.fetchval("SELECT current_user"):
             await grant(connection, account, rights_of(package))

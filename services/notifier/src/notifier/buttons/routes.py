@@ -12,7 +12,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from common.errors import InvalidInput, Unauthorized
-from common.http import Route
+from common.http import Proof, Route
 from notifier.buttons.store import ButtonActionStore
 from notifier.incidents.refused import Refusals, address_of
 
@@ -98,6 +98,7 @@ class ButtonRoutes:
                 response=Taken,
                 errors=(Unauthorized, InvalidInput),
                 raw=True,
+                proofs=(Proof.header(_SECRET, "the secret of the webhook's registration"),),
                 tags=("buttons",),
             ),
             Route(
@@ -108,6 +109,7 @@ class ButtonRoutes:
                 description="A form with `payload`, signed as v0 (`X-Slack-Signature`, `X-Slack-Request-Timestamp`, five minutes at most).",
                 errors=(Unauthorized, InvalidInput),
                 raw=True,
+                proofs=(Proof.header("X-Slack-Signature", "v0, over the time and the body"),),
                 tags=("buttons",),
             ),
         ]

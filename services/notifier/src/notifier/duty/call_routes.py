@@ -10,7 +10,7 @@ from aiohttp import web
 from pydantic import BaseModel, SecretStr
 
 from common.errors import InvalidInput, Unauthorized
-from common.http import Route
+from common.http import Proof, Route
 from notifier.duty.call_store import CallStore
 from notifier.duty.twilio import is_signed
 from notifier.incidents.refused import Refusals, address_of
@@ -88,6 +88,7 @@ class CallRoutes:
                 response=Heard,
                 errors=(Unauthorized, InvalidInput),
                 raw=True,
+                proofs=(Proof.header("X-Twilio-Signature", "over the address that Twilio was given"),),
                 tags=("calls",),
             )
         ]

@@ -13,7 +13,20 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from common.clock import Clock
 from common.errors import Forbidden, InvalidInput, NotFound, SuiteError, Unauthorized
-from common.http import CONTENT, INTERNAL, OPERATOR, Page, PageQuery, Request, Route, TokenBook, listed, one_listed
+from common.http import (
+    BEARER,
+    CONTENT,
+    INTERNAL,
+    OPERATOR,
+    Page,
+    PageQuery,
+    Proof,
+    Request,
+    Route,
+    TokenBook,
+    listed,
+    one_listed,
+)
 from common.http.endpoint import authorize
 from common.postgres import Database
 from notifier.incidents.refused import Refusals, address_of
@@ -207,6 +220,7 @@ class InputRoutes:
                 response=AlertsTaken,
                 errors=errors,
                 raw=True,
+                proofs=(BEARER,),
                 tags=("alerts",),
             ),
             Route(
@@ -217,12 +231,14 @@ class InputRoutes:
                 description=(
                     "Issues, errors, issue alerts and metric alerts of the integration platform, signed (`Sentry-Hook-Signature`), and "
                     "notifications of the older plugin, with a token of the role internal. A front end's error that carries an order "
-                    "(`order`, or `basket` with `customer` and `address`, in `extra` or as contexts) becomes an endangered order."
+                    "(`order`, or `basket` with `customer` and `address`, in `extra` or as contexts) becomes an endangered order. "
+                    "Role: internal."
                 ),
                 request=SentryNotification,
                 response=SentryTaken,
                 errors=errors,
                 raw=True,
+                proofs=(BEARER, Proof.header(_SIGNATURE, "HMAC-SHA256 over the body")),
                 tags=("alerts",),
             ),
             Route(

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from common.clock import Clock
 from common.errors import Forbidden, InvalidInput, NotFound, Unauthorized, Unavailable, Unprocessable
-from common.http import Route
+from common.http import Proof, Route
 from common.telemetry import current_traceparent, get_logger, report_exception
 from webhook_gateway.countdowns.model import Reason
 from webhook_gateway.countdowns.watch import WatchAnswers
@@ -36,6 +36,11 @@ _log = get_logger()
 _SBERMARKET = "sbermarket"
 _NOT_GOOD = 300
 _CLAIM_DEADLINE_S = 1.0
+_PROOFS = (
+    Proof.header("Client-token", "a token of the source"),
+    Proof.header("webhook-signature", "Standard Webhooks, over id, time and body"),
+    Proof("basic", {"type": "http", "scheme": "basic", "description": "the source's name and password"}),
+)
 _CHALLENGE = 'Basic realm="hooks", charset="UTF-8"'
 
 
@@ -106,6 +111,7 @@ class HookRoutes:
             response=HookAnswer,
             errors=(InvalidInput, Unauthorized, Forbidden, NotFound, Unprocessable, Unavailable),
             raw=True,
+            proofs=_PROOFS,
             tags=("hooks",),
         )
         return [

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from common.clock import Clock
 from common.errors import Forbidden, InvalidInput, TooMany, Unauthorized, Unavailable, Unprocessable
-from common.http import Principal, Route, TokenBook
+from common.http import BEARER, Principal, Route, TokenBook
 from common.telemetry import current_traceparent
 from webhook_gateway.hooks.answer import answer
 from webhook_gateway.hooks.metrics import RequestMetrics
@@ -99,7 +99,8 @@ class WebsiteRoutes:
                     "Bearer token with role `website`, limited by the customer's phone, address and IP (429 with `Retry-After`), or "
                     f"`website_manager`, never limited. `{MANAGER_HEADER}` names the manager who places it. `externalId`, or "
                     "`Idempotency-Key`, names the order within its site: the same order again gets the same number, another customer, "
-                    "basket or address under that name is 422 `key_reused`. Every other answer than 201 keeps the order as endangered."
+                    "basket or address under that name is 422 `key_reused`. Every other answer than 201 keeps the order as endangered. "
+                    "Role: website or website_manager."
                 ),
                 request=WebsiteOrderBody,
                 response=WebsiteOrderAnswer,
@@ -107,6 +108,7 @@ class WebsiteRoutes:
                 errors=(InvalidInput, Unauthorized, Forbidden, Unprocessable, TooMany, Unavailable),
                 idempotent=True,
                 raw=True,
+                proofs=(BEARER,),
                 tags=("website",),
             )
         ]
