@@ -152,7 +152,10 @@ def lock() -> None:
 def backup(
     folder: Annotated[Path, typer.Argument(help="A folder of its own; made when it is not there.")],
     follow: Annotated[
-        bool, typer.Option("--follow", help="Go on keeping what the database writes, until Ctrl-C: nothing committed is missing.")
+        bool,
+        typer.Option(
+            "--follow", help="Go on keeping what the database writes, until Ctrl-C: nothing committed is missing."
+        ),
     ] = False,
 ) -> None:
     """Save the running suite: databases, spools, the broker's definitions, secrets. Nothing is stopped."""
@@ -166,7 +169,8 @@ def backup(
 def restore(
     folder: Annotated[Path, typer.Argument(help="The folder of a backup.")],
     survivors: Annotated[
-        Path | None, typer.Option(help="Run directory of the suite that was lost: take its spools and its broker's queues.")
+        Path | None,
+        typer.Option(help="Run directory of the suite that was lost: take its spools and its broker's queues."),
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Set aside what lies in the run directory.")] = False,
 ) -> None:

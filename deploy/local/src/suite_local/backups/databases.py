@@ -55,7 +55,10 @@ def dump(dsn: str, database: str, into: Path) -> None:
 
 def fill(dsn: str, database: str, dumped: Path) -> None:
     """Bring a dump into an empty database whose roles are there, all of it or nothing. Raises ``BackupError``."""
-    _run(["pg_restore", "--exit-on-error", "--single-transaction", "--clean", "--if-exists", str(dumped)], _of(dsn, database))
+    _run(
+        ["pg_restore", "--exit-on-error", "--single-transaction", "--clean", "--if-exists", str(dumped)],
+        _of(dsn, database),
+    )
 
 
 def _of(dsn: str, database: str) -> str:
@@ -76,9 +79,7 @@ def _run(command: Sequence[str], dsn: str | None = None) -> None:
         raise BackupError(f"{command[0]} failed: {done.stderr.strip() or done.stdout.strip()}")
 
 
-def _command(
-    command: Sequence[str], dsn: str | None, *, name: str = "suite-local"
-) -> tuple[list[str], dict[str, str]]:
+def _command(command: Sequence[str], dsn: str | None, *, name: str = "suite-local") -> tuple[list[str], dict[str, str]]:
     """Return the words and the environment. The password goes by the environment: everybody may read the words."""
     environment = {**inherited_environment(), "PGAPPNAME": name}
     words = [str(_binaries()[0] / command[0]), *command[1:]]

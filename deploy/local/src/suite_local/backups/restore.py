@@ -84,7 +84,9 @@ def _look_first(
             f"the backup is of PostgreSQL {manifest.postgres_major}, here is {major}: a copy of a server needs its own version"
         )
     if manifest.postgres == "base" and environ.get("SUITE_POSTGRES_DSN"):
-        raise BackupError("the backup is of a whole server, which cannot be restored into one that SUITE_POSTGRES_DSN names")
+        raise BackupError(
+            "the backup is of a whole server, which cannot be restored into one that SUITE_POSTGRES_DSN names"
+        )
     if manifest.postgres == "base":
         databases.verify_copy(folder.base)
     return manifest
@@ -171,7 +173,9 @@ def _started(server: LocalPostgres) -> Iterator[None]:
 
 
 def _fill(admin_dsn: str, folder: BackupFolder, run: RunDirectory) -> None:
-    taken = asyncio.run(_value(admin_dsn, "SELECT string_agg(datname, ', ') FROM pg_database WHERE datname = ANY($1)", list(DATABASES)))
+    taken = asyncio.run(
+        _value(admin_dsn, "SELECT string_agg(datname, ', ') FROM pg_database WHERE datname = ANY($1)", list(DATABASES))
+    )
     if taken:
         raise BackupError(f"the server has {taken} already: drop them, or rename them, first")
     credentials = Credentials(run.secrets)

@@ -114,4 +114,6 @@ def _keep_receiving(receiver: subprocess.Popen[bytes]) -> None:
         code = receiver.wait()
     except KeyboardInterrupt:
         return
-    raise BackupError(f"the database's log is not received any more (pg_receivewal ended with {code}): take another backup")
+    raise BackupError(
+        f"the database's log is not received any more (pg_receivewal ended with {code}): take another backup"
+    )
