@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from suite_local import lifecycle
 from suite_local.backups.databases import FOLLOWER
 from suite_local.credentials import Credentials
 from suite_local.paths import RunDirectory
-from suite_local.supervision import Supervisor
+from suite_local.supervision import Supervisor, strays
 from suite_local.testing import free_ports
 from tests.support.suite_client import ROOT, Client, RunningSuite, environment_for
 
@@ -130,10 +131,11 @@ class World:
     async def acknowledged(self, more: int) -> None:
         """Return when the marketplace was answered with so many more yeses."""
         entries = await self.sandbox.log("marketplace", after=0)
-        wanted = sum(entry["effect"] for entry in entries) + more
+        wanted: int = sum(bool(entry["effect"]) for entry in entries) + more
 
         async def there() -> bool:
-            return sum(entry["effect"] for entry in await self.sandbox.log("marketplace", after=0)) >= wanted
+            done: list[Any] = [entry for entry in await self.sandbox.log("marketplace", after=0) if entry["effect"]]
+            return len(done) >= wanted
 
         await eventually(there, within=60, every=0.5, what=f"{more} more hooks that are acknowledged")
 
@@ -230,5 +232,14 @@ def freeze(pids: Sequence[int]) -> None:
 
 
 def lose(one: OneSuite) -> None:
-    """Kill everything of a suite at once."""
+    """Kill everything of a suite at once, the gateways first.
+
+    A frozen server goes on for a moment when its parent dies (the kernel wakes orphans that are stopped), and would take what a gateway's
+    spool holds.
+    """
+    everybody = strays(one.run)
+    gateways = set(one.suite.pids("webhook-gateway")) if one.run.suite_json.exists() else set()
+    for process in sorted(everybody, key=lambda each: each.pid not in gateways):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
     Supervisor(one.run).kill()

@@ -218,7 +218,7 @@ def _restore_broker(
             say("the broker has its users, exchanges and queues again; what waited in the queues is gone")
             return
         with running_node(local_rabbitmq(survivors, keep_ports=False)) as old:
-            say(f"brought over from the queues of the broker that was lost: {bring_over(old.url, node.url)}")
+            say(f"brought over from the queues of the broker that was lost: {bring_over(old, node)}")
 
 
 def _give_all(path: Path, *, account_of: str) -> None:
