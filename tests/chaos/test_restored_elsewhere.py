@@ -22,7 +22,7 @@ import pytest
 from common.testing import cutting_proxy, eventually
 from sandbox.testing import running_sandbox
 from tests.chaos.conftest import Faults, together
-from tests.support.lost_suite import Follower, Key, OneSuite, World, answered, as_lines, freeze, lose
+from tests.support.lost_suite import WAVE_EVERY_S, Follower, Key, OneSuite, World, answered, as_lines, freeze, lose
 from tests.support.terminal import Terminal
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1500)]
@@ -73,6 +73,7 @@ async def test_what_was_acknowledged_is_there_again_after_everything_was_lost(
     await world.acknowledged(60)  # by the spool
     await asyncio.to_thread(lose, first)
     await follower.kill()
+    await asyncio.sleep(2 * WAVE_EVERY_S)
     stop.set()  # what has begun goes on: each hook is sent again and again until somebody takes it
     await loading
     assert waiting_in(first.run.root / "spool" / "webhook-gateway" / "spool.db") > 0
@@ -110,7 +111,11 @@ async def test_what_was_acknowledged_is_there_again_after_everything_was_lost(
     assert await world.send_again(lost, report) == sum(lost.values())
     await refund_parts(world, third)
     await all_is_right(world, third, report, began)
-    assert await reconcile(third) == 0
+
+    async def agree() -> bool:
+        return await reconcile(third) == 0
+
+    await eventually(agree, within=90, every=2, what="books and registers that agree")
     await proven(world, third, tmp_path, monkeypatch)
     assert {tuple(paid) for payment, paid in (await world.payouts()).items() if payment in PART_PAYMENTS} == {(1,)}
 
