@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
-from collections.abc import AsyncIterator, Mapping
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,16 +18,16 @@ import pytest
 from aiohttp import web
 
 from common.contracts import Envelope
-from common.contracts.intake import HOOK_RECEIVED, IntakeMessage
-from common.ids import new_id
-from common.messaging import Broker
+from common.ids import new_id, order_number
 from common.testing import eventually
 from suite_local.catalogue import SERVICES
 from suite_local.testing import free_ports
 from tests.e2e.trouble import GATEWAY, NOTIFIER, ORCHESTRATOR, REFUNDS, Trouble
 from tests.support.marks import Found, in_answers, in_files, in_queues, in_tables, words_in
+from tests.support.money_and_audit import audit_of, money_of
 from tests.support.personal_data import listed
 from tests.support.suite_client import POSITIONS, TOTAL, Client, RunningSuite, environment_for, hook
+from tests.support.unreadable_hook import publish_as_another, publish_unreadable_change
 
 pytestmark = pytest.mark.chaos
 
@@ -82,16 +83,10 @@ class World:
         assert status < 300, (path, status, said)
         return said
 
-    async def publish(self, event: Envelope) -> None:
-        """Publish a message, as a service of another release would."""
-        broker = Broker(self.suite.description["infrastructure"]["rabbitmq"]["url"], name="another-release")
-        task = asyncio.create_task(broker.run())
-        try:
-            await broker.wait_ready()
-            await broker.publisher.publish(event, deadline=15.0)
-        finally:
-            await broker.stop()
-            await task
+    @property
+    def amqp_url(self) -> str:
+        """The suite's broker."""
+        return str(self.suite.description["infrastructure"]["rabbitmq"]["url"])
 
 
 @asynccontextmanager
@@ -192,9 +187,18 @@ async def come_in(world: World) -> set[str]:
 
     async def paid_back() -> bool:
         page = await client.get(REFUNDS, "/admin/v1/refunds", order=number)
-        return any(item["state_name"] == "SUCCESS" for item in page["items"])
+        return [item["state_name"] for item in page["items"]] == ["SUCCESS"] * 2
 
-    await eventually(paid_back, within=60, what="her refund")
+    by_hand: dict[str, Any] = {
+        "order_number": number,
+        "payment_id": f"pay-{name}",
+        "amount": 200,
+        "currency": "RUB",
+        "business_key": name,
+    }
+    await world.act(REFUNDS, "/refunds/v1/refunds", **by_hand, reason=BY_NAME)
+    await eventually(paid_back, within=60, what="her refunds")
+    numbers.add(await _tipped(world, f"tip-{name}", tell))
     await tell("cancelled", name, 3, cancellation={"description": COMMENT})
     await tell("changed", name, 4, comment=f"{COMMENT}, поздно")  # an incident with the difference
     await _fail(world, whole)
@@ -220,25 +224,25 @@ async def come_in(world: World) -> set[str]:
     return numbers
 
 
+async def _tipped(world: World, name: str, tell: Callable[..., Awaitable[str]]) -> str:
+    """An order of hers that was delivered, with tips."""
+    number = order_number("sbermarket", name)
+    body = {"rating": 5, "tips": {"type": "percent", "value": "10"}, "choice": "custom"}
+    await world.client.put("sandbox", f"/sandbox/feedback/orders/{number}", body)
+    await tell("created", name, 0)
+    await tell("delivered", name, 1)
+
+    async def worked_out() -> bool:
+        rows = (await money_of(world.suite.description["databases"]))["orchestrator.order_transactions"]
+        return any(number in row and '"tips": 1700' in row for row in rows)
+
+    await eventually(worked_out, within=60, what="her tips")
+    return number
+
+
 async def _fail(world: World, order: Mapping[str, Any]) -> None:
     """An event of the order that nobody can read, with her in what cannot be read."""
-    body = {"positions": [{"id": "sku-1", "quantity": ODD}], "customer": CUSTOMER}
-    now = datetime.now(UTC)
-    message = IntakeMessage(
-        type=HOOK_RECEIVED,
-        event_id=new_id(),
-        delivery_id=new_id(),
-        source=order["source"],
-        event="order.changed",
-        body_form="payload",
-        body=json.dumps(body).encode(),
-        received_at=now,
-        replica="another",
-        number=order["number"],
-        external_id=order["external_id"],
-        sent_at=now.isoformat(),
-    )
-    await world.publish(message.to_envelope())
+    await publish_unreadable_change(world.amqp_url, order, quantity=ODD, customer=CUSTOMER)
 
     async def aside() -> bool:
         page = await world.client.get(
@@ -265,7 +269,7 @@ async def _dead_letter(world: World, service: str, number: str | None) -> None:
         time=datetime.now(UTC),
         data={"amount": ODD, "customer": CUSTOMER, "reason": SAID, "summary": SAID},
     )
-    await world.publish(event)
+    await publish_as_another(world.amqp_url, event)
 
     async def there() -> bool:
         page = await world.client.get(service, "/admin/v1/dead-letters", open="true", limit=200)
@@ -294,6 +298,19 @@ async def nothing_on_its_way(world: World) -> None:
     await eventually(probe, within=60, every=1.0, what="queues without a message")
 
 
+def check_audit(world: World, service: str) -> subprocess.CompletedProcess[str]:
+    """Have a service work its audit log's chain out anew."""
+    command = [
+        sys.executable,
+        "-m",
+        service.replace("-", "_"),
+        "check-audit",
+        "--suite",
+        str(world.suite.directory / "suite.json"),
+    ]
+    return subprocess.run(command, env=world.suite.environment, capture_output=True, text=True, timeout=60, check=False)
+
+
 def columns(found: Found) -> set[str]:
     """The columns among the places."""
     return {place.partition(" ")[2] for place, _ in found}
@@ -309,6 +326,9 @@ async def test_a_customer_who_came_in_by_every_way_is_erased_from_everything(wor
     print(sorted(columns(before)))  # noqa: T201 - the evidence
     assert unknown == set(), "the page of personal data does not name it"
     assert await world.outside_tables() == set()
+    databases = world.suite.description["databases"]
+    money, audit = await money_of(databases), await audit_of(databases)
+    assert all(rows for name, rows in money.items() if not name.endswith(("refund_lines", "refund_differences")))
     assert await erase(world, numbers) > 0
     await nothing_on_its_way(world)
 
@@ -322,3 +342,10 @@ async def test_a_customer_who_came_in_by_every_way_is_erased_from_everything(wor
     assert {place for place in left if columns({place}) - KEPT} == set()
     assert {word for _, word in left} <= {"Меткина"}
     assert await world.outside_tables() == set()
+    assert await money_of(databases) == money
+    after = await audit_of(databases)
+    assert {service: records[: len(audit[service])] for service, records in after.items()} == audit
+    for service in HOLDERS:  # sealed as they were written, the erasures too
+        assert all('"action": "customer_data.erase"' in record for record in after[service][len(audit[service]) :])
+        checked = await asyncio.to_thread(check_audit, world, service)
+        assert checked.returncode == 0, checked.stdout + checked.stderr

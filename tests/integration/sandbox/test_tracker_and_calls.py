@@ -156,3 +156,12 @@ async def test_a_call_rings_once_for_one_key_and_is_in_the_log(sandbox: RunningS
         ("anna", 400),
         ("+79000000000", 422),
     ]
+
+
+async def test_the_token_is_the_robots_or_a_persons_who_is_named_as_author(sandbox: RunningSandbox) -> None:
+    key = (await call(sandbox, "POST", "/v3/issues", ISSUE))[1]["key"]
+    assert (await call(sandbox, "GET", "/v3/myself"))[1]["login"] == "1"
+    assert (await call(sandbox, "PUT", "/sandbox/tracker/token", {"user": "anna"}))[0] == 200
+    assert (await call(sandbox, "GET", "/v3/myself"))[1]["login"] == "anna"
+    _, comment = await call(sandbox, "POST", f"/v3/issues/{key}/comments", {"text": "Проверяю"})
+    assert comment["createdBy"]["id"] == "anna"

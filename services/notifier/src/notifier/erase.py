@@ -17,7 +17,10 @@ _ENDED = (
 
 
 _SENT_THERE = "t.outside NOT IN ('pending', 'creating', 'sending')"  # until then it is told apart by its text
-_BY_PEOPLE = "t.act IN ('ack', 'comment', 'resolve')"
+_SAID = """
+t.act NOT IN ('ack_expired', 'call_answered', 'call_failed', 'called', 'failover', 'held', 'nobody', 'recipe_asked', 'reminded', 'silenced')
+"""
+"""Lines in which people, or services of theirs, say something: the others only name our people, chats, recipes and silences."""
 
 
 def _erased(text: str) -> str:
@@ -53,9 +56,7 @@ PLACES: Mapping[str, Erase] = {
     ),
     "incident_history": partial(
         erase_texts,
-        place=TextPlace(
-            table="incident_history", columns=("text",), of_order=_OF_INCIDENT, among=_BY_PEOPLE, blank=_erased
-        ),
+        place=TextPlace(table="incident_history", columns=("text",), of_order=_OF_INCIDENT, among=_SAID, blank=_erased),
     ),
     "tickets": partial(
         erase_texts,

@@ -11,7 +11,7 @@ RIGHTS = Rights(
         "reconciliation_days": EVERYTHING,
         "refund_attempts": CHANGE,
         "refund_differences": EVERYTHING,
-        "refund_history": APPEND,
+        "refund_history": f"{APPEND}, UPDATE (detail)",  # an erased customer's words; a trigger keeps the rest as it is
         "refund_lines": APPEND,
         "refunds": CHANGE,
         "table_size": EVERYTHING,

@@ -122,6 +122,7 @@ async def test_trackers_and_providers_may_answer_anything(server: tuple[AnyAnswe
             await ask(tracker.issues(["Q-1", "Q-2"]))
             await ask(tracker.issue("Q-1"))
             await ask(tracker.changed_by("Q-1", "status"))
+            await ask(tracker.own_names())
             scripted.answers = [(200, b'{"status": {"key": "open"}}'), (status, body)]
             await ask(tracker.move("Q-1", opened=False))
             scripted.answers = [(status, body)]

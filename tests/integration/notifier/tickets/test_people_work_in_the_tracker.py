@@ -260,3 +260,44 @@ async def test_a_comment_is_sent_once_whatever_else_says_the_same_words(make_kit
     ours = await kit.fetch("SELECT outside, outside_id FROM ticket_comments ORDER BY id")
     by_robot = [each["id"] for each in (await issue_of(kit, key))["comments"] if each["createdBy"]["id"] != "anna"]
     assert [(row["outside"], row["outside_id"]) for row in ours] == [("sent", str(number)) for number in by_robot]
+
+
+async def test_a_comment_whose_answer_was_lost_is_sent_once_by_a_persons_own_token(
+    make_kit: MakeKit, tmp_path: Path
+) -> None:
+    """The token is Anna's, who stands in the people file: what it wrote is ours, what she writes by hand is hers."""
+    kit = await make_kit(replicas=2, **settings_for(tmp_path, **YANDEX))
+    await put_roster(kit, "oleg", "anna")
+    await kit.publish(crashed())
+    key = (await ticket(kit))["key"]
+    await kit.sandbox.control("PUT", "/sandbox/tracker/token", {"user": "anna"})
+    words = ["Смотрю", "Курьер едет", "Уже у двери"]
+    for number, text in enumerate(words):
+        if number != 1:
+            await kit.sandbox.fault("tracker", mode="lost_response", count=1, match="add_comment")
+        status, answer = await kit.call(
+            "POST", f"/admin/v1/tickets/{key}/comments", body={"text": text, "reason": "told"}
+        )
+        assert status == 201, answer
+
+    async def all_sent() -> bool:
+        assert await kit.fetch("SELECT FROM ticket_comments WHERE outside IN ('pending', 'sending')") == []
+        return True
+
+    await eventually(all_sent, within=60)
+    await looked(kit)
+    said = [each["text"] for each in (await issue_of(kit, key))["comments"]]
+    assert [text for text in said if text in words] == words
+    ours = await kit.fetch("SELECT author, outside, text FROM ticket_comments WHERE text = ANY($1) ORDER BY id", words)
+    assert [(row["outside"], row["text"]) for row in ours] == [("sent", text) for text in words]
+    assert {row["author"] for row in ours} == {"oleg"}
+    taken = "SELECT acknowledged_by FROM incidents WHERE kind = 'workflow.crashed'"
+    assert [row["acknowledged_by"] for row in await kit.fetch(taken)] == [None]
+    # What she writes there herself is hers, and takes the problem.
+    await there(kit, key, comment="Взяла, чиню", user="anna")
+
+    async def hers() -> bool:
+        rows = await kit.fetch("SELECT author, outside FROM ticket_comments WHERE text = 'Взяла, чиню'")
+        return [(row["author"], row["outside"]) for row in rows] == [("anna", "read")]
+
+    await eventually(hers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import asyncpg
 import pytest
 
 from common.contracts import Envelope
@@ -31,9 +32,12 @@ async def everything(service: RefundsClient) -> str:
     return str(row["string_agg"])
 
 
-@pytest.mark.parametrize("whom", [{"phone": "8 916 1234567"}, {"order_number": "7Q3M0V9XK2TDW8RC"}])
+@pytest.mark.parametrize(
+    ("whom", "history"),
+    [({"phone": "8 916 1234567"}, 0), ({"order_number": "7Q3M0V9XK2TDW8RC"}, 1)],  # phones are never written there
+)
 async def test_an_erased_customer_is_nowhere_and_the_money_stays(
-    start: Start, broker: Broker, whom: dict[str, str]
+    start: Start, broker: Broker, whom: dict[str, str], history: int
 ) -> None:
     service = await start()
     await service.sandbox.put_payment("pay-1", captured=10_000)
@@ -74,7 +78,7 @@ async def test_an_erased_customer_is_nowhere_and_the_money_stays(
     _, preview = await service.call("POST", PATH, role="admin", json={**WHY, **whom, "dry_run": True})
     assert "123-45-67" in await everything(service)
     status, done = await service.call("POST", PATH, role="admin", json={**WHY, **whom})
-    assert (status, done["by_kind"]) == (200, {"reasons": 1, "dead_letters": 1})
+    assert (status, done["by_kind"]) == (200, {"reasons": 1, "history": history, "dead_letters": 1})
     assert preview["by_kind"] == done["by_kind"]
     assert "refunds" in done["kept"]
     left = await everything(service)
@@ -84,6 +88,56 @@ async def test_an_erased_customer_is_nowhere_and_the_money_stays(
     assert (after["amount"], after["state_name"], after["order_number"]) == (6_000, "SUCCESS", "7Q3M0V9XK2TDW8RC")
     path = await service.path(refund["id"])
     assert (path[0], path[-1]) == ("CREATE", "SUCCESS")
+
+
+async def test_a_name_in_a_refund_asked_for_over_http_goes_and_the_history_stays(start: Start) -> None:
+    service = await start()
+    await service.sandbox.put_payment("pay-1", captured=10_000)
+    asked = {
+        "order_number": "7Q3M0V9XK2TDW8RC",
+        "payment_id": "pay-1",
+        "amount": 6_000,
+        "currency": "RUB",
+        "business_key": "by-hand",
+        "reason": "Зинаида Меткина так просила",
+    }
+    status, refund = await service.call("POST", "/refunds/v1/refunds", role="operator", json=asked)
+    assert status in {200, 201, 202}, refund
+    await service.reaches(refund["id"], "SUCCESS")
+    history = "SELECT to_jsonb(h) - 'detail' AS line, detail FROM refund_history AS h ORDER BY h.id"
+    books = "SELECT to_jsonb(r) - 'reason' AS row FROM refunds AS r"
+    before = [(row["line"]) for row in await service.fetch(history)], await service.fetch(books)
+    others = {"order_number": "7Q3M0V9XK2TDW8RD"}
+    assert (await service.call("POST", PATH, role="admin", json={**WHY, **others}))[1]["places"] == 0
+    whom = {"order_number": "7Q3M0V9XK2TDW8RC"}
+    status, done = await service.call("POST", PATH, role="admin", json={**WHY, **whom})
+    assert (status, done["by_kind"]) == (200, {"reasons": 1, "history": 1, "dead_letters": 0})
+    lines = await service.fetch(history)
+    assert ([row["line"] for row in lines], await service.fetch(books)) == before
+    assert lines[0]["detail"] == "[masked]"
+    assert "Меткина" not in str(lines) + str(await service.fetch("SELECT reason FROM refunds"))
+    assert (await service.call("POST", PATH, role="admin", json={**WHY, **whom}))[1]["places"] == 0
+    # The same request again is still the same refund.
+    _, again = await service.call("POST", "/refunds/v1/refunds", role="operator", json=asked)
+    assert again["id"] == refund["id"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE refund_history SET detail = 'something else'",
+        "UPDATE refund_history SET detail = '[masked]', state_after = 7",
+        "UPDATE refund_history SET detail = '[masked]', actor = 'nobody'",
+        "DELETE FROM refund_history",
+    ],
+)
+async def test_nothing_but_a_masked_word_changes_in_the_history(start: Start, change: str) -> None:
+    service = await start()
+    await service.sandbox.put_payment("pay-1", captured=10_000)
+    _, refund = await service.request()
+    await service.reaches(refund["id"], "SUCCESS")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await service.fetch(change)
 
 
 async def test_an_erasure_names_one_customer_or_is_refused(start: Start) -> None:

@@ -29,16 +29,11 @@ from sandbox.systems.tracker_bodies import (
     PersonAct,
     PersonComment,
     SearchBody,
+    TokenOrder,
+    TrackerError,
+    object_of,
+    refused,
 )
-
-
-class TrackerError(Exception):
-    """A refusal: HTTP status, words, and the fields at fault."""
-
-    def __init__(self, status: int, message: str, fields: dict[str, str] | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.fields = fields or {}
 
 
 @dataclass(slots=True)
@@ -67,6 +62,7 @@ class Tracker(HttpSystem):
         self._by_unique: dict[str, _Issue] = {}
         self._last: dict[str, int] = {}
         self._made = 0
+        self._robot = ROBOT
 
     def routes(self) -> list[web.RouteDef]:
         """The protocol, and other people's side of it."""
@@ -77,6 +73,7 @@ class Tracker(HttpSystem):
         ]
         return [
             *creations,
+            web.get("/v3/myself", self.endpoint("get_myself", self._guarded(self._get_myself))),
             web.get(f"{base}/_findByUnique", self.endpoint("find_by_unique", self._guarded(self._find_by_unique))),
             web.post(f"{base}/_search", self.endpoint("search_issues", self._guarded(self._search))),
             web.get(one, self.endpoint("get_issue", self._guarded(self._get))),
@@ -90,6 +87,7 @@ class Tracker(HttpSystem):
             web.post(
                 f"{one}/transitions/{{transition}}/_execute", self.endpoint("transition", self._guarded(self._transit))
             ),
+            web.put("/sandbox/tracker/token", self._put_token),
             web.post("/sandbox/tracker/issues/{key}/comments", self._person_comments),
             web.put("/sandbox/tracker/issues/{key}", self._put_issue),
             web.patch("/sandbox/tracker/issues/{key}", self._person_acts),
@@ -100,16 +98,17 @@ class Tracker(HttpSystem):
         """A 500, a 429, or a 403."""
         match fault.mode:
             case FaultMode.RATE_LIMIT:
-                answer = _refused(TrackerError(429, "Too many requests"))
+                answer = refused(TrackerError(429, "Too many requests"))
                 return Answer(answer.status, answer.body, {"Retry-After": f"{max(1, round(fault.delay))}"})
             case FaultMode.DECLINED:
-                return _refused(TrackerError(403, "You have no rights for this action"))
+                return refused(TrackerError(403, "You have no rights for this action"))
             case _:
-                return _refused(TrackerError(500, "Internal error"))
+                return refused(TrackerError(500, "Internal error"))
 
     def reset(self) -> None:
-        """Forget all issues; numbering goes on."""
+        """Forget all issues, and whose the token is; numbering goes on."""
         super().reset()
+        self._robot = ROBOT
         self._issues.clear()
         self._by_unique.clear()
 
@@ -121,16 +120,16 @@ class Tracker(HttpSystem):
             scheme, _, token = call.headers.get("Authorization", "").partition(" ")
             allowed = self._settings.tracker_token
             if scheme not in ("OAuth", "Bearer") or not token or (allowed is not None and token != allowed):
-                return _refused(TrackerError(401, "Authentication is required"))
+                return refused(TrackerError(401, "Authentication is required"))
             if not (call.headers.get("X-Org-ID") or call.headers.get("X-Cloud-Org-ID")):
-                return _refused(TrackerError(403, "Organization is not available, not ready or not found"))
+                return refused(TrackerError(403, "Organization is not available, not ready or not found"))
             try:
                 return act(call)
             except TrackerError as error:
-                return _refused(error)
+                return refused(error)
             except ValidationError as error:
                 fields = {".".join(map(str, part["loc"])) or "body": part["msg"] for part in error.errors()}
-                return _refused(TrackerError(422, "The request does not fit", fields))
+                return refused(TrackerError(422, "The request does not fit", fields))
 
         return guarded
 
@@ -153,6 +152,11 @@ class Tracker(HttpSystem):
         if unique is not None:
             self._by_unique[unique] = issue
         return issue
+
+    def _get_myself(self, _: Call) -> Answer:
+        """Say whose the token is."""
+        robot = self._robot["id"]
+        return Answer(200, {"uid": 1, "login": robot, "trackerUid": 1, "display": self._robot["display"]})
 
     def _find_by_unique(self, call: Call) -> Answer:
         issue = self._by_unique.get(call.query.get("unique", ""))
@@ -178,14 +182,14 @@ class Tracker(HttpSystem):
 
     def _edit(self, call: Call) -> Answer:
         issue = self._issue(call)
-        changes = _object(call)
+        changes = object_of(call)
         if not changes.keys().isdisjoint({"unique", "key", "status"}):
             raise TrackerError(422, "The field cannot be changed")
         if "assignee" in changes:
             login = changes.pop("assignee")
             if login is not None and not (isinstance(login, str) and login):
                 raise TrackerError(422, "There is no such person", {"assignee": "unknown"})
-            self._assign(issue, login, ROBOT)
+            self._assign(issue, login, self._robot)
         issue.fields |= changes
         self._touch(issue)
         return Answer(200, self._shown(issue))
@@ -193,7 +197,7 @@ class Tracker(HttpSystem):
     def _add_comment(self, call: Call) -> Answer:
         issue = self._issue(call)
         body = CommentBody.model_validate_json(call.raw)
-        return Answer(201, self._comment(issue, body.text, ROBOT))
+        return Answer(201, self._comment(issue, body.text, self._robot))
 
     def _comment(self, issue: _Issue, text: str, author: dict[str, str]) -> dict[str, Any]:
         self._made += 1
@@ -258,7 +262,7 @@ class Tracker(HttpSystem):
         body = call.json() if call.raw else {}
         if TRANSITIONS[step] in ENDS and not (isinstance(body, dict) and body.get("resolution")):
             raise TrackerError(422, "Required fields are missing", {"resolution": "is required"})
-        self._step(issue, step, ROBOT)
+        self._step(issue, step, self._robot)
         return self._get_transitions(call)
 
     def _step(self, issue: _Issue, step: str, author: dict[str, str]) -> None:
@@ -320,7 +324,7 @@ class Tracker(HttpSystem):
             "version": issue.version,
             "queue": {"key": queue, "display": queue},
             "status": {"key": issue.status, "display": issue.status},
-            "createdBy": ROBOT,
+            "createdBy": self._robot,
         }
 
     async def _person_comments(self, request: web.Request) -> web.Response:
@@ -345,6 +349,11 @@ class Tracker(HttpSystem):
             self._step(issue, order.transition, author)
         return web.json_response(self._shown(issue))
 
+    async def _put_token(self, request: web.Request) -> web.Response:
+        """Make the token a person's."""
+        self._robot = _person((await body_of(request, TokenOrder)).user)
+        return web.json_response(self._robot)
+
     async def _put_issue(self, request: web.Request) -> web.Response:
         order = await body_of(request, IssueOrder)
         key = request.match_info["key"]
@@ -367,20 +376,5 @@ def _person(login: str) -> dict[str, str]:
     return {"id": login, "display": login}
 
 
-def _object(call: Call) -> dict[str, Any]:
-    try:
-        body = call.json()
-    except ValueError:
-        raise TrackerError(400, "The body is no JSON") from None
-    if not isinstance(body, dict):
-        raise TrackerError(400, "The body is no object")
-    return body
-
-
 def _stamp(clock: Clock) -> str:
     return clock.now().strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "+0000"
-
-
-def _refused(error: TrackerError) -> Answer:
-    body = {"errors": error.fields, "errorMessages": [str(error)], "statusCode": error.status}
-    return Answer(error.status, body)

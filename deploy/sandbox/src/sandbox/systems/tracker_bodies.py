@@ -1,9 +1,11 @@
-"""What Yandex Tracker takes: the bodies of its calls, and the workflow of its issues."""
+"""What Yandex Tracker takes and how it refuses: the bodies of its calls, and the workflow of its issues."""
 
 import re
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from sandbox.gate import Answer, Call
 
 QUEUE = re.compile(r"[A-Z][A-Z0-9]{1,14}")
 TRANSITIONS = {
@@ -37,6 +39,15 @@ RELATIONSHIPS = {
 }
 ROBOT = {"id": "1", "display": "Order suite"}
 MOST_FOUND = 50
+
+
+class TrackerError(Exception):
+    """A refusal: HTTP status, words, and the fields at fault."""
+
+    def __init__(self, status: int, message: str, fields: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.fields = fields or {}
 
 
 class IssueBody(BaseModel):
@@ -104,3 +115,28 @@ class IssueOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     summary: str = "A ticket of somebody else"
+
+
+class TokenOrder(BaseModel):
+    """The body of `PUT /sandbox/tracker/token`: whose the token is, for a token that is a person's."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user: str = Field(min_length=1)
+
+
+def object_of(call: Call) -> dict[str, Any]:
+    """Return the body of a call, an object."""
+    try:
+        body = call.json()
+    except ValueError:
+        raise TrackerError(400, "The body is no JSON") from None
+    if not isinstance(body, dict):
+        raise TrackerError(400, "The body is no object")
+    return body
+
+
+def refused(error: TrackerError) -> Answer:
+    """Return the answer that says so."""
+    body = {"errors": error.fields, "errorMessages": [str(error)], "statusCode": error.status}
+    return Answer(error.status, body)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from common.http.kept_bodies import erase_message, message_mentions
 from common.postgres import Connection, Record
 from common.service.erasures import Subject
+from common.telemetry import MASK
 
 _PAGE = """
-SELECT id, subject, body, mended FROM dead_letters
+SELECT id, subject, body, mended, error FROM dead_letters
 WHERE id > $1 AND erased_at IS NULL AND ($2::text[] IS NULL OR subject = ANY ($2)) ORDER BY id LIMIT $3 FOR UPDATE
 """
-_ERASE = "UPDATE dead_letters SET body = $2, mended = $3, erased_at = now() WHERE id = $1"
+_ERASE = "UPDATE dead_letters SET body = $2, mended = $3, error = $4, erased_at = now() WHERE id = $1"
 _BATCH = 500
+_NOBODYS = re.compile(r"[A-Za-z_]+ at (unknown place|[\w.<>-]+:[0-9]+)|the broker gave up: [a-z ]+", re.ASCII)
+"""An exception's type and place, as services write them now. In other words somebody may be named."""
 
 
 async def erase_dead_letters(connection: Connection, subject: Subject, *, orders: Sequence[str] = ()) -> int:
@@ -29,7 +33,8 @@ async def erase_dead_letters(connection: Connection, subject: Subject, *, orders
         for row in rows:
             if row["subject"] in orders or _mentions(row, subject):
                 mended = None if row["mended"] is None else erase_message(row["mended"])
-                await connection.execute(_ERASE, row["id"], erase_message(row["body"]), mended)
+                error = row["error"] if _NOBODYS.fullmatch(row["error"]) else MASK
+                await connection.execute(_ERASE, row["id"], erase_message(row["body"]), mended, error)
                 erased += 1
         if len(rows) < _BATCH:
             return erased
@@ -38,4 +43,6 @@ async def erase_dead_letters(connection: Connection, subject: Subject, *, orders
 
 def _mentions(row: Record, subject: Subject) -> bool:
     raws = [raw for raw in (row["body"], row["mended"]) if raw is not None]
-    return any(message_mentions(raw, phone=subject.phone, email=subject.email) for raw in raws)
+    return any(
+        message_mentions(raw, phone=subject.phone, email=subject.email) for raw in (*raws, row["error"].encode())
+    )

@@ -20,7 +20,7 @@ class TextPlace:
     """Text or jsonb columns of a table. ``of_order``: the condition on its rows that finds an order's (``$1``), None: no row names one.
 
     ``among``: a condition that every row has to meet. ``blank`` is what becomes of a value of the order's; where the customer is known by
-    phone or mail, only texts that hold it change.
+    phone or mail, only texts that hold it change: what of them is not the phone or mail stays, unless they go as a ``whole``.
     """
 
     table: str
@@ -28,6 +28,7 @@ class TextPlace:
     of_order: str | None
     among: str = "true"
     blank: Callable[[Any], Any] | None = None
+    whole: bool = False
 
 
 async def erase_texts(connection: Connection, subject: Subject, *, place: TextPlace) -> int:
@@ -66,19 +67,19 @@ def _erased(value: Any, subject: Subject, place: TextPlace) -> Any:
         return None
     if subject.order_number is not None:
         return _scrubbed(without_customer(value, lambda _: MASK)) if place.blank is None else place.blank(value)
-    return _without(value, subject)
+    return _without(value, subject, whole=place.whole)
 
 
-def _without(value: Any, subject: Subject) -> Any:
+def _without(value: Any, subject: Subject, *, whole: bool = False) -> Any:
     """Return the value with every text in it that holds the phone or mail masked."""
     if isinstance(value, dict):
-        return {name: _without(item, subject) for name, item in value.items()}
+        return {name: _without(item, subject, whole=whole) for name, item in value.items()}
     if isinstance(value, list):
-        return [_without(item, subject) for item in value]
+        return [_without(item, subject, whole=whole) for item in value]
     if not mentions(value, phone=subject.phone, email=subject.email):
         return value
     cleaned = scrub_text(str(value))
-    return MASK if mentions(cleaned, phone=subject.phone, email=subject.email) else cleaned
+    return MASK if whole or mentions(cleaned, phone=subject.phone, email=subject.email) else cleaned
 
 
 def _scrubbed(value: Any) -> Any:

@@ -96,6 +96,11 @@ def as_input(value: datetime, *, zone: str) -> str:
     return value.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%dT%H:%M")
 
 
+def as_pattern(text: str) -> str:
+    """Write a text as the pattern of a silence that fits it and, at most, what differs from it in a sign that patterns or lists read."""
+    return "".join("?" if sign in "*?[], \t" or (sign == "!" and at == 0) else sign for at, sign in enumerate(text))
+
+
 def lasting(seconds: float, *, language: str) -> str:
     """Write how long something lasts."""
     return format_timedelta(timedelta(seconds=round(seconds)), locale=language, threshold=1.2)
@@ -203,6 +208,7 @@ def writers(
         "moment": lambda value: "—" if value is None else moment(value, language=language, zone=ZoneInfo(zone)),
         "ago": lambda value: "—" if value is None else ago(value, now(), language=language),
         "lasting": lambda seconds: lasting(seconds, language=language),
+        "as_pattern": as_pattern,
         "as_input": lambda value: as_input(value, zone=zone),
         "day": lambda value: format_date(value, "EEEE, d MMMM", locale=language),
         "money": lambda minor, currency: money(minor, currency, language=language),

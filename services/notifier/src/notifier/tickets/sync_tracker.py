@@ -118,10 +118,11 @@ class SyncTracker:
 
     async def _take(self, ticket: TicketToRead, comment: OutsideComment) -> None:
         person = self._person(comment)
+        of_person = person is not None and not await self._by_us(comment)
         author, role = (_STRANGER, "viewer") if person is None else (person.id, person.role)
         text = scrub_text(comment.text)
         async with self._store.reading(ticket, author=author, role=role) as reading:
-            kept = await reading.keep(ticket, comment, author=author, text=text, of_person=person is not None)
+            kept = await reading.keep(ticket, comment, author=author, text=text, of_person=of_person)
             if not kept or person is None:
                 return
             for incident_id in (ticket.incident_id, ticket.summons_id):
@@ -152,12 +153,18 @@ class SyncTracker:
     async def _find(self, comment: CommentToSend) -> str | None:
         """Return the id of an earlier try of this comment, if it did arrive.
 
-        That is none which is known already, be it of the same words, and none of a person.
+        That is none which is known already, be it of the same words, and none of a person. Whose login the tracker's token is may have
+        written it by hand in the same words: then these words are there, and are not said twice.
         """
         there = await self._tracker.comments(comment.key, after=comment.seen)
-        alike = [str(each.id) for each in there if each.text == comment.text and self._person(each) is None]
+        same = [each for each in there if each.text == comment.text]
+        alike = [str(each.id) for each in same if self._person(each) is None or await self._by_us(each)]
         known = await self._store.known(comment, alike) if alike else frozenset[str]()
         return next((outside_id for outside_id in alike if outside_id not in known), None)
+
+    async def _by_us(self, comment: OutsideComment) -> bool:
+        """Say whether the tracker's token wrote it, or the person whose token it is, if it is a person's."""
+        return comment.author in await self._tracker.own_names()
 
     def _person(self, comment: OutsideComment) -> Person | None:
         return self._directory.by_account("tracker", comment.author)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +19,7 @@ _PAGE = 50
 _MOST_PAGES = 20
 _LARGEST_ID = 2**63 - 1
 _LONGEST_LOGIN = 100
+_NAMES_OF_A_USER = ("login", "uid", "trackerUid", "passportUid", "cloudUid")
 _CLOSED = ("closed", "resolved")
 _CLOSED_TYPES = ("done", "cancelled")
 _OPEN = ("open", "reopened", "inProgress")
@@ -29,16 +30,17 @@ class YandexTracker:
 
     Raises ``Unavailable`` for a time-out, 429, 5xx and what cannot be read, ``TrackerRefused`` for another 4xx.
     Another tracker has the same public methods: ``create``, ``comment``, ``comments``, ``issues``, ``issue``, ``changed_by``, ``link``,
-    ``assign``, ``move`` and ``close``.
+    ``assign``, ``move``, ``own_names`` and ``close``.
     """
 
     def __init__(
         self, *, url: str, token: str, scheme: str, organisation: str, organisation_header: str, deadline: float
     ) -> None:
-        self._url = url.rstrip("/") + "/v3/issues"
+        self._url, self._myself = url.rstrip("/") + "/v3/issues", url.rstrip("/") + "/v3/myself"
         self._headers = {"Authorization": f"{scheme} {token}", organisation_header: organisation}
         self._deadline = deadline
         self._session: ClientSession | None = None
+        self._own_names: frozenset[str] | None = None
 
     async def create(self, *, queue: str, summary: str, description: str, unique: str) -> str:
         """Return the key of the issue with this ``unique``."""
@@ -147,18 +149,19 @@ class YandexTracker:
     async def _call(
         self,
         method: str,
-        path: str,
+        path: str | None,
         *,
         json: Any = None,
         params: Mapping[str, str] | None = None,
         allowed: Sequence[int] = (),
     ) -> tuple[int, Any]:
+        url = self._myself if path is None else self._url + path
         if self._session is None:
             self._session = new_session(service="notifier", headers=self._headers)
         try:
             async with (
                 asyncio.timeout(self._deadline),
-                self._session.request(method, self._url + path, json=json, params=params) as answer,
+                self._session.request(method, url, json=json, params=params) as answer,
             ):
                 if answer.status in allowed:
                     return answer.status, None
@@ -171,6 +174,17 @@ class YandexTracker:
             raise Unavailable(f"no answer of the tracker within {self._deadline:g} s") from None
         except (ClientError, OSError, ValueError) as error:
             raise Unavailable(f"the tracker cannot be reached ({type(error).__name__})") from None
+
+    async def own_names(self) -> Set[str]:
+        """Return the ids and the login under which what this token does is shown as an author's; none where the tracker does not say."""
+        if self._own_names is None:
+            try:
+                _, user = await self._call("GET", None)
+            except TrackerRefused:
+                return frozenset()
+            with _reading():
+                self._own_names = frozenset(str(user[name]) for name in _NAMES_OF_A_USER if user.get(name) is not None)
+        return self._own_names
 
     async def close(self) -> None:
         """Close the connections."""
