@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import subprocess
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -14,7 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from common.testing import eventually
 from suite_local.testing import running_suite
+from tests.e2e.trouble import Trouble
 from tests.support.suite_client import RunningSuite, environment_for
 
 from .conftest import GATEWAYS, Faults
@@ -23,6 +27,8 @@ from .reading import READS, reading, undocumented
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 SIZES = {"postgres": "700m", "rabbitmq": "2g", "spool": "32m"}
+SPARE = {"rabbitmq": 100 * 1024**2}
+"""RabbitMQ takes nothing more long before the last byte: what it has confirmed it still has to write in its own log."""
 PATIENT = [0.5, 1, 2, 4, 8, 16, 30, 30]
 """The marketplace's repeats: RabbitMQ looks at its disk every ten seconds, and a database that stopped has to begin."""
 
@@ -34,10 +40,10 @@ class Disk:
     directory: Path
 
     @asynccontextmanager
-    async def full(self) -> AsyncIterator[None]:
-        """Keep it full: what the servers give back meanwhile is taken too."""
+    async def full(self, *, spare: int) -> AsyncIterator[None]:
+        """Keep it full but for so many bytes: what the servers give back meanwhile is taken too."""
         ballast = self.directory / "ballast"
-        filling = asyncio.create_task(self._fill(ballast))
+        filling = asyncio.create_task(self._fill(ballast, spare))
         try:
             yield
         finally:
@@ -45,18 +51,23 @@ class Disk:
             await asyncio.gather(filling, return_exceptions=True)
             ballast.unlink(missing_ok=True)
 
-    async def _fill(self, ballast: Path) -> None:
+    async def _fill(self, ballast: Path, spare: int) -> None:
         while True:
-            await asyncio.to_thread(_fill, ballast)
+            await asyncio.to_thread(_fill, ballast, spare)
             await asyncio.sleep(0.2)
 
 
-def _fill(ballast: Path) -> None:
+def _fill(ballast: Path, spare: int) -> None:
     with ballast.open("ab", buffering=0) as file:
         for size in (1024**2, 4096):
             with contextlib.suppress(OSError):  # no room
-                while True:
+                while _free(ballast) - size >= spare:
                     file.write(bytes(size))
+
+
+def _free(file: Path) -> int:
+    found = os.statvfs(file)
+    return found.f_bavail * found.f_frsize
 
 
 @contextmanager
@@ -106,7 +117,6 @@ if os.geteuid() == 0:  # only root can mount
 
     @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
     async def test_nothing_acknowledged_is_lost_to_a_full_disk(faults: Faults, since: datetime, case: Case) -> None:
-        """A RabbitMQ that could not write its log is begun anew when there is room: its queues stay closed otherwise."""
         before = {service: faults.pids(service) for service in faults.suite.description["services"]}
 
         refused = (faults.suite.directory / "logs" / "postgres.log").read_text(encoding="utf-8").count(NO_ROOM)
@@ -118,9 +128,7 @@ if os.geteuid() == 0:  # only root can mount
                 for number, name in enumerate(reversed(case.disks)):
                     if number:
                         stack.push_async_callback(asyncio.sleep, 3)
-                    if name == "rabbitmq":
-                        stack.push_async_callback(faults.kill, "rabbitmq")
-                    await stack.enter_async_context(Disk(faults.suite.directory / name).full())
+                    await stack.enter_async_context(Disk(faults.suite.directory / name).full(spare=SPARE.get(name, 0)))
                 await asyncio.sleep(case.seconds)
                 log = (faults.suite.directory / "logs" / "postgres.log").read_text(encoding="utf-8")
                 assert "postgres" not in case.disks or log.count(NO_ROOM) > refused
@@ -136,3 +144,68 @@ if os.geteuid() == 0:  # only root can mount
         assert undocumented(answers) == {}
         await faults.all_is_right(report, since, within=180)
         assert set(report["summary"]["answers"]) == case.told
+
+    async def test_what_websites_and_refunds_were_told_is_so_after_all_disks_were_full(faults: Faults) -> None:
+        """Whoever was refused repeats, and each order and each refund is there once."""
+        trouble, client = Trouble(faults.client), faults.client
+        orders = [trouble.basket() for _ in range(40)]
+        refunds = [f"disk-{secrets.token_hex(6)}" for _ in range(40)]
+        for name in refunds:
+            await client.put("sandbox", f"/sandbox/trust/payments/{name}", {"captured": 500, "currency": "RUB"})
+        websites, desk = faults.gateways, faults.suite.url("refunds")
+        answers: Counter[tuple[str, int]] = Counter()
+        told: dict[str, set[str]] = defaultdict(set)
+
+        async def order(number: int) -> int:
+            """Order, or say the same again; a gateway of the two takes it."""
+            url, body = f"{websites[number % GATEWAYS]}/api/v1/orders/", orders[number]
+            status, said = await client.post(url, body, role="website")
+            answers["order", status] += 1
+            if status < 300:
+                told[body["externalId"]].add(said["number"])
+            return status
+
+        async def pay_back(number: int) -> int:
+            name = refunds[number]
+            asked = {"order_number": name, "payment_id": name, "amount": 500, "currency": "RUB", "business_key": name}
+            status, said = await client.post(
+                f"{desk}/refunds/v1/refunds", {**asked, "reason": "a test"}, role="operator"
+            )
+            answers["refund", status] += 1
+            if status < 300:
+                told[name].add(said["id"])
+            return status
+
+        async with AsyncExitStack() as stack:
+            for name in ("postgres", "rabbitmq", "spool"):
+                await stack.enter_async_context(Disk(faults.suite.directory / name).full(spare=SPARE.get(name, 0)))
+            for number in range(30):
+                await asyncio.gather(order(number), pay_back(number), asyncio.sleep(0.4))
+        print(f"while all are full: {dict(sorted(answers.items()))}")  # noqa: T201 -- what was seen
+        assert {status for _, status in answers} <= {200, 201, 202, 503}
+        await faults.everybody_ready()
+        await faults.connected()
+
+        async def all_are_taken() -> bool:
+            for number in range(40):
+                assert await order(number) < 300
+                assert await pay_back(number) < 300
+            return True
+
+        await eventually(all_are_taken, within=90, every=1.0, what="everything that was repeated")
+        assert {len(same) for same in told.values()} == {1}
+
+        async def all_is_there() -> bool:
+            for body in orders:
+                [number] = told[body["externalId"]]
+                found = await client.get("orchestrator", f"/orders/v1/orders/{number}", role="internal")
+                assert found["external_id"] == body["externalId"]
+            for name in refunds:
+                page = await client.get("refunds", "/admin/v1/refunds", order=name)
+                assert [(each["id"], each["state_name"]) for each in page["items"]] == [(*told[name], "SUCCESS")]
+            return True
+
+        await eventually(all_is_there, within=120, every=1.0, what="every order and every refund, once")
+        for name in refunds:
+            payment = await client.get("refunds", f"/admin/v1/payments/{name}")
+            assert (payment["refunded"], payment["captured"]) == (500, 500)
