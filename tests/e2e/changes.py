@@ -331,8 +331,7 @@ def _of_people() -> Iterator[Case]:
     yield Case(act="ticket development-ticket", **ticket, fields=cause, known_later={"id"}, seen="linked")
     yield Case(act="silence add", fields=_silence, known_later={"id"}, seen="silenced")
     yield Case(act="silence end", make=Trouble.silence, known_later={"after"}, seen="ended")
-    from_now_on = {"id", *(f"replaced.{place}.starts_at" for place in range(4))}
-    yield Case(act="duty override", fields=_duty_of_another, known_later=from_now_on, seen="in_the_roster")
+    yield Case(act="duty override", fields=_duty_of_another, known_later={"id"}, seen="in_the_roster")
     yield Case(act="duty undo", make=Trouble.override, seen="taken_back")
     yield Case(act="duty confirm", seen="confirmed")
     yield Case(act="alert-sender give-up", make=Trouble.alert_sender, seen="given_up")

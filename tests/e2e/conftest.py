@@ -102,8 +102,7 @@ async def oleg_is_on_duty(client: Client) -> AsyncIterator[None]:
     now = datetime.now(UTC)
     body = {"person": "oleg", "starts_at": now.isoformat(), "ends_at": (now + timedelta(hours=1)).isoformat()}
     status, made = await client.post(overrides, {**body, "reason": "for a test"}, role="operator")
-    assert status == 200, made
+    assert status in (200, 409), made  # by the plan, too
     yield
-    await client.delete(
-        f"{overrides}/{made['items'][0]['id']}", role="operator"
-    )  # the test may have taken it back itself
+    for each in made.get("items", ()):
+        await client.delete(f"{overrides}/{each['id']}", role="operator")  # the test may have taken it back itself

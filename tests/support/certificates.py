@@ -31,8 +31,13 @@ class Authority:
         self.file = folder / "ca.crt"
         self.file.write_bytes(own.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, folder: Path, *, names: Sequence[str] = (LOOPBACK,), expired: bool = False) -> None:
-        """Write ``tls.crt`` and ``tls.key`` into a folder: for these host names and addresses, for a day or until a moment ago."""
+    def issue(
+        self, folder: Path, *, names: Sequence[str] = (LOOPBACK,), expired: bool = False, word: bytes | None = None
+    ) -> None:
+        """Write ``tls.crt`` and ``tls.key`` into a folder: for these host names and addresses, for a day or until a moment ago.
+
+        ``word`` encrypts the key.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a server of this test")])
@@ -42,10 +47,9 @@ class Authority:
         )
         certificate = made.sign(self._key, hashes.SHA256())
         (folder / "tls.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        hidden = serialization.NoEncryption() if word is None else serialization.BestAvailableEncryption(word)
         (folder / "tls.key").write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
+            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, hidden)
         )
 
     def trusted(self) -> ssl.SSLContext:

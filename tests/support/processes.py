@@ -8,6 +8,7 @@ import io
 import json
 import os
 import signal
+import ssl
 import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -49,6 +50,8 @@ class Program:
     url: str
     log: Path
     process: Process | None = None
+    trusted: ssl.SSLContext | None = None
+    """Whom to believe where it is asked over TLS."""
 
     async def start(self, *, wait: bool = True, **changes: str) -> None:
         """Start it, with changed variables; return when it is ready, or at once."""
@@ -72,7 +75,7 @@ class Program:
             if self.process.returncode is not None:
                 raise RuntimeError(f"it ended with {self.process.returncode}: {self.log.read_text()[-2000:]}")
             try:
-                async with aiohttp.request("GET", self.url + "/readyz") as answer:
+                async with aiohttp.request("GET", self.url + "/readyz", ssl=self.trusted or True) as answer:
                     return answer.status == 200
             except (aiohttp.ClientError, OSError):
                 return False
@@ -81,7 +84,7 @@ class Program:
 
     async def metric(self, name: str) -> float:
         """Read one series of /metrics, labels and all."""
-        async with aiohttp.request("GET", self.url + "/metrics") as answer:
+        async with aiohttp.request("GET", self.url + "/metrics", ssl=self.trusted or True) as answer:
             for line in (await answer.text()).splitlines():
                 if line.startswith(name + " "):
                     return float(line.rpartition(" ")[2])
@@ -189,7 +192,11 @@ class Stand:
 
     def _program(self, name: str, command: Sequence[str], prefix: str, values: Mapping[str, str], port: int) -> Program:
         environment = {prefix + key: value for key, value in values.items()}
-        program = Program(command, environment, f"http://127.0.0.1:{port}", self.directory / f"{name}.log")
+        scheme, believed = "http", None
+        if "TLS_CERT_FILE" in values:
+            scheme, believed = "https", ssl.create_default_context(cafile=values["CA_FILE"])
+        url, log = f"{scheme}://127.0.0.1:{port}", self.directory / f"{name}.log"
+        program = Program(command, environment, url, log, trusted=believed)
         self.programs.append(program)
         return program
 

@@ -18,7 +18,9 @@ from aiohttp import web
 from packaging.markers import Marker
 from packaging.requirements import Requirement
 
+from common.http import HttpServer, ServerCertificate
 from suite_local.catalogue import WITH_CONSOLE
+from tests.support.certificates import Authority
 
 PACKAGES = {
     **{service.name: ("libs/common", f"services/{service.name}") for service in WITH_CONSOLE},
@@ -184,10 +186,26 @@ async def test_health_check_of_a_server_that_is_gone_fails(repository: Path) -> 
     assert await _health_check(repository, [], "http://127.0.0.1:1/livez") == (1, "/livez: ConnectionRefusedError\n")
 
 
-async def _health_check(repository: Path, arguments: list[str], url: str) -> tuple[int, str]:
+async def test_health_check_of_a_listener_over_tls_asks_over_tls(repository: Path, tmp_path: Path) -> None:
+    Authority(tmp_path).issue(tmp_path, names=["tips"])
+    certificate = ServerCertificate(tmp_path / "tls.crt", tmp_path / "tls.key")
+    app = web.Application()
+
+    async def alive(_: web.Request) -> web.Response:
+        return web.Response()
+
+    app.router.add_get("/livez", alive)
+    async with HttpServer(app, "127.0.0.1", 0, certificate=certificate) as server:
+        url = f"http://127.0.0.1:{server.port}/livez"
+        assert (await _health_check(repository, [], url))[0] == 1
+        told = {"TIPS_TLS_CERT_FILE": str(tmp_path / "tls.crt")}
+        assert await _health_check(repository, [], url, **told) == (0, "")
+
+
+async def _health_check(repository: Path, arguments: list[str], url: str, **told: str) -> tuple[int, str]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, str(repository / "deploy/docker/healthcheck.py"), *arguments),
-        env={"SUITE_HEALTH_URL": url},
+        env={"SUITE_HEALTH_URL": url, **told},
         stderr=subprocess.PIPE,
     )
     _, errors = await process.communicate()

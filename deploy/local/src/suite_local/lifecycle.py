@@ -93,6 +93,7 @@ def _up(
         databases=provisioning.database_dsns(database.address, credentials),
         tips_dsn=provisioning.tips_dsn(database.address, credentials),
         amqp_url=broker.address,
+        broker_urls={} if broker.api is None else provisioning.broker_urls(broker.address, credentials),
         overrides=dict(environ),
     )
     for path, text in secret_files(run).items():
@@ -107,6 +108,8 @@ def _up(
         provisioning.provision(database.address, credentials)
         migrate(plan, provisioning.owner_dsns(database.address, credentials))
     broker.wait_ready()
+    if changed and broker.api is not None:
+        provisioning.provision_broker(broker.api, broker.address, credentials)
     supervisor.start(program.name for program in ours)
     _wait_ready(plan, supervisor)
     _put_roster(plan, credentials)

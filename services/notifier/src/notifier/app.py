@@ -17,6 +17,7 @@ from common.service import (
     ProposeAutomation,
     ReadyGate,
     TableSizes,
+    Tls,
     accepted_tokens,
     every,
     guard_audit,
@@ -41,6 +42,7 @@ from notifier.delivery.outcomes import RetryPolicy
 from notifier.delivery.queue import DeliveryQueues
 from notifier.delivery.reads import NotificationReads
 from notifier.delivery.retention import Retention
+from notifier.due import LookForDue, due_by_worker, due_in
 from notifier.duty.call_store import CallStore
 from notifier.duty.fire_timers import FireTimers
 from notifier.duty.place_calls import PlaceCalls
@@ -99,8 +101,8 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     words, environment = Words(settings.language), settings.environment
     tickets_at = settings.tracker_page if settings.outside_tracker else None
     links = Links(settings.console_url, tickets_at, settings.sentry_url)
-    registry = new_registry()
-    tokens = await accepted_tokens(lifecycle, registry, settings)
+    registry, tls = new_registry(), Tls(settings)
+    tokens = await accepted_tokens(lifecycle, registry, settings, trusted=tls.trusted)
     metrics, people_metrics = NotifierMetrics(registry), PeopleMetrics(registry)
     messaging_metrics = MessagingMetrics(registry, queues=QUEUES)
     database = Database(dsn, application_name=NAME, max_size=settings.pool_size)
@@ -111,7 +113,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     lifecycle.health.add_check("rabbitmq", broker.check)
     schema = ReadyGate("the schema has not been checked yet")
     lifecycle.health.add_check("schema", schema.check)
-    workers = Workers(lifecycle)
+    workers = Workers(lifecycle, LookForDue(database), due_by_worker(settings))
     wake = workers.wake
 
     # HTTP
@@ -133,11 +135,13 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     watched = {"tokens": (settings.tokens_file, tokens.read), "routes": (settings.routes_file, read_routes_again)}
     if settings.people_file is not None:
         watched["people"] = (settings.people_file, people.read)
-    watch_files(lifecycle, registry, watched)
+    watch_files(lifecycle, registry, {**watched, **tls.files})
     act = ActOnIncident(problems=problems, ack_lasts=timedelta(seconds=settings.ack_lasts))
     acknowledge = AcknowledgeFromComment(act=act, directory=directory, wordings=settings.no_call_wordings)
     timers, follow_ups = TimerStore(database), FollowUpStore(database, outside=settings.outside_tracker)
-    recipes = HttpRecipes(orchestrator_url=settings.orchestrator_url, refunds_url=settings.refunds_url)
+    recipes = HttpRecipes(
+        orchestrator_url=settings.orchestrator_url, refunds_url=settings.refunds_url, trusted=tls.trusted
+    )
     lifecycle.on_stop(recipes.close, name="recipes-http")
     coverage = CheckCoverage(
         database=database,
@@ -186,7 +190,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         tokens=tokens,
         database=database,
     )
-    server = await lifecycle.enter(HttpServer(app, settings.host, settings.port))
+    server = await lifecycle.enter(HttpServer(app, settings.host, settings.port, certificate=tls.certificate))
     await require_schema(database, NAME)
     schema.open()
     await people.look(database)
@@ -203,7 +207,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     if silent:
         _log.warning("destinations_without_a_channel", destinations=silent)  # what is routed there waits in the log
     for channel in channels:
-        queues = DeliveryQueues(database, channel=channel.name, limits=channel.limits, edit_limits=channel.edit_limits)
+        queues = channel.queues(database)
         deliver = Deliver(
             channel=channel.name,
             queues=queues,
@@ -222,7 +226,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
             deliver, queues, concurrency=settings.concurrency, after_commit=relay.wake, prepare=channel.prepare
         )
         hand_over.to(dispatcher)
-        workers.woken(dispatcher.wake)
+        workers.woken(dispatcher.wake, due=due_in(channel.name))
         lifecycle.supervise(f"dispatcher-{channel.name}", dispatcher.run, stop=dispatcher.stop)
 
     # Tickets, timers, calls
@@ -329,6 +333,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     workers.sweep("unmute", _LOOK_AGAIN_SECONDS, look_again)
     fail_over = FailOver(database=database, routes=table, patience=timedelta(seconds=settings.failover_after))
     workers.sweep("failover", _SWEEP_SECONDS, fail_over, counter=metrics.failed_over)
+    workers.look()
     retention = Retention(
         database, keep=timedelta(days=settings.keep_days), keep_tickets=timedelta(days=settings.ticket_days)
     )

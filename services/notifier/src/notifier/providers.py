@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 
 from common.errors import ConfigurationError
+from common.postgres import Database
 from common.service import Lifecycle
 from notifier.channels.mail import MailSender, mail_limits
 from notifier.channels.slack import SlackSender, slack_edit_limits, slack_limits, token_digest
 from notifier.channels.telegram import TelegramSender, bot_id, telegram_limits
 from notifier.delivery.model import Sender
-from notifier.delivery.queue import LimitsOf
+from notifier.delivery.queue import DeliveryQueues, LimitsOf
+from notifier.due import UNASKED_SECONDS
 from notifier.duty.call_webhook import CallWebhook
 from notifier.duty.twilio import TwilioCalls
 from notifier.settings import NotifierSettings
@@ -29,6 +31,12 @@ class Channel:
     limits: LimitsOf
     edit_limits: LimitsOf | None = None
     prepare: Callable[[], Awaitable[None]] | None = None
+
+    def queues(self, database: Database) -> DeliveryQueues:
+        """Return what waits on this channel. Who is told of what is due need not ask while there is nothing."""
+        return DeliveryQueues(
+            database, channel=self.name, limits=self.limits, edit_limits=self.edit_limits, unasked=UNASKED_SECONDS
+        )
 
 
 def configured(settings: NotifierSettings) -> frozenset[str]:

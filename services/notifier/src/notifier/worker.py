@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 from prometheus_client import Counter
@@ -13,6 +13,7 @@ from common.postgres import is_retryable
 from common.service import Lifecycle, every
 from common.telemetry import get_logger
 from notifier.delivery.dispatch import rest
+from notifier.due import LOOK_SECONDS, UNASKED_SECONDS, Due, LookForDue
 
 _log = get_logger()
 _SPACING_S = 0.1
@@ -69,10 +70,15 @@ class Worker:
 
 
 class Workers:
-    """Everything that works beside the requests, supervised; each may run in any number of replicas."""
+    """Everything that works beside the requests, supervised; each may run in any number of replicas.
 
-    def __init__(self, lifecycle: Lifecycle) -> None:
+    Who is named in ``due`` is woken when that is so, and looks for itself only now and then.
+    """
+
+    def __init__(self, lifecycle: Lifecycle, look: LookForDue, due: Mapping[str, Due]) -> None:
         self._lifecycle = lifecycle
+        self._look = look
+        self._due = due
         self._wake: list[Callable[[], None]] = []
 
     def wake(self) -> None:
@@ -80,21 +86,36 @@ class Workers:
         for wake in self._wake:
             wake()
 
-    def woken(self, wake: Callable[[], None]) -> None:
-        """Have something else woken too."""
+    def woken(self, wake: Callable[[], None], *, due: Due | None = None) -> None:
+        """Have something else woken too, also when that is ``due``."""
         self._wake.append(wake)
+        if due is not None:
+            self._look.add(due, wake)
+
+    def look(self) -> None:
+        """Begin to look for what is due. To be called when all have started."""
+        every(self._lifecycle, LOOK_SECONDS, self._look, name="due")
 
     def start(self, name: str, work: Callable[[], Awaitable[bool]], *, idle: float = 1.0, wakes: bool = True) -> None:
         """Start a worker. ``wakes``: what it commits is work for the others."""
-        worker = Worker(work, name=name, idle=idle, after=self.wake if wakes else None)
+        due = self._due.get(name)
+        worker = Worker(
+            work, name=name, idle=idle if due is None else UNASKED_SECONDS, after=self.wake if wakes else None
+        )
+        if due is not None:
+            self._look.add(due, worker.wake)
         self._wake.append(worker.wake)
         self._lifecycle.supervise(name, worker.run, stop=worker.stop)
 
     def sweep(
         self, name: str, seconds: float, work: Callable[[], Awaitable[int]], *, counter: Counter | None = None
     ) -> None:
-        """Do ``work`` by the clock; when it has done anything, count how much and wake the others."""
-        every(self._lifecycle, seconds, partial(self._sweep, work, counter), name=name)
+        """Do ``work`` by the clock while there is some; when it has done anything, count how much and wake the others."""
+        due = self._due.get(name)
+        sweep = partial(self._sweep, work, counter)
+        job = every(self._lifecycle, seconds if due is None else UNASKED_SECONDS, sweep, name=name)
+        if due is not None:
+            self._look.add(due, job.wake, seconds=seconds)
 
     async def _sweep(self, work: Callable[[], Awaitable[int]], counter: Counter | None) -> None:
         if done := await work():

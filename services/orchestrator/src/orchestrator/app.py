@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
+from ssl import SSLContext
 
 from aiohttp import ClientSession
 from prometheus_client import CollectorRegistry
@@ -22,6 +23,7 @@ from common.service import (
     PlatformRetention,
     ProposeAutomation,
     TableSizes,
+    Tls,
     accepted_tokens,
     every,
     guard_audit,
@@ -82,8 +84,8 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
     clock = clock or SystemClock()
     dsn = required(settings.postgres_dsn, OrchestratorSettings, "postgres_dsn")
     amqp_url = required(settings.amqp_url, OrchestratorSettings, "amqp_url")
-    registry = new_registry()
-    tokens = await accepted_tokens(lifecycle, registry, settings)
+    registry, tls = new_registry(), Tls(settings)
+    tokens = await accepted_tokens(lifecycle, registry, settings, trusted=tls.trusted)
     sent = {
         name: SentToken(path)
         for name, path in (
@@ -93,7 +95,7 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
         if path is not None and settings.tips_url is not None
     }
     watched = {"tokens": (settings.tokens_file, tokens.read), **{name: (it.path, it.read) for name, it in sent.items()}}
-    watch_files(lifecycle, registry, watched)
+    watch_files(lifecycle, registry, {**watched, **tls.files})
     metrics = OrchestratorMetrics(registry, sources=settings.metric_sources)
     messaging = MessagingMetrics(registry, queues=_QUEUES)
 
@@ -128,12 +130,14 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
         database=database,
     )
     # The server listens before PostgreSQL is there: /livez is true and /readyz says what is awaited.
-    server = await lifecycle.enter(HttpServer(app, settings.host, settings.port))
+    server = await lifecycle.enter(HttpServer(app, settings.host, settings.port, certificate=tls.certificate))
     await require_schema(database, NAME)
     lifecycle.supervise("outbox-relay", relay.run, stop=relay.stop)
     lifecycle.supervise("wake", wakeup.run)
 
-    update_transactions = await _update_transactions(settings, lifecycle, database, registry, clock, sent=sent)
+    update_transactions = await _update_transactions(
+        settings, lifecycle, database, registry, clock, sent=sent, trusted=tls.trusted
+    )
     orders, refunds = OrderStore(database), RefundStore(database)
     placement = Placement(zones_by_store=settings.zones_by_store, tariffs_by_shipment=settings.tariffs_by_shipment)
     handlers: Mapping[str, WorkflowHandler] = {
@@ -246,6 +250,7 @@ async def _update_transactions(
     clock: Clock,
     *,
     sent: Mapping[str, SentToken],
+    trusted: SSLContext | None,
 ) -> UpdateTransactions:
     """Open what decides tips: the switches, the tips service and the feedback service, where their settings are given."""
     flags = FlagRows(database, max_age=settings.flags_max_age)
@@ -261,7 +266,8 @@ async def _update_transactions(
     if settings.feedback_url is None:
         _log.warning("tips_not_configured", detail="without ORCHESTRATOR_FEEDBACK_URL nobody decides tips")
     else:
-        session = await lifecycle.enter(new_session(service=NAME, limit=settings.call_concurrency * 2))
+        limit = settings.call_concurrency * 2
+        session = await lifecycle.enter(new_session(service=NAME, limit=limit, trusted=trusted))
         caller = TipsCaller(
             experiment=experiment,
             service=_tips_service(settings, sent, session, metrics),

@@ -25,6 +25,7 @@ from common.service import (
     ProposeAutomation,
     ReadyGate,
     TableSizes,
+    Tls,
     accepted_tokens,
     every,
     guard_audit,
@@ -82,9 +83,9 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
     """
     dsn = required(settings.postgres_dsn, RefundsSettings, "postgres_dsn")
     amqp_url = required(settings.amqp_url, RefundsSettings, "amqp_url")
-    registry = new_registry()
-    tokens = await accepted_tokens(lifecycle, registry, settings)
-    watch_files(lifecycle, registry, {"tokens": (settings.tokens_file, tokens.read)})
+    registry, tls = new_registry(), Tls(settings)
+    tokens = await accepted_tokens(lifecycle, registry, settings, trusted=tls.trusted)
+    watch_files(lifecycle, registry, {"tokens": (settings.tokens_file, tokens.read), **tls.files})
     messaging_metrics = MessagingMetrics(registry, queues=QUEUES)
 
     database = Database(dsn, application_name=NAME, max_size=settings.database_connections)
@@ -97,7 +98,12 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
     lifecycle.health.add_check("schema", schema.check)
     relay = OutboxRelay(database, broker.publisher, metrics=messaging_metrics)
     session = await lifecycle.enter(
-        new_session(total=settings.gateway_deadline, limit=settings.gateway_connections, service=NAME)
+        new_session(
+            total=settings.gateway_deadline,
+            limit=settings.gateway_connections,
+            service=NAME,
+            trusted=tls.trusted,
+        )
     )
     parts = _Parts(
         settings,
@@ -117,7 +123,7 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
         tokens=tokens,
         database=database,
     )
-    server = await lifecycle.enter(HttpServer(app, settings.host, settings.port))
+    server = await lifecycle.enter(HttpServer(app, settings.host, settings.port, certificate=tls.certificate))
     await require_schema(database, NAME)
     schema.open()
 

@@ -8,7 +8,7 @@ from typing import Any
 from common.clock import Clock, SystemClock
 from common.http import HttpServer, build_app, describe, new_session
 from common.postgres import Database
-from common.service import Application, Lifecycle, accepted_tokens, every, required, watch_files
+from common.service import Application, Lifecycle, Tls, accepted_tokens, every, required, watch_files
 from common.telemetry.metrics import new_registry
 from tips.api import TipsApi
 from tips.count_refunded import count_refunded
@@ -30,9 +30,9 @@ async def build(settings: TipsSettings, lifecycle: Lifecycle, *, clock: Clock | 
     Feedback is no readiness check: while it is away a request costs its deadline and is answered 503, and the caller falls back.
     """
     dsn = required(settings.postgres_dsn, TipsSettings, "postgres_dsn")
-    registry = new_registry()
-    tokens = await accepted_tokens(lifecycle, registry, settings)
-    watch_files(lifecycle, registry, {"tokens": (settings.tokens_file, tokens.read)})
+    registry, tls = new_registry(), Tls(settings)
+    tokens = await accepted_tokens(lifecycle, registry, settings, trusted=tls.trusted)
+    watch_files(lifecycle, registry, {"tokens": (settings.tokens_file, tokens.read), **tls.files})
     metrics = TipsMetrics(registry, zones=settings.zones, tariffs=settings.tariffs, currencies=settings.currencies)
     database = Database(
         dsn, application_name=NAME, max_size=settings.database_connections, command_timeout=settings.database_deadline
@@ -40,7 +40,13 @@ async def build(settings: TipsSettings, lifecycle: Lifecycle, *, clock: Clock | 
     await database.open()
     lifecycle.on_stop(database.close)
     session = await lifecycle.enter(
-        new_session(total=settings.feedback_deadline, limit=settings.feedback_connections, service=NAME, traced=False)
+        new_session(
+            total=settings.feedback_deadline,
+            limit=settings.feedback_connections,
+            service=NAME,
+            traced=False,
+            trusted=tls.trusted,
+        )
     )
     book = settings.book
     store = TipsStore(
@@ -84,7 +90,7 @@ async def build(settings: TipsSettings, lifecycle: Lifecycle, *, clock: Clock | 
         registry=registry,
         tokens=tokens,
     )
-    server = await lifecycle.enter(HttpServer(app, settings.host, settings.port))
+    server = await lifecycle.enter(HttpServer(app, settings.host, settings.port, certificate=tls.certificate))
     return Application(server=server, lifecycle=lifecycle)
 
 

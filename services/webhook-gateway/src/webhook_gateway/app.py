@@ -18,6 +18,7 @@ from common.service import (
     PlatformRetention,
     ProposeAutomation,
     TableSizes,
+    Tls,
     accepted_tokens,
     every,
     guard_audit,
@@ -111,13 +112,13 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     amqp_url = required(settings.amqp_url, Settings, "amqp_url")
     dsn = required(settings.postgres_dsn, Settings, "postgres_dsn")
     sources = load_sources(settings.sources_file)
-    registry = new_registry()
-    tokens = await accepted_tokens(lifecycle, registry, settings)
+    registry, tls = new_registry(), Tls(settings)
+    tokens = await accepted_tokens(lifecycle, registry, settings, trusted=tls.trusted)
     sites = load_sites(settings.websites_file, currency=settings.website_currency)
     watched = {"tokens": (settings.tokens_file, tokens.read), "sources": (settings.sources_file, sources.read)}
     if settings.websites_file is not None:
         watched["websites"] = (settings.websites_file, sites.read)
-    watch_files(lifecycle, registry, watched)
+    watch_files(lifecycle, registry, {**watched, **tls.files})
     request_metrics = RequestMetrics(registry, sources=(*sources, WEBSITE))
     durability_metrics = DurabilityMetrics(registry, spool_oldest_allowed=settings.spool_oldest_allowed)
     delivery_metrics = DeliveryMetrics(registry)
@@ -390,7 +391,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         database=database,
     )
     malformed = partial(rounds.malformed, refusals, request_metrics)
-    server = HttpServer(app, settings.host, settings.port, malformed=malformed)
+    server = HttpServer(app, settings.host, settings.port, malformed=malformed, certificate=tls.certificate)
     await server.start()
     lifecycle.on_stop(server.stop)
     lifecycle.on_stop(recordable.set)

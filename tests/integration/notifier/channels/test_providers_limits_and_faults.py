@@ -54,6 +54,32 @@ async def test_what_waited_for_the_limits_of_its_chat_says_so_when_it_is_sent(ma
     assert rows[-1]["held_by"] == "chat_limit"
 
 
+@pytest.mark.parametrize("first", ["error", "lost_response"])
+async def test_what_failed_is_late_for_that_and_not_for_the_limit_it_then_met(make_kit: MakeKit, first: str) -> None:
+    kit = await make_kit(routes=ONE_GROUP, combine_above=100)
+    await kit.sandbox.fault("telegram", mode=first, count=1)
+    await kit.publish(*(created(f"H{n}") for n in range(6)))
+    rows = await ended(kit, 6)
+    [failed] = [row for row in rows if row["attempts"] > 1]
+    assert failed["held_by"] not in {None, "chat_limit", "asked_to_wait"}
+    assert failed["created_at"] < failed["failed_at"] < failed["sent_at"]
+    assert [row["failed_at"] for row in rows if row is not failed] == [None] * 5
+    assert "chat_limit" in {row["held_by"] for row in rows}
+    _, log = await kit.call("GET", "/admin/v1/notifications", role="viewer")
+    shown = {item["delivery_id"]: item for item in log["items"]}[failed["id"]]
+    assert (shown["held_by"], shown["failed_at"] is not None) == (failed["held_by"], True)
+
+
+async def test_a_failure_outranks_that_the_messenger_asked_to_wait_afterwards(make_kit: MakeKit) -> None:
+    kit = await make_kit(routes=ONE_GROUP)
+    await kit.sandbox.fault("telegram", mode="rate_limit", count=1, delay_s=1)
+    await kit.sandbox.fault("telegram", mode="error", count=1)  # the newest fault is met first
+    await kit.publish(created())
+    [row] = await ended(kit, 1)
+    assert row["attempts"] == 3
+    assert row["held_by"] not in {None, "chat_limit", "asked_to_wait"}
+
+
 async def test_a_lost_answer_is_sent_again_and_says_so(make_kit: MakeKit) -> None:
     kit = await make_kit(routes=ONE_GROUP)
     await kit.sandbox.fault("telegram", mode="lost_response", count=1)

@@ -96,6 +96,37 @@ async def test_a_shift_is_announced_once_a_swap_anew_and_what_nobody_confirms_go
     assert [(row["person"], row["previous"]) for row in handovers] == [("anna", "oleg"), ("boris", "anna")]
 
 
+async def test_a_confirmation_while_a_call_waits_drops_the_call_and_says_so(make_kit: MakeKit, tmp_path: Path) -> None:
+    kit = await make_kit(**settings_for(tmp_path, handover_patience=1.0))
+    await kit.sandbox.fault("calls", mode="rate_limit", delay_s=6)
+    await put_roster(kit, "oleg", "anna", first_week=(monday().date() - timedelta(weeks=1)).isoformat())
+
+    async def waits() -> None:
+        [call] = await kit.fetch("SELECT * FROM calls")
+        assert (call["person"], call["state"]) == ("oleg", "waiting")
+        assert call["not_before"] > datetime.now(UTC) + timedelta(seconds=3)
+
+    await eventually(waits)
+    await kit.sandbox.heal("calls")
+    confirm, why = "/admin/v1/roster/handovers/confirm", {"reason": "Anna said so by phone"}
+    status, plan = await kit.call("POST", confirm, body={**why, "dry_run": True})
+    assert (status, plan["person"], plan["dry_run"]) == (200, "anna", True)
+    assert [line for line in plan["notices"] if line.startswith("call.dropped ")] == [
+        "call.dropped handover:1 to oleg"
+    ], plan
+    status, done = await kit.call("POST", confirm, body=why)
+    assert (status, done["notices"]) == (200, plan["notices"])
+
+    async def ended() -> None:
+        [call] = await kit.fetch("SELECT * FROM calls")
+        assert call["state"] == "needless"
+
+    await eventually(ended)
+    assert await phoned(kit) == []
+    status, again = await kit.call("POST", confirm, body=why)
+    assert (status, again["notices"]) == (200, [])
+
+
 async def test_a_gap_is_a_problem_before_it_begins_and_ends_when_somebody_is_named(
     make_kit: MakeKit, tmp_path: Path
 ) -> None:

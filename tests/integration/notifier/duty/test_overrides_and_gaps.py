@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -203,3 +204,49 @@ async def test_nobody_is_on_duty_and_backup_at_once_after_swaps_and_overrides(ki
     )
     assert status == 200
     assert all(shift["on_duty"] != shift["backup"] for shift in roster["shifts"])
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+async def test_who_is_on_duty_already_takes_nothing_over_and_is_told_until_when(kit: Kit, dry_run: bool) -> None:
+    roster = await put_roster(
+        kit, "oleg", "anna", weeks={monday().date().isoformat(): {"on_duty": "anna", "backup": "boris"}}
+    )
+    until = min(datetime.fromisoformat(each["ends_at"]) for each in roster["shifts"])
+    ends = timedelta(seconds=min(60.0, (until - datetime.now(UTC)).total_seconds()))
+    backup = (await on_call(kit))[1]
+    for place, person, is_what in (("on_duty", "anna", "on duty"), ("backup", backup, "the backup")):
+        status, refused = await override(kit, person, timedelta(), ends, place=place, dry_run=dry_run)
+        assert status == 409, (place, person, refused)
+        assert (status, refused["detail"].partition(", until ")[0]) == (409, f"{person} is {is_what} already")
+        assert datetime.fromisoformat(refused["detail"].partition(", until ")[2]) >= until
+    assert (await kit.call("GET", OVERRIDES, role="viewer"))[1]["items"] == []
+    # Later, to a later end, or somebody else: each changes something, or may by then.
+    status, _ = await override(kit, "anna", timedelta(hours=1), timedelta(hours=2), dry_run=dry_run)
+    assert status == 200
+    status, _ = await override(kit, "anna", timedelta(), timedelta(weeks=3), dry_run=dry_run)
+    assert status == 200
+    status, _ = await override(kit, "oleg", timedelta(), timedelta(hours=1), dry_run=dry_run)
+    assert status == 200
+
+
+async def test_of_two_who_put_one_person_on_duty_at_once_one_changes_the_roster(kit: Kit) -> None:
+    await put_roster(kit, "oleg")
+    now = datetime.now(UTC)
+    body = {"person": "anna", "starts_at": now.isoformat(), "ends_at": (now + timedelta(minutes=50)).isoformat()}
+    bodies = [{**body, "reason": reason} for reason in ("Oleg is ill", "Oleg has fallen ill")]
+    answers = await asyncio.gather(*(kit.call("POST", OVERRIDES, body=each) for each in bodies))
+    assert sorted(status for status, _ in answers) == [200, 409]
+    assert len((await kit.call("GET", OVERRIDES, role="viewer"))[1]["items"]) == 1
+
+
+async def test_what_has_begun_is_named_alike_in_the_plan_and_when_it_is_done(kit: Kit) -> None:
+    await put_roster(kit, "oleg")
+    now = datetime.now(UTC)
+    body = {"person": "anna", "starts_at": (now - timedelta(minutes=6)).isoformat(), "reason": "for a test"}
+    body["ends_at"] = (now + timedelta(hours=1)).isoformat()
+    status, plan = await kit.call("POST", OVERRIDES, body={**body, "dry_run": True})
+    assert status == 200
+    status, done = await kit.call("POST", OVERRIDES, body=body)
+    assert (status, done["replaced"]) == (200, plan["replaced"])
+    starts = {datetime.fromisoformat(each["starts_at"]) for each in done["replaced"]}
+    assert now - timedelta(minutes=6) in starts

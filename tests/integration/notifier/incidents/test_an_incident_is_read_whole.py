@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from common.testing import eventually
-from tests.integration.notifier.factories import MAIL_ONLY, MakeKit
+from console.web.filters import as_pattern
+from tests.integration.notifier.factories import MAIL_ONLY, MakeKit, a_problem
 from tests.integration.notifier.people import FAST_CHAIN, crashed, put_roster, settings_for
 from tests.support.alert_thresholds import alert_after
 
@@ -35,6 +37,56 @@ async def test_an_incident_is_read_with_history_notices_calls_and_timer(make_kit
     assert story["runbook"] == "/runbook/orchestrator-workflows-crashed"
     assert story["timers"] == [{"step": 1, "round": 0, "due_at": None}]
     assert (await kit.call("GET", "/admin/v1/incidents/99", role="viewer"))[0] == 404
+    over = {"ids": [1], "reason": "the cause is mended", "dry_run": False}
+    status, said = await kit.call("POST", "/admin/v1/incidents/resolve", body=over, role="operator")
+    assert status == 200, said
+    assert (await kit.call("GET", "/admin/v1/incidents/1", role="viewer"))[1]["timers"] == []
+
+
+async def test_an_incident_leads_to_its_thing_and_names_the_silence_that_covers_it(
+    make_kit: MakeKit, tmp_path: Path
+) -> None:
+    kit = await make_kit(**settings_for(tmp_path))
+    lost = [f"019b0000-0000-7000-8000-00000000000{n}" for n in (1, 2)]
+    await kit.publish(
+        *(
+            a_problem(
+                kind="website_order.endangered", fingerprint=f"lost[{one}]", link=f"/e/{one}", service="webhook-gateway"
+            )
+            for one in lost
+        )
+    )
+
+    async def opened() -> dict[str, dict[str, Any]]:
+        _, page = await kit.call("GET", "/admin/v1/incidents", role="viewer")
+        return {each["fingerprint"]: each for each in page["items"]} if len(page["items"]) == 2 else {}
+
+    first, second = (each["id"] for _, each in sorted((await eventually(opened)).items()))
+    wanted = {
+        "match": {"fingerprint": [as_pattern(f"lost[{lost[0]}]")]},
+        "ends_at": (datetime.now(UTC) + timedelta(hours=2)).isoformat(),
+        "reason": "the site is being mended",
+    }
+    status, made = await kit.call("POST", "/admin/v1/silences", body=wanted)
+    assert (status, made["incidents"]) == (200, [first])
+
+    async def story(incident: int) -> dict[str, Any]:
+        status, whole = await kit.call("GET", f"/admin/v1/incidents/{incident}", role="viewer")
+        assert status == 200
+        return dict(whole)
+
+    one, other = await story(first), await story(second)
+    assert [each["page"] for each in (one, other)] == [f"/e/{each}" for each in lost]
+    assert one["silence"] == {
+        "id": made["id"],
+        "ends_at": made["ends_at"],
+        "created_by": "oleg",
+        "reason": wanted["reason"],
+    }
+    assert other["silence"] is None
+    status, _ = await kit.call("DELETE", f"/admin/v1/silences/{made['id']}", body={"reason": "mended"})
+    assert status == 200
+    assert (await story(first))["silence"] is None
 
 
 async def test_what_waits_is_late_when_the_alerts_say_so(make_kit: MakeKit, tmp_path: Path) -> None:

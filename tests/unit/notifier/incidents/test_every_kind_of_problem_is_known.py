@@ -12,6 +12,7 @@ from common.http.runbook_pages import runbook
 from notifier.incidents.kinds import KINDS, recipe_of, runbook_of
 from notifier.incidents.kinds_page import page
 from notifier.incidents.model import ProblemFact, RecipeName
+from notifier.messages.links import page_of
 from notifier.messages.words import Words
 from notifier.tickets.model import Queues, built_in, wants_ticket
 from tests.support.problem_kinds import Producers
@@ -105,6 +106,18 @@ def test_every_kind_links_the_page_of_what_it_is_about_and_its_runbook() -> None
         )
         for path in filter(None, (runbook_of(a_problem(name, service=service)) for service in services)):
             assert runbook(RUNBOOKS, path.removeprefix("/runbook/"), language="en") is not None, path
+
+
+def test_an_incident_of_every_kind_that_has_a_page_leads_to_it() -> None:
+    about: dict[str, dict[str, Any]] = {
+        "w": {"fingerprint": "workflow:7"},
+        "o": {"order_number": "7"},
+        "r": {"details": {"refund_id": "7"}},
+    }
+    paged = {name: str(kind.page) for name, kind in KINDS.items() if kind.page is not None}
+    found = {name: page_of(a_problem(name, **about.get(page, {"link": f"/{page}/7"}))) for name, page in paged.items()}
+    assert found == {name: f"/{page}/7" for name, page in paged.items()}
+    assert page_of(a_problem("problem.alert")) is None
 
 
 def test_every_kind_opens_a_ticket_or_says_why_none_is_opened() -> None:

@@ -204,6 +204,9 @@ class Queue(ReportQueue):
         self.report: Report | None = report
         self.decided: list[tuple[Any, ...]] = []
 
+    async def any_due(self) -> bool:
+        return self.report is not None
+
     async def compose(self) -> bool:
         return False
 

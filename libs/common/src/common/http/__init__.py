@@ -5,6 +5,7 @@ from common.http.app import build_app, describe
 from common.http.audit import AdminChange, audit_routes
 from common.http.auth import ADMIN, INTERNAL, OPERATOR, VIEWER, Principal, TokenBook
 from common.http.bulk import BULK_ERRORS, Bulk, BulkAnswer, BulkChange, BulkDone, BulkFilter, BulkItem, RowId, UuidText
+from common.http.certificates import Authorities, ServerCertificate
 from common.http.changes import Change, ChangeAnswer, Changes, Done, DoneElsewhere, NotDone
 from common.http.client import new_session, outgoing_headers, tracing_config
 from common.http.customers import CONTACT, CONTENT, NAME, CustomersData, masked
@@ -46,6 +47,7 @@ __all__ = [
     "AdminChange",
     "Answer",
     "Attempt",
+    "Authorities",
     "Bulk",
     "BulkAnswer",
     "BulkChange",
@@ -77,6 +79,7 @@ __all__ = [
     "Route",
     "RowId",
     "Select",
+    "ServerCertificate",
     "TokenBook",
     "TraceId",
     "UnknownParameter",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Sequence
 from types import SimpleNamespace
 
@@ -23,6 +24,7 @@ def new_session(
     service: str = "suite",
     traced: bool = True,
     watched_by: Sequence[aiohttp.TraceConfig] = (),
+    trusted: ssl.SSLContext | None = None,
 ) -> aiohttp.ClientSession:
     """Return a session; the caller closes it (``async with``). Must be called inside a running loop.
 
@@ -30,12 +32,12 @@ def new_session(
     pool included). ``limit`` is the number of connections at a time. Redirects are followed by aiohttp's own rules;
     cookies are not kept. Every request carries ``traceparent`` and ``X-Request-Id``; with ``traced=False`` only if the caller gives
     ``outgoing_headers()`` along, which costs a fraction of aiohttp's hooks: for hot paths.
-    ``watched_by`` hears of each request, too.
+    ``watched_by`` hears of each request, too. ``trusted`` is whom to believe over https; None: whom the machine does.
     """
     return aiohttp.ClientSession(
         base_url=base_url,
         timeout=aiohttp.ClientTimeout(total=total, connect=connect, sock_connect=connect),
-        connector=aiohttp.TCPConnector(limit=limit, ttl_dns_cache=30),
+        connector=aiohttp.TCPConnector(limit=limit, ttl_dns_cache=30, ssl=trusted or True),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": service, **(headers or {})},
         trace_configs=[*([tracing_config()] if traced else ()), *watched_by],

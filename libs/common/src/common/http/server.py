@@ -8,11 +8,12 @@ import socket
 from collections.abc import Callable
 from http import HTTPStatus
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from aiohttp import web
 
 from common.errors import ConfigurationError
+from common.http.certificates import ServerCertificate
 from common.http.edge import clean_request_id
 from common.http.problems import HTTP_CODES, internal_error, problem
 from common.telemetry import get_logger, report_exception
@@ -22,6 +23,8 @@ _log = get_logger()
 _BACKLOG = 1024
 _IDLE_SECONDS = 90.0
 """Longer than nginx keeps a connection to us that it does not use (60 s), so that it never sends into one that is ending."""
+_GOODBYE_SECONDS = 2.0
+"""How long a connection over TLS that we end waits for the other side's goodbye."""
 _LAST_PORT = 65535
 
 
@@ -109,8 +112,10 @@ class _Site(web.BaseSite):
         reuse_port: bool,
         malformed: Callable[[], None] | None,
         head_seconds: float,
+        certificate: ServerCertificate | None,
     ) -> None:
         super().__init__(runner, backlog=_BACKLOG)
+        self._certificate = certificate
         self._head_seconds = head_seconds
         self._malformed = malformed
         self._host = host
@@ -119,7 +124,7 @@ class _Site(web.BaseSite):
 
     @property
     def name(self) -> str:
-        return f"http://{self._host}:{self._port}"
+        return f"{_scheme(self._certificate)}://{self._host}:{self._port}"
 
     async def start(self) -> None:
         """Bind and accept. Raises ``OSError``."""
@@ -144,12 +149,20 @@ class _Site(web.BaseSite):
             made.head_seconds = self._head_seconds
             return made
 
+        over_tls: dict[str, Any] = {}
+        if self._certificate is not None:
+            over_tls = {
+                "ssl": self._certificate.context,
+                "ssl_handshake_timeout": self._head_seconds,
+                "ssl_shutdown_timeout": _GOODBYE_SECONDS,
+            }
         self._server = await loop.create_server(
             protocol,
             self._host,
             self._port,
             backlog=self._backlog,
             reuse_port=self._reuse_port or None,
+            **over_tls,
         )
 
 
@@ -163,6 +176,8 @@ class HttpServer:
     ``head_seconds`` is how long a request's head may take from its first byte, and a new connection until there is one; then the
     connection ends without an answer. One that waits for its next request ends after ninety seconds. How long a body may take is the
     application's (``build_app``).
+
+    With a ``certificate`` it speaks TLS and nothing else; a handshake may take ``head_seconds`` too.
     """
 
     def __init__(
@@ -175,7 +190,9 @@ class HttpServer:
         drain_seconds: float = 3.0,
         malformed: Callable[[], None] | None = None,
         head_seconds: float = 10.0,
+        certificate: ServerCertificate | None = None,
     ) -> None:
+        self._certificate = certificate
         self._app = app
         self._host = host
         self._port = port
@@ -202,6 +219,7 @@ class HttpServer:
             reuse_port=self._reuse_port,
             malformed=self._malformed,
             head_seconds=self._head_seconds,
+            certificate=self._certificate,
         )
         try:
             await site.start()
@@ -227,7 +245,7 @@ class HttpServer:
     def url(self) -> str:
         """The address to call, without a trailing slash."""
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{'127.0.0.1' if self._host == '0.0.0.0' else host}:{self.port}"  # noqa: S104 - compared, not bound
+        return f"{_scheme(self._certificate)}://{'127.0.0.1' if self._host == '0.0.0.0' else host}:{self.port}"  # noqa: S104 - compared, not bound
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -237,6 +255,10 @@ class HttpServer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.stop()
+
+
+def _scheme(certificate: ServerCertificate | None) -> str:
+    return "http" if certificate is None else "https"
 
 
 def _reason(error: OSError) -> str:

@@ -24,6 +24,7 @@ from common.messaging.publisher import (
     PublishFailed,
     PublishTimeout,
 )
+from common.messaging.topology import QUEUES
 from common.postgres import Connection, Database, Record, is_retryable
 
 _log = structlog.get_logger(__name__)
@@ -49,6 +50,7 @@ SELECT (SELECT count(*) FROM (SELECT 1 FROM outbox LIMIT $1) AS counted) AS pend
 _BACKLOG_LIMIT = 100_000
 _MEASURE_EVERY_S = 5.0
 _LAST_SWEEP_S = 2.0
+_SOON_S = 0.5
 _FIRST_HOLD_S = 1.0
 # From PostgreSQL 14 on, the server ends a session that stays silent: so a leader that hangs loses the lock. Between the messages of one
 # statement (Parse is answered, Bind has not come) a session does not count as idle; there, PostgreSQL 17 ends it by its open transaction.
@@ -100,7 +102,7 @@ class OutboxRelay:
         *,
         metrics: MessagingMetrics,
         batch_size: int = 500,
-        poll: float = 0.5,
+        poll: float = 1.0,
         deadline: float = 10.0,
         hold: float = 60.0,
         lease: float = 30.0,
@@ -181,7 +183,7 @@ class OutboxRelay:
                 await self._measure(connection)
                 if stopping:
                     return
-                await pause(self._work, self._poll * random.uniform(0.8, 1.2))  # noqa: S311 - as above
+                await pause(self._work, self._wait() * random.uniform(0.8, 1.2))  # noqa: S311 - as above
         finally:
             self._leading = False
             for gauge in (self._metrics.outbox_leader, self._metrics.outbox_pending, self._metrics.outbox_oldest):
@@ -202,7 +204,7 @@ class OutboxRelay:
             last = rows[-1]["id"]
             deadline = _LAST_SWEEP_S if self._stopping.is_set() else self._deadline
             outcomes = await self._publisher.publish_many(
-                [Outgoing(row["exchange"], row["routing_key"], row["body"]) for row in rows],
+                [Outgoing(_exchange(row), row["routing_key"], row["body"]) for row in rows],
                 deadline=min(deadline, self._deadline),
             )
             confirmed = [row["id"] for row, failure in zip(rows, outcomes, strict=True) if failure is None]
@@ -238,6 +240,10 @@ class OutboxRelay:
                 self._suspects = len(failures)
         return go_on
 
+    def _wait(self) -> float:
+        """In how many seconds to look unasked: sooner while the broker is awaited or rows are held back, whose time is exact."""
+        return self._poll if self._publisher.ready and not self._held.rows else min(self._poll, _SOON_S)
+
     async def _measure(self, connection: Connection) -> None:
         if not self._is_to_be_measured():
             return
@@ -264,6 +270,12 @@ class OutboxRelay:
             await asyncio.sleep(0.01)
 
 
+def _exchange(row: Record) -> str:
+    """Return where a row goes. What is for a queue of the suite alone goes by its replays: the default exchange would open every queue."""
+    name: str = row["exchange"]
+    return name or next((spec.replays for spec in QUEUES if spec.name == row["routing_key"]), "")
+
+
 class _Held:
     """Rows that could not be published for a reason of their own, and until when each is left alone. In memory: a new leader tries all."""
 
@@ -277,6 +289,11 @@ class _Held:
         seconds = self._longest if longest else min(before * 2, self._longest)
         self._rows[row] = (asyncio.get_running_loop().time() + seconds, seconds)
         return seconds
+
+    @property
+    def rows(self) -> int:
+        """How many there are, those included that may be tried again."""
+        return len(self._rows)
 
     def now(self) -> list[int]:
         """Return the rows that are to be left alone now."""

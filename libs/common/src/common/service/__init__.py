@@ -17,6 +17,7 @@ from common.service.runner import Application, run_service, running
 from common.service.settings import Issuer, OwnerSettings, ProcessSettings, ServiceSettings, load_settings, required
 from common.service.table_sizes import PLATFORM_TABLES, TableSizes
 from common.service.text_erasure import TextPlace, erase_texts
+from common.service.tls import Tls
 from common.service.verdicts import Verdict, keep_verdict, verdict_routes
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Subject",
     "TableSizes",
     "TextPlace",
+    "Tls",
     "Verdict",
     "WaitingQueue",
     "accepted_tokens",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -19,6 +19,8 @@ _SECONDS = 2.0
 ReadFile = Callable[[bytes], None]
 """Takes a file's content over. Raises ``ConfigurationError``, with no secret in it, and leaves everything as it was."""
 
+Watched = tuple[Path | tuple[Path, ...], ReadFile]
+
 
 def read_file(path: Path, what: str) -> bytes:
     """Return the content of a file that the service cannot start without. Raises ``ConfigurationError``, which says what is in it."""
@@ -29,9 +31,9 @@ def read_file(path: Path, what: str) -> bytes:
 
 
 class _WatchedFile:
-    def __init__(self, name: str, path: Path, read: ReadFile, broken: Gauge) -> None:
+    def __init__(self, name: str, paths: Sequence[Path], read: ReadFile, broken: Gauge) -> None:
         self._name = name
-        self._path = path
+        self._paths = paths
         self._read = read
         self._broken = broken.labels(name)
         self._seen: tuple[bytes | None, str | None] | None = None
@@ -39,7 +41,7 @@ class _WatchedFile:
     async def look(self) -> None:
         """Read the file if it is not what it was at the last look."""
         try:
-            found: bytes | None = await asyncio.to_thread(self._path.read_bytes)
+            found: bytes | None = await asyncio.to_thread(self._content)
             complaint = None
         except OSError as error:
             found, complaint = None, f"cannot be read: {error.strerror}"
@@ -57,14 +59,16 @@ class _WatchedFile:
         elif not first:
             _log.info("file_read_again", file=self._name)
 
+    def _content(self) -> bytes:
+        return b"".join(path.read_bytes() for path in self._paths)
 
-def watch_files(
-    lifecycle: Lifecycle, registry: CollectorRegistry, files: Mapping[str, tuple[Path, ReadFile]]
-) -> PeriodicJob:
+
+def watch_files(lifecycle: Lifecycle, registry: CollectorRegistry, files: Mapping[str, Watched]) -> PeriodicJob:
     """Have each file (by the name that its metric says) read again within five seconds of a change.
 
     A file that is half-written, malformed or gone is logged, raises ``configuration_file_broken``, and leaves what was read before in
-    force until a sound one is there. However it is replaced, renamed over or written in place, its content decides.
+    force until a sound one is there. Several files under one name are read together. However one is replaced, renamed over or written
+    in place, its content decides.
     """
     broken = Gauge(
         "configuration_file_broken",
@@ -72,7 +76,10 @@ def watch_files(
         ["file"],
         registry=registry,
     )
-    watched = [_WatchedFile(name, path, read, broken) for name, (path, read) in files.items()]
+    watched = [
+        _WatchedFile(name, (path,) if isinstance(path, Path) else path, read, broken)
+        for name, (path, read) in files.items()
+    ]
 
     async def look_at_all() -> None:
         """Read again each file that has changed."""

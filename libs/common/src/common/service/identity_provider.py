@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ssl import SSLContext
+
 from prometheus_client import CollectorRegistry, Gauge
 
 from common.http import IdentityProvider, ProviderTokens, ProviderUnavailable, TokenBook, new_session
@@ -16,15 +18,22 @@ _JITTER = 0.2
 _DEADLINE_S = 5.0
 
 
-async def accepted_tokens(lifecycle: Lifecycle, registry: CollectorRegistry, settings: ServiceSettings) -> TokenBook:
+async def accepted_tokens(
+    lifecycle: Lifecycle, registry: CollectorRegistry, settings: ServiceSettings, *, trusted: SSLContext | None = None
+) -> TokenBook:
     """Return the tokens that a service accepts: those of its file, and the provider's. Raises ``ConfigurationError``."""
     tokens = TokenBook.load(settings.tokens_file)
-    await trust_provider(lifecycle, registry, settings, tokens)
+    await trust_provider(lifecycle, registry, settings, tokens, trusted=trusted)
     return tokens
 
 
 async def trust_provider(
-    lifecycle: Lifecycle, registry: CollectorRegistry, settings: ServiceSettings, tokens: TokenBook
+    lifecycle: Lifecycle,
+    registry: CollectorRegistry,
+    settings: ServiceSettings,
+    tokens: TokenBook,
+    *,
+    trusted: SSLContext | None = None,
 ) -> None:
     """Believe the provider that the settings name; without one nothing happens.
 
@@ -38,7 +47,7 @@ async def trust_provider(
     )
     if settings.oidc_issuer is None or settings.oidc_audience is None:
         return
-    session = await lifecycle.enter(new_session(total=_DEADLINE_S, limit=4))
+    session = await lifecycle.enter(new_session(total=_DEADLINE_S, limit=4, trusted=trusted))
     provider = IdentityProvider(session, settings.oidc_issuer)
     people = ProviderTokens(
         provider,

@@ -44,7 +44,21 @@ class ProcessSettings(BaseSettings):
     replica: str = Field(default_factory=_hostname, min_length=1, max_length=128)
     otlp_endpoint: str | None = None
     sentry_dsn: SecretStr | None = None
+    tls_cert_file: Path | None = Field(
+        None, description="the certificate that the listener shows, in PEM form; with it the listener speaks TLS only"
+    )
+    tls_key_file: Path | None = Field(None, description="the certificate's key")
+    ca_file: Path | None = Field(
+        None,
+        description="authorities, beside the machine's own, that https servers are believed by: services, provider, payments",
+    )
     drain_seconds: float = Field(default=8.0, gt=0, le=8.5, description="the contract allows 10 s for the whole exit")
+
+    @model_validator(mode="after")
+    def _a_certificate_has_its_key(self) -> Self:
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("tls_cert_file and tls_key_file belong together")
+        return self
 
 
 class OwnerSettings(BaseModel):

@@ -7,11 +7,13 @@ They stand in ``ordersctl/config.toml`` of the user's configuration directory; t
     console = "https://console.example.com"
     production = true
     language = "ru"
+    ca_file = "~/orders-ca.crt"
     token = { keyring = "anna" }
 
 ``url`` has a place for the service, or ``services`` names each. ``token`` is one of ``keyring`` (an account), ``command``, ``file``
 and ``env``; without one, ``oidc = { issuer = "https://…", client_id = "ordersctl" }`` is whom ``ordersctl login`` asks. ``language`` is
-``en`` or ``ru``, else what the terminal's environment says.
+``en`` or ``ru``, else what the terminal's environment says. ``ca_file`` holds authorities that the services' certificates are believed
+by, beside the machine's own.
 """
 
 from __future__ import annotations
@@ -24,16 +26,19 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from console.cli.exits import EndedError, Exit
 from console.client.operations import SERVICES
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 KEYRING = "ordersctl"
 """The service under which tokens are kept in the keyring."""
 _LOCAL = {"local": "operator", "local-viewer": "viewer", "local-admin": "admin"}
 _SOURCES = ("keyring", "command", "file", "env")
-_KNOWN = {"url", "services", "console", "production", "token", "oidc", "language"}
+_KNOWN = {"url", "services", "console", "production", "token", "oidc", "language", "ca_file"}
 _OIDC = {"issuer", "client_id", "scope"}
 _COMMAND_TIMEOUT_S = 60
 
@@ -51,6 +56,20 @@ class Profile:
     production: bool = False
     oidc: Mapping[str, str] = field(default_factory=dict)
     language: str | None = None
+    ca_file: Path | None = None
+
+    def trusted(self) -> SSLContext | None:
+        """Return whom to believe over https beside the machine's own; None: nobody. ``EndedError`` when the file is not right."""
+        if self.ca_file is None:
+            return None
+        import ssl
+
+        context = ssl.create_default_context()
+        try:
+            context.load_verify_locations(cafile=self.ca_file)
+        except (OSError, ValueError) as error:
+            raise EndedError(f"{self.origin}: profile {self.name}: ca_file {self.ca_file}: {error}") from None
+        return context
 
     def read_token(self) -> str:
         """Return the token. ``EndedError`` (no right) says where it was looked for; the token itself is in no message."""
@@ -147,6 +166,8 @@ def _profile(name: str, table: Any, file: Path) -> Profile:
         raise wrong(f"no such service: {', '.join(sorted(strangers))}")
     if bad := [url for url in services.values() if not url.startswith(("https://", "http://"))]:
         raise wrong(f"url or services: {bad[0]!r} is no address")
+    if not isinstance(table.get("ca_file", ""), str):
+        raise wrong("ca_file: a path")
     if table.get("language", "en") not in ("en", "ru"):
         raise wrong("language: en or ru")
     token = table.get("token", {})
@@ -164,6 +185,7 @@ def _profile(name: str, table: Any, file: Path) -> Profile:
         production=table.get("production") is True,
         oidc={name: str(text) for name, text in oidc.items()},
         language=table.get("language"),
+        ca_file=Path(table["ca_file"]).expanduser() if "ca_file" in table else None,
     )
 
 

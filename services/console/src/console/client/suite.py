@@ -8,6 +8,7 @@ no call takes longer than the session's deadline.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -215,10 +216,15 @@ class Suite:
 
 
 @asynccontextmanager
-async def connected(urls: Mapping[str, str], token: str) -> AsyncIterator[Suite]:
-    """Connect as the owner of the token; nothing is called yet."""
+async def connected(
+    urls: Mapping[str, str], token: str, *, trusted: ssl.SSLContext | None = None
+) -> AsyncIterator[Suite]:
+    """Connect as the owner of the token; nothing is called yet. ``trusted`` is whom to believe over https; None: whom the machine does."""
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S, sock_connect=_CONNECT_S)
-    async with aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session:
+    connector = aiohttp.TCPConnector(ssl=trusted or True)
+    async with aiohttp.ClientSession(
+        timeout=timeout, cookie_jar=aiohttp.DummyCookieJar(), connector=connector
+    ) as session:
         yield Suite(session, urls, token)
 
 

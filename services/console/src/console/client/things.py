@@ -227,7 +227,7 @@ THINGS = {
                 "order_number",
                 "reason",
             ),
-            wide=("severity", "attempts", "route", "incident_id", "text"),
+            wide=("severity", "attempts", "failed_at", "route", "incident_id", "text"),
             address="/m/{id}",
         ),
         Thing(

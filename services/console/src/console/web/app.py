@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from common.http import HttpServer, TokenBook, build_app, new_session
-from common.service import Application, Lifecycle
+from common.service import Application, Lifecycle, Tls, watch_files
 from common.telemetry.metrics import new_registry
 from console.web.audit import routes as audit
 from console.web.change import again
@@ -61,10 +61,18 @@ _LARGEST_FORM = 4 * 1024 * 1024
 
 async def build(settings: ConsoleSettings, lifecycle: Lifecycle) -> Application:
     """Open everything and serve. No service is needed to start, nor to be ready: what is away is said on each page."""
-    registry = new_registry()
+    registry, tls = new_registry(), Tls(settings)
+    watch_files(lifecycle, registry, tls.files)
     metrics = ConsoleMetrics(registry, settings.urls, public_url=settings.origin or "")
     session = await lifecycle.enter(
-        new_session(total=_DEADLINE_S, connect=3.0, limit=_CONNECTIONS, service=NAME, watched_by=[metrics.of_calls()])
+        new_session(
+            total=_DEADLINE_S,
+            connect=3.0,
+            limit=_CONNECTIONS,
+            service=NAME,
+            watched_by=[metrics.of_calls()],
+            trusted=tls.trusted,
+        )
     )
     news = News(every=settings.poll_seconds)
     metrics.count_lists(lambda: news.pollers)
@@ -110,5 +118,5 @@ async def build(settings: ConsoleSettings, lifecycle: Lifecycle) -> Application:
         news.close()
 
     app.on_shutdown.append(end_streams)
-    server = await lifecycle.enter(HttpServer(app, settings.host, settings.port))
+    server = await lifecycle.enter(HttpServer(app, settings.host, settings.port, certificate=tls.certificate))
     return Application(server=server, lifecycle=lifecycle)

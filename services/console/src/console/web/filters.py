@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 from console.client.acts import Act
 from console.client.money import amount_told, currency_of, money
-from console.client.notices import told
+from console.client.notices import in_words
 from console.client.sentences import sentences
 from console.client.things import ON_ITS_WAY
 from console.client.times import ago, moment
@@ -94,6 +94,11 @@ def as_time(value: object) -> datetime | None:
 def as_input(value: datetime, *, zone: str) -> str:
     """Write a time as browsers fill it in, in the zone that is named beside."""
     return value.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%dT%H:%M")
+
+
+def as_pattern(text: str) -> str:
+    """Write a text as the pattern of a silence that fits it and, at most, what differs from it in a sign that patterns or lists read."""
+    return "".join("?" if sign in "*?[], \t" or (sign == "!" and at == 0) else sign for at, sign in enumerate(text))
 
 
 def lasting(seconds: float, *, language: str) -> str:
@@ -203,11 +208,12 @@ def writers(
         "moment": lambda value: "—" if value is None else moment(value, language=language, zone=ZoneInfo(zone)),
         "ago": lambda value: "—" if value is None else ago(value, now(), language=language),
         "lasting": lambda seconds: lasting(seconds, language=language),
+        "as_pattern": as_pattern,
         "as_input": lambda value: as_input(value, zone=zone),
         "day": lambda value: format_date(value, "EEEE, d MMMM", locale=language),
         "money": lambda minor, currency: money(minor, currency, language=language),
         "label": lambda name: translate(label(str(name))),
-        "told": told,
+        "in_words": lambda notice: in_words(notice, language=language),
         "phrase": lambda act: phrase(act, translate=translate),
         "label_plural": lambda noun: translate(TITLES[noun]),
         "translated": translate,

@@ -13,6 +13,7 @@ LINKS = {
     "incident_id": "incident",
     "refund_id": "refund",
     "delivery_id": "intake",
+    "endangered_id": "endangered",
     "replay_of": "intake",
     "ticket": "ticket",
     "payment_id": "payment",

@@ -18,6 +18,8 @@ _LONGEST_DELAY = timedelta(minutes=5)
 _LONGEST_PAUSE = 3600.0  # asked to wait for longer, we ask again after an hour
 _MOST_MOVES = 3
 _MOST_SHRINKS = 3
+THROTTLED = "the provider's limit"
+"""The reason of an attempt that the provider refused because of a limit (429): nothing failed."""
 
 
 class State(StrEnum):
@@ -152,7 +154,7 @@ def after(
     if now - created_at >= retry_policy.give_up_after and attempts >= retry_policy.least_attempts:
         return After(state=State.FAILED, not_before=now, reason=f"given up: {_reason(outcome)}", problem="channel")
     if isinstance(outcome, Throttled):
-        return After(state=State.PENDING, not_before=now, reason="the provider's limit")
+        return After(state=State.PENDING, not_before=now, reason=THROTTLED)
     if isinstance(outcome, Moved):
         wait = backoff(attempts, jitter) if attempts > _MOST_MOVES else timedelta(0)
         return After(state=State.PENDING, not_before=now + wait, reason="the chat moved")
@@ -224,4 +226,4 @@ def backoff(attempts: int, jitter: float) -> timedelta:
 def _reason(outcome: Outcome) -> str:
     if isinstance(outcome, Unclear | NotSent):
         return outcome.reason
-    return "the chat keeps moving" if isinstance(outcome, Moved) else "the provider's limit"
+    return "the chat keeps moving" if isinstance(outcome, Moved) else THROTTLED

@@ -22,7 +22,7 @@ from common.messaging import outbox
 from common.postgres import Connection, Database
 from notifier.delivery.digests import Digests, close_quiet
 from notifier.delivery.model import CRITICAL, ChatQueue, Claim, Digest, Entry, Limit, StaleMessage, waiting_of
-from notifier.delivery.outcomes import After, AfterEdit, State
+from notifier.delivery.outcomes import THROTTLED, After, AfterEdit, State
 from notifier.delivery.posts import DELIVERY, Posts
 
 LimitsOf = Callable[[str], tuple[Limit, ...]]
@@ -82,8 +82,18 @@ _LIMITED = """held_until = greatest(held_until, $2),
     held_by = CASE WHEN held_until > now() - interval '1 second' THEN held_by ELSE 'chat_limit' END"""
 _HOLD = f"UPDATE lanes SET not_before = $2, {_LIMITED} WHERE key = $1"  # noqa: S608 - made of constants
 _URGENT_ONLY = f"UPDATE lanes SET urgent_only_until = $2, {_LIMITED} WHERE key = $1"  # noqa: S608 - the same
+_THROTTLED = "'" + THROTTLED.replace("'", "''") + "'"
+_LIMITS = "('chat_limit', 'asked_to_wait')"
+# Why it did not go at once. What failed outranks what was asked for, and that the chat's own limit: who waits for a limit after a failure
+# would have been in time without the failure.
+_WHY = f"""CASE
+    WHEN d.reason <> {_THROTTLED} THEN d.reason
+    WHEN d.held_by NOT IN {_LIMITS} THEN d.held_by
+    WHEN d.reason = {_THROTTLED} OR d.held_by = 'asked_to_wait' THEN 'asked_to_wait'
+    WHEN l.held_until > d.created_at AND l.held_until <= clock_timestamp() THEN l.held_by
+    ELSE d.held_by END"""
 # The rows of the chats and of the windows are this transaction's already.
-_LEASE = """
+_LEASE = f"""
 WITH chats AS (
     UPDATE lanes AS l SET claim = c.id, lease_until = $1
     FROM unnest($2::text[], $3::uuid[]) AS c (lane, id) WHERE l.key = c.lane
@@ -93,12 +103,10 @@ WITH chats AS (
     WHERE w.key = s.key
 )
 UPDATE deliveries AS d
-SET state = 'sending', claim = c.id, lease_until = $1, attempts = d.attempts + 1,
-    held_by = CASE WHEN l.held_until > d.created_at AND l.held_until <= clock_timestamp() THEN l.held_by
-                   ELSE coalesce(d.reason, d.held_by) END
+SET state = 'sending', claim = c.id, lease_until = $1, attempts = d.attempts + 1, held_by = {_WHY}
 FROM unnest($6::bigint[], $7::uuid[]) AS c (delivery, id), lanes AS l
 WHERE d.id = c.delivery AND l.key = d.lane
-"""
+"""  # noqa: S608 - made of constants
 # Whatever is committed later finds the chat free, or wakes its sender after this.
 _FREE = """
 WITH moment AS MATERIALIZED (SELECT clock_timestamp() AS at), chat AS (
@@ -131,22 +139,23 @@ UPDATE deliveries AS d SET state = 'failed', reason = s.reason
 FROM unnest($1::bigint[], $2::text[]) AS s (id, reason)
 WHERE d.id = s.id AND d.state IN ('pending', 'unknown')
 """
-_RECORD = """
+_RECORD = f"""
 UPDATE deliveries AS d
 SET state = r.state, not_before = r.not_before, reason = r.reason, alone = d.alone OR r.alone, shrink = d.shrink + r.shrink,
     possibly_repeated = d.possibly_repeated OR r.state = 'unknown',
     pages_done = d.pages_done + r.pages,
     message_ids = CASE WHEN r.pages > 0 THEN array_append(d.message_ids, $3::text) ELSE d.message_ids END,
     sent_at = CASE WHEN r.state = 'sent' THEN $4::timestamptz ELSE d.sent_at END,
+    failed_at = CASE WHEN r.reason <> {_THROTTLED} THEN $4::timestamptz ELSE d.failed_at END,
     claim = NULL, lease_until = NULL
 FROM unnest($2::bigint[], $5::text[], $6::timestamptz[], $7::text[], $8::bool[], $9::int[], $10::smallint[])
      AS r (id, state, not_before, reason, alone, pages, shrink)
 WHERE d.id = r.id AND d.claim = $1 AND d.state IN ('sending', 'unknown')
 RETURNING d.id
-"""
+"""  # noqa: S608 - a constant
 _EXPIRE = """
 UPDATE deliveries
-SET state = 'unknown', possibly_repeated = true, not_before = now(), lease_until = NULL,
+SET state = 'unknown', possibly_repeated = true, not_before = now(), lease_until = NULL, failed_at = now(),
     reason = 'the sender died before it wrote the outcome down'
 WHERE state = 'sending' AND lease_until < now()
 RETURNING id
@@ -181,12 +190,19 @@ class DeliveryQueues:
     """Opens a transaction on the deliveries of a channel."""
 
     def __init__(
-        self, database: Database, *, channel: str, limits: LimitsOf, edit_limits: LimitsOf | None = None
+        self,
+        database: Database,
+        *,
+        channel: str,
+        limits: LimitsOf,
+        edit_limits: LimitsOf | None = None,
+        unasked: float = _LONGEST_IDLE,
     ) -> None:
         self._database = database
         self._channel = channel
         self.limits = limits
         self._edit_limits = edit_limits or limits
+        self._unasked = unasked
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[DeliveryQueue]:
@@ -195,10 +211,10 @@ class DeliveryQueues:
             yield DeliveryQueue(connection, channel=self._channel, limits=self.limits, edit_limits=self._edit_limits)
 
     async def wait_until(self) -> float:
-        """Return in how many seconds something may be due, at most a second."""
+        """Return in how many seconds something may be due, at most a second; ``unasked`` seconds when nothing waits."""
         async with self._database.acquire() as connection:
             seconds = await connection.fetchval(_IDLE, self._channel)
-        return _LONGEST_IDLE if seconds is None else min(_LONGEST_IDLE, max(0.005, seconds))
+        return self._unasked if seconds is None else min(_LONGEST_IDLE, max(0.005, seconds))
 
     async def expire(self) -> int:
         """Make deliveries whose sender died unknown, so that they are sent again; returns how many."""

@@ -14,7 +14,7 @@ from notifier.incidents.model import REVISING
 _NOTIFICATIONS = """
 SELECT n.id::text AS notice_id, n.subject, n.transition, n.kind, n.severity, n.order_number, n.incident_id, n.document, n.event_id,
        n.occurred_at, n.created_at, coalesce(d.id, 0) AS delivery_id, d.destination, d.channel, d.lane, d.topic, d.route, d.attempts,
-       d.fallback_of, d.digest_id, d.message_ids, d.possibly_repeated, d.not_before, d.sent_at, d.held_by,
+       d.fallback_of, d.digest_id, d.message_ids, d.possibly_repeated, d.not_before, d.sent_at, d.held_by, d.failed_at,
        coalesce(d.state, 'not_told') AS state, coalesce(d.reason, n.reason) AS reason
 FROM notices AS n
 LEFT JOIN deliveries AS d ON d.notice_id = n.id
@@ -58,7 +58,10 @@ SELECT DISTINCT ON (recipe) recipe, person, result, asked_at, ended_at,
     CASE WHEN state = 'asked' AND expires_at <= now() THEN 'expired' ELSE state END AS state
 FROM recipe_requests WHERE incident_id = $1 ORDER BY recipe, id DESC
 """
-_TIMERS = "SELECT step, round, due_at FROM escalations WHERE incident_id = $1"
+_TIMERS = """
+SELECT e.step, e.round, e.due_at FROM escalations AS e JOIN incidents AS i ON i.id = e.incident_id
+WHERE e.incident_id = $1 AND i.state <> 'resolved'
+"""
 _QUEUE = """
 SELECT channel, count(*) AS waiting, extract(epoch FROM now() - min(created_at))::float8 AS oldest
 FROM deliveries WHERE state IN ('pending', 'unknown', 'sending') GROUP BY channel

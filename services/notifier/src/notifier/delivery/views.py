@@ -25,7 +25,8 @@ class NotificationQuery(PageQuery):
 class Notification(BaseModel):
     """One notice to one destination: what, where, when, and why or why not. `not_told` has no destination but a reason.
 
-    `held_by` is why it did not go at once: `chat_limit`, `asked_to_wait` (the messenger's 429), or how an attempt ended; it stays.
+    `held_by` is why it did not go at once: `chat_limit`, `asked_to_wait` (the messenger's 429), or how an attempt ended
+    that failed, which outranks both; it stays. `failed_at` is when the last such attempt ended.
     `fallback_of` is the delivery that this one stands in for; `digest_id` is the storm's digest that told of it.
     """
 
@@ -55,6 +56,7 @@ class Notification(BaseModel):
     not_before: datetime | None
     sent_at: datetime | None
     held_by: str | None
+    failed_at: datetime | None
 
 
 class ToldQuery(BaseModel):

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from itertools import takewhile
 
 from common.errors import ChangedSince, Conflict, Unprocessable
 from common.http import Change
 from notifier.duty.roster import Override, Place, Plan, swap, week_start
-from notifier.duty.roster_store import RosterStore, plan_to
+from notifier.duty.roster_store import SHOWN, RosterStore, plan_to
 from notifier.people.model import Directory
+
+_CLOCKS_DIFFER = timedelta(minutes=1)
 
 
 class ChangeRoster:
@@ -48,7 +51,8 @@ class ChangeRoster:
     ) -> Override:
         """Put somebody (or nobody) over the plan for a while. The backup is never made whoever is on duty: ``Unprocessable``.
 
-        Whoever is put on duty and was the backup is the backup no more; the next in turn is.
+        Whoever is put on duty and was the backup is the backup no more; the next in turn is. Raises ``Conflict`` where that person answers
+        there now, and does so to the end that is asked for.
         """
         self._known(() if person is None else (person,))
         store = RosterStore(change.connection)
@@ -57,6 +61,8 @@ class ChangeRoster:
             on_duty = [shift for shift in await store.shifts(since=starts_at, until=ends_at) if shift.on_duty == person]
             if on_duty:
                 raise Unprocessable(f"{person} is on duty then (from {on_duty[0].starts_at.isoformat()})")
+        if person is not None:
+            await _need_change(change, store, place, person, starts_at=starts_at, ends_at=ends_at)
         return await _add(change, "roster.override", place, person, starts_at, ends_at)
 
     async def swap(self, change: Change, one: date, other: date) -> list[Override]:
@@ -98,6 +104,20 @@ class ChangeRoster:
         strangers = sorted(set(names) - set(self._directory.people))
         if strangers:
             raise Unprocessable(f"not in the directory of people: {', '.join(strangers)[:200]}")
+
+
+async def _need_change(
+    change: Change, store: RosterStore, place: Place, person: str, *, starts_at: datetime, ends_at: datetime
+) -> None:
+    """Raise ``Conflict`` where an override from now on would change nothing; one for later holds whatever the plan becomes."""
+    now: datetime = await change.connection.fetchval("SELECT clock_timestamp()")
+    if starts_at > now + _CLOCKS_DIFFER:
+        return
+    ahead = await store.shifts(since=now, until=ends_at + SHOWN)
+    theirs = list(takewhile(lambda shift: getattr(shift, place) == person, ahead))
+    if theirs and theirs[-1].ends_at >= ends_at:
+        until = f"{theirs[-1].ends_at:%Y-%m-%dT%H:%M:%SZ}"
+        raise Conflict(f"{person} is {'on duty' if place == 'on_duty' else 'the backup'} already, until {until}")
 
 
 async def _add(

@@ -141,9 +141,13 @@ def gaps(found: Sequence[Shift]) -> tuple[Shift, ...]:
 
 
 def replaced(before: Sequence[Shift], after: Sequence[Shift], *, since: datetime) -> tuple[Replaced, ...]:
-    """Return who answers instead of whom from ``since`` on; both are shifts of one time without a hole. What touches is one."""
+    """Return who answers instead of whom from ``since`` on; both are shifts of one time without a hole. What touches is one.
+
+    What has begun by ``since`` begins when the roster has it, so that it is named alike whenever that is asked.
+    """
     edges = {moment for shift in (*before, *after) for moment in (shift.starts_at, shift.ends_at)}
-    parts = list(pairwise(sorted({since, *(edge for edge in edges if edge > since)})))
+    first = max((shift.starts_at for shift in (running(before, since), running(after, since)) if shift), default=since)
+    parts = list(pairwise(sorted({first, *(edge for edge in edges if edge > first)})))
     found: list[Replaced] = []
     places: tuple[Place, ...] = ("on_duty", "backup")
     for place in places:

@@ -18,7 +18,9 @@ from notifier.incidents.act_on_many import act_on_many
 from notifier.incidents.kinds import runbook_page
 from notifier.incidents.model import CallUnderWay
 from notifier.incidents.offers import offers_of
+from notifier.incidents.silenced import silence_over
 from notifier.incidents.store import IncidentStore, select_groups, select_incidents
+from notifier.messages.links import page_of
 from notifier.people.model import Directory
 
 _ADMIN = ("admin",)
@@ -75,9 +77,13 @@ class IncidentRoutes:
             raise NotFound("no such incident")
         person = self._directory.person(request.principal.name)
         with_token = person is not None and person.token is not None
+        async with self._database.acquire() as connection:
+            silence = None if row["state"] == "resolved" else await silence_over(connection, row)
         return models.IncidentStory.model_validate(
             {
                 **row,
+                "page": page_of(problem_of(row)),
+                "silence": silence,
                 "runbook": runbook_page(row["kind"], service=row["service"]),
                 "recipes": offers_of(problem_of(row), row["recipes"], with_token=with_token),
                 "notices": list(map(notification_of, row["notices"])),

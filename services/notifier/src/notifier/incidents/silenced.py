@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from common.postgres import Connection
 from notifier.delivery.notifications import NotificationStore
 from notifier.routing.model import labels_of
-from notifier.silences.model import why_muted
+from notifier.silences.model import silence_of, why_muted
 
 # Said once of each silence, however often it is looked at.
 _HELD = """
@@ -15,6 +16,7 @@ INSERT INTO incident_history (incident_id, actor, act, text)
 SELECT $1, 'notifier', 'held', $2
 WHERE NOT EXISTS (SELECT FROM incident_history WHERE incident_id = $1 AND act = 'held' AND text = $2)
 """
+_IN_FORCE = "SELECT *, clock_timestamp() AS now FROM silences WHERE ends_at > now() ORDER BY id"
 
 
 async def silenced_by(notifications: NotificationStore, row: Any) -> str | None:
@@ -30,6 +32,14 @@ async def silenced_of(notifications: NotificationStore, rows: list[Any]) -> list
         why_muted(labels_of(row), now=now, silences=silences, inhibitions=(), open_incidents=()) if silences else None
         for row in rows
     ]
+
+
+async def silence_over(connection: Connection, row: Any) -> Mapping[str, Any] | None:
+    """Return the row of the silence that covers an incident (its row) now; of several the one that ``silenced_by`` names."""
+    for silence in await connection.fetch(_IN_FORCE):
+        if silence_of(silence).covers(labels_of(row), silence["now"]):
+            return dict(silence)
+    return None
 
 
 async def note_held(connection: Connection, incident_id: int, why: str) -> None:

@@ -162,8 +162,20 @@ class RecipeOffer(BaseModel):
     last: RecipeRun | None = Field(description="the last request for it")
 
 
+class SilenceOver(BaseModel):
+    """The silence that covers a problem now: nobody is notified of it until then."""
+
+    id: int
+    ends_at: datetime
+    created_by: str
+    reason: str
+
+
 class IncidentStory(IncidentView):
     """One problem with the last 500 lines of its history, its newest 500 notices, its calls and its timer."""
+
+    page: str | None = Field(None, description="the path of the page of what it is about")
+    silence: SilenceOver | None = Field(None, description="the silence that covers it now; of several the first")
 
     revision: int = Field(0, description="grows when somebody takes it, when that ends and when it is over")
     runbook: str | None = Field(None, description="the page of the runbook of its kind")

@@ -76,6 +76,13 @@ def path_of(fact: ProblemFact) -> str | None:
     return None if refund is None else f"/r/{quote(refund, safe='')}"
 
 
+def page_of(fact: ProblemFact) -> str | None:
+    """Return the path of the page of what a problem is about: its own, else that of its order; None when neither is known."""
+    if (own := path_of(fact)) is not None or fact.order_number is None:
+        return own
+    return f"/o/{quote(fact.order_number, safe='')}"
+
+
 def links_of(fact: ProblemFact, incident_id: int, *, links: Links, words: Words, runbook: str | None = None) -> Line:
     """Return the line of a problem's links: its incident, what it is about, what its sender linked, its runbook, reports of errors."""
     found: dict[str, str] = {}

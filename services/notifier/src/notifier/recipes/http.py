@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from ssl import SSLContext
 from typing import Any
 
 from aiohttp import ClientError, ClientResponse, ClientSession
@@ -17,7 +18,10 @@ from notifier.recipes.model import RecipeDone, RecipeOutcome, RecipeRefused
 class HttpRecipes:
     """The orchestrator's and the refunds service's admin addresses. Without an address a recipe is refused."""
 
-    def __init__(self, *, orchestrator_url: str | None, refunds_url: str | None) -> None:
+    def __init__(
+        self, *, orchestrator_url: str | None, refunds_url: str | None, trusted: SSLContext | None = None
+    ) -> None:
+        self._trusted = trusted
         self._urls = {"retry_workflow": orchestrator_url, "restart_refund": refunds_url}
         self._session: ClientSession | None = None
 
@@ -39,7 +43,7 @@ class HttpRecipes:
         if base is None:
             return RecipeRefused("the service's address is not configured")
         if self._session is None:
-            self._session = new_session(service="notifier")
+            self._session = new_session(service="notifier", trusted=self._trusted)
         try:
             async with (
                 asyncio.timeout(deadline),

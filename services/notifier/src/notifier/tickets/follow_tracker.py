@@ -23,7 +23,7 @@ _log = get_logger()
 _AT_A_TIME = 50
 _LEASE = timedelta(seconds=30)
 _CALL_SECONDS = 15.0
-_DEFECTS_EVERY = 10
+DEFECTS_EVERY = 10
 """How many times as rarely as tickets; a defect is mended in days."""
 _STRANGER = "tracker"
 
@@ -62,7 +62,7 @@ class FollowTracker:
         tickets = await self._store.to_look(lease=_LEASE, limit=_AT_A_TIME)
         if tickets:
             await self._look(tickets)
-        defects = await self._store.defects_to_look(every=self._every * _DEFECTS_EVERY, limit=_AT_A_TIME)
+        defects = await self._store.defects_to_look(every=self._every * DEFECTS_EVERY, limit=_AT_A_TIME)
         for key in defects:
             await self._end_defect(key)
         return bool(tickets or defects)

@@ -27,7 +27,11 @@ ON CONFLICT (source, external_id) DO UPDATE SET
     replica = CASE WHEN excluded.missed_at >= c.missed_at THEN excluded.replica ELSE c.replica END
 """
 _RUNNING = "(c.answered_at IS NULL OR c.answered_at <= c.missed_at)"
-_LOCK = "SELECT pg_try_advisory_xact_lock(hashtext('webhook_gateway.countdowns'))"
+_LOCK = f"""
+SELECT pg_try_advisory_xact_lock(hashtext('webhook_gateway.countdowns')) AS ours,
+       EXISTS (SELECT FROM countdowns AS c WHERE {_RUNNING} AND c.cancels_at > now() - interval '7 days') AS running
+"""  # noqa: S608 - a constant
+# Only while something runs: to open every day's partition costs more than all else that is done in a second.
 # A delivery that was answered late is as old as its own miss, so it does not stop the countdown that it started.
 _STOP = f"""
 UPDATE countdowns AS c SET answered_at = good.at
@@ -88,9 +92,11 @@ class CountdownStore:
     async def settle(self) -> Sequence[RefusedCreated]:
         """Stop what was answered well since; return recorded refusals without a countdown. Only one replica at a time does it."""
         async with self.database.transaction() as connection:
-            if not await connection.fetchval(_LOCK):
+            [(ours, running)] = await connection.fetch(_LOCK)
+            if not ours:
                 return ()
-            await connection.execute(_STOP)
+            if running:
+                await connection.execute(_STOP)
             rows = await connection.fetch(_REFUSED)
         return [RefusedCreated(**dict(row)) for row in rows]
 

@@ -35,6 +35,7 @@ ON CONFLICT (source, replica) DO UPDATE SET last_genuine_at = greatest(kept.last
 _DISOWN = """
 INSERT INTO disowned_deliveries (delivery_id, received_at) SELECT * FROM unnest($1::uuid[], $2::timestamptz[]) ON CONFLICT DO NOTHING
 """
+_ANY_DISOWNED = "SELECT EXISTS (SELECT FROM disowned_deliveries)"
 _SETTLE_DISOWNED = """
 UPDATE deliveries AS d SET outcome = 'refused' FROM disowned_deliveries AS r
 WHERE d.delivery_id = r.delivery_id AND d.received_at = r.received_at AND d.outcome IN ('confirmed', 'spooled', 'quarantined')
@@ -113,4 +114,6 @@ class RefusalStore:
     async def settle_disowned(self) -> None:
         """Correct the outcomes of what was recorded since."""
         async with self._database.acquire() as connection:
-            await connection.execute(_SETTLE_DISOWNED)
+            # There is hardly ever one, and the update opens every day's partition.
+            if await connection.fetchval(_ANY_DISOWNED):
+                await connection.execute(_SETTLE_DISOWNED)

@@ -38,6 +38,7 @@ _CALL_BACK = "Нет ни телефона, ни почты, по которым
 _STRANGERS = (
     "Не наш ли это сайт с потерянным токеном? Если нет, закрыть все разом (close с фильтром anonymous, network)"
 )
+SEEN_TO = "Заказ с сайта разобран"
 
 
 def endangered_alert(row: EndangeredRow) -> Envelope:
@@ -131,12 +132,11 @@ def report_no_longer_missing(report_id: str, *, at: datetime) -> Envelope:
     return _envelope(over, derived_id("problem-resolved", fingerprint), None, at, current_traceparent())
 
 
-def incident_over(fingerprint: str, number: str | None, *, now: datetime) -> Envelope:
-    """Return the end of a problem that people have dealt with."""
-    over = ProblemResolvedV1(
-        fingerprint=fingerprint, summary="Заказ с сайта разобран", service=SERVICE, occurred_at=now
-    )
-    return _envelope(over, derived_id("problem-resolved", fingerprint), number, now, current_traceparent())
+def incident_over(fingerprint: str, number: str | None, *, now: datetime, summary: str = SEEN_TO) -> Envelope:
+    """Return the end of a problem that people have dealt with. Each is an event of its own: what has ended may have begun again since."""
+    over = ProblemResolvedV1(fingerprint=fingerprint, summary=summary, service=SERVICE, occurred_at=now)
+    event_id = derived_id("problem-resolved", fingerprint, now.isoformat())
+    return _envelope(over, event_id, number, now, current_traceparent())
 
 
 def _masked(mask: Callable[[str], str], value: str | None) -> str:

@@ -9,9 +9,10 @@ from datetime import datetime
 from common.http import Change
 from common.service import add_act, publish
 from webhook_gateway.hooks.model import SERVICE
-from webhook_gateway.rescue.alerts import incident_over
+from webhook_gateway.rescue.alerts import SEEN_TO
+from webhook_gateway.rescue.end_problem import end_problem
 from webhook_gateway.rescue.end_report_problems import ended_report_problems
-from webhook_gateway.rescue.model import Act, ClosedAs, after, anonymous_fingerprint, endangered_fingerprint
+from webhook_gateway.rescue.model import Act, ClosedAs, after
 from webhook_gateway.rescue.said import said
 from webhook_gateway.rescue.store import EndangeredStore
 from webhook_gateway.rescue.views import Rescued
@@ -35,11 +36,7 @@ async def close(
     state = after(found.state, Act.CLOSE, number=order.number)
     await store.save_closed(change.connection, endangered_id, outcome=outcome, at=now)
     await publish(change, *await ended_report_problems(change.connection, [uuid.UUID(endangered_id)], at=now))
-    if not order.anonymous:
-        await publish(change, incident_over(endangered_fingerprint(order.id), found.number, now=now))
-    elif not await store.strangers_left(change.connection, order):
-        fingerprint = anonymous_fingerprint(order.network, order.received_at)
-        await publish(change, incident_over(fingerprint, None, now=now))
+    await end_problem(change, store, found, SEEN_TO, now=now)
     await add_act(
         change,
         "endangered_order.closed",

@@ -24,6 +24,11 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $3)
 """
 # One that covers many orders is composed when all of them are known, which is after the change that wrote it.
 _COMPOSING = "SELECT id::text AS id, cause, remedy FROM endangered_reports WHERE state = 'composing' LIMIT 1 FOR UPDATE SKIP LOCKED"
+# While neither this nor a claim finds anything, one statement says so.
+_ANY_DUE = """
+SELECT EXISTS (SELECT FROM endangered_reports WHERE state = 'composing')
+    OR EXISTS (SELECT FROM endangered_reports WHERE state IN ('waiting', 'sending') AND due_at <= now())
+"""
 _COMPOSED = "UPDATE endangered_reports SET state = 'waiting', subject = $2, body = $3 WHERE id = $1"
 # Times of the queue are the database's: replicas share them.
 _CLAIM = """
@@ -73,6 +78,11 @@ class ReportQueue:
     def __init__(self, database: Database, store: EndangeredStore) -> None:
         self._database = database
         self._store = store
+
+    async def any_due(self) -> bool:
+        """Tell whether there is anything to write or to send now."""
+        async with self._database.acquire() as connection:
+            return bool(await connection.fetchval(_ANY_DUE))
 
     async def compose(self) -> bool:
         """Write the letter of a report that covers many orders; False when there is none to write."""

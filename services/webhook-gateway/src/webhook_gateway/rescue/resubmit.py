@@ -16,6 +16,7 @@ from common.telemetry import current_traceparent
 from webhook_gateway.hooks.model import ORDER_CREATED, REPLAY_OF, SERVICE
 from webhook_gateway.hooks.sending import Sending
 from webhook_gateway.rescue.duplicates import find_duplicates
+from webhook_gateway.rescue.end_problem import end_problem
 from webhook_gateway.rescue.mend import CurrencyOf, read_good_order
 from webhook_gateway.rescue.model import Act, LikelyDuplicates, LockedOrder, State, after
 from webhook_gateway.rescue.said import said
@@ -37,7 +38,8 @@ async def resubmit(
     currency_of: CurrencyOf,
     expected_version: int | None = None,
 ) -> Resubmitted:
-    """Publish an endangered order as a delivery of its own; ``mended`` replaces the body (a JSON value).
+    """Publish an endangered order as a delivery of its own; ``mended`` replaces the body (a JSON value). Its customer has an order from
+    then on, so its problem ends in the same transaction; a report may be written all the same.
 
     Raises as ``mend`` does (``ChangedSince`` when it is not at ``expected_version``), and ``LikelyDuplicates`` when there are any, unless
     ``despite_duplicates``, or this is only a ``preview``, which names them.
@@ -68,6 +70,7 @@ async def resubmit(
     await store.save_resubmitted(change.connection, endangered_id, number=number, body=hook.body, state=state, at=now)
     await outbox.add(change.connection, hook.to_envelope())
     change.tells(*await sending.foretell(change.connection, hook))
+    await end_problem(change, store, found, f"Заказ с сайта отправлен заново: {number}", now=now)
     await change.record(
         "endangered_order.resubmit",
         f"endangered:{endangered_id}",

@@ -53,6 +53,8 @@ class SendReports:
 
     async def __call__(self) -> None:
         """Send everything that is due."""
+        if not await self._queue.any_due():
+            return
         while await self._queue.compose():
             pass
         while (report := await self._queue.claim(lease=self._lease)) is not None:

@@ -37,9 +37,11 @@ _CALLED = "UPDATE endangered_orders SET called_at = $2, called_by = $3, reached 
 _STRANGERS = """
 SELECT EXISTS (
     SELECT FROM endangered_orders
-    WHERE network IS NOT DISTINCT FROM $1 AND anonymous AND state <> 'closed' AND received_at >= $2 AND received_at < $2 + interval '1 hour'
+    WHERE network IS NOT DISTINCT FROM $1 AND anonymous AND state <> 'closed' AND number IS NULL
+      AND received_at >= $2 AND received_at < $2 + interval '1 hour'
 )
 """
+_ALONE = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 _COVER = "UPDATE endangered_orders SET report_id = $2 WHERE id = $1"
 _LINK = "INSERT INTO endangered_report_orders (report_id, endangered_id) VALUES ($1, $2)"
 # Strangers' requests are grouped and waited for by nobody: they are no measure of what people have left undone.
@@ -121,8 +123,13 @@ class EndangeredStore:
         await connection.execute(_CALLED, uuid.UUID(endangered_id), at, by, reached)
 
     async def strangers_left(self, connection: Connection, order: LostOrder) -> bool:
-        """Say whether others of the order's network and hour are still open."""
-        left: bool = await connection.fetchval(_STRANGERS, order.network, hour_of(order.received_at))
+        """Say whether others of the order's network and hour are still open: neither closed nor real orders by now.
+
+        Of two people who see to the last two at once, the second sees what the first has done.
+        """
+        hour = hour_of(order.received_at)
+        await connection.execute(_ALONE, f"strangers {order.network} {hour.isoformat()}")
+        left: bool = await connection.fetchval(_STRANGERS, order.network, hour)
         return left
 
     async def cover(self, connection: Connection, report_id: str, endangered_id: str) -> None:

@@ -256,6 +256,7 @@ class Notification(TypedDict):
     not_before: str | None
     sent_at: str | None
     held_by: str | None
+    failed_at: str | None
 
 
 class OverrideKept(TypedDict):
@@ -451,6 +452,13 @@ class SilenceKept(TypedDict):
     incidents: list[int]
     would_have_muted: KeptBack
     dry_run: bool
+
+
+class SilenceOver(TypedDict):
+    id: int
+    ends_at: str
+    created_by: str
+    reason: str
 
 
 class Summoned(TypedDict):
@@ -804,6 +812,8 @@ class IncidentStory(TypedDict):
     resolved_at: str | None
     resolved_by: str | None
     version: int
+    page: NotRequired[str | None]
+    silence: NotRequired[SilenceOver | None]
     revision: NotRequired[int]
     runbook: NotRequired[str | None]
     recipes: list[RecipeOffer]

@@ -34,7 +34,9 @@ def routes(console: Console) -> list[Route]:
 async def _message(visit: Visit) -> web.StreamResponse:
     name, suite = visit.path["name"], visit.person.suite
     item = await THINGS["message"].read(suite, name)
-    return visit.page("message/message.html", name=name, item=item, today=await _today(suite, item["notice_id"]))
+    told = any(each["destination"] for each in item["deliveries"])
+    today = await _today(suite, item["notice_id"])
+    return visit.page("message/message.html", name=name, item=item, told=told, today=today)
 
 
 async def _today(suite: Suite, notice: str) -> Sequence[Mapping[str, Any]] | None:
