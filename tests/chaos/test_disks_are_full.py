@@ -104,7 +104,7 @@ class Case:
 NO_ROOM = "No space left on device"
 SPARED = frozenset({"200"})
 REFUSED = frozenset({"200", "503"})
-CASES = {
+FULL_TOGETHER = {
     "PostgreSQL": Case(("postgres",), 12, SPARED),
     "RabbitMQ": Case(("rabbitmq",), 14, SPARED),
     "the spool": Case(("spool",), 6, SPARED),
@@ -115,7 +115,7 @@ CASES = {
 
 if os.geteuid() == 0:  # only root can mount
 
-    @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+    @pytest.mark.parametrize("case", FULL_TOGETHER.values(), ids=FULL_TOGETHER)
     async def test_nothing_acknowledged_is_lost_to_a_full_disk(faults: Faults, since: datetime, case: Case) -> None:
         before = {service: faults.pids(service) for service in faults.suite.description["services"]}
 
