@@ -193,10 +193,14 @@ async def stand(
     console_edge: MakeEdge,
     database_for: MakeDatabase,
     amqp_url: str,
+    accounts: Mapping[str, str],
     folder: Path,
     **sandbox: Any,
 ) -> AsyncIterator[Stand]:
-    """Start everything with what each container is ``told`` and the ``files`` in its /run/suite; ``edge`` is nginx."""
+    """Start everything with what each container is ``told`` and the ``files`` in its /run/suite; ``edge`` is nginx.
+
+    ``accounts`` are the services' own at the broker, ``amqp_url`` is its administrator's.
+    """
     owned = {service.name: await database_for(service.package) for service in SERVICES if service.database}
     # tips reaches it as its owner: what its role may do is tried elsewhere.
     databases = {name: as_served(dsn) for name, dsn in owned.items()} | {TIPS.name: owned[ORCHESTRATOR.name]}
@@ -217,7 +221,7 @@ async def stand(
             here[f"{service.prefix}POSTGRES_DSN"] = databases[service.name]
         for name in (f"{service.prefix}AMQP_URL", f"{service.prefix}SMTP_PORT"):
             if name in here:
-                here[name] = amqp_url if name.endswith("AMQP_URL") else str(ports.smtp)
+                here[name] = accounts[service.name] if name.endswith("AMQP_URL") else str(ports.smtp)
         url = f"http://{LOOPBACK}:{ports.services[service.name]}"
         programs[service.name] = Program(("-m", service.package, "serve"), here, url, folder / f"{service.name}.log")
     edge_variables = {

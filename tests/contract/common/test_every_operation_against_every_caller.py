@@ -102,7 +102,7 @@ def tokens_of(package: str) -> list[dict[str, Any]]:
     """What this service's file holds here: all that is shipped with it, every other role, and two that are over."""
     entries = shipped(_FILES.get(package, "suite-files"))
     missing = sorted(ROLES - {entry["role"] for entry in entries})
-    over = [
+    over: list[dict[str, Any]] = [
         {"name": "expired", "token": "expired", "role": "admin", "expires_at": "2020-01-01T00:00:00Z"},
         {"name": "revoked", "token": "revoked", "role": "admin", "revoked": True},
     ]
@@ -164,7 +164,7 @@ async def test_an_operation_lets_in_whom_its_document_names_and_nobody_else(
                     operation.method,
                     url + path,
                     headers=caller.headers,
-                    **({} if operation.method == "GET" else {"json": {}}),
+                    json=None if operation.method == "GET" else {},
                 ) as answer,
             ):
                 code = (await answer.json()).get("code") if answer.status in {401, 403} else None
@@ -185,7 +185,7 @@ def test_every_operation_names_its_caller_or_is_known_to_be_everybodys(package: 
     assert named == {each.line for each in operations(stored(package)["openapi"])} & EVERYBODYS
 
 
-def test_every_role_opens_something_but_the_marketplaces_which_proves_itself_by_its_own_secret() -> None:
+def test_every_role_opens_something_but_the_marketplaces() -> None:
     every = [operation for package in SERVICES for operation in operations(stored(package)["openapi"])]
     opened = Counter(role for operation in every if operation.roles != ROLES for role in operation.roles)
     assert ROLES - opened.keys() == {"marketplace"}

@@ -21,7 +21,7 @@ import pytest
 
 from common.ids import order_number
 from common.service import load_settings, running
-from common.testing import eventually
+from common.testing import TestRabbit, eventually
 from notifier.app import build
 from notifier.settings import NotifierSettings
 from sandbox.settings import from_sources
@@ -217,6 +217,7 @@ def shipped(
     console_edge: MakeEdge,
     database_for: Callable[[str], Awaitable[str]],
     amqp_url: str,
+    rabbit: TestRabbit,
     tmp_path: Path,
 ) -> Here:
     """`async with shipped(told, files, ports=…) as at:` runs everything with what containers are told."""
@@ -227,17 +228,21 @@ def shipped(
     ) -> AsyncIterator[Stand]:
         told = {name: {**values, **WITHOUT_WAITING.get(name, {})} for name, values in told.items()}
         told["edge"] = {name: value for name, value in told["edge"].items() if not name.startswith("NGINX_")}
-        async with stand(
-            told,
-            files,
-            ports=ports,
-            edge_for=edge_for,
-            console_edge=console_edge,
-            database_for=database_for,
-            amqp_url=amqp_url,
-            folder=tmp_path,
-            **sandbox,
-        ) as at:
+        async with (
+            rabbit.accounts(amqp_url) as accounts,
+            stand(
+                told,
+                files,
+                ports=ports,
+                edge_for=edge_for,
+                console_edge=console_edge,
+                database_for=database_for,
+                amqp_url=amqp_url,
+                accounts=accounts,
+                folder=tmp_path,
+                **sandbox,
+            ) as at,
+        ):
             yield at
 
     return run

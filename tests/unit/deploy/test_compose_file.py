@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from common.http import TokenBook
+from common.messaging.accounts import main
 from common.service import load_settings
 from notifier.people.file import read_people
 from notifier.routing.file import read_routes
@@ -22,7 +23,10 @@ from tests.support.service_settings import settings_of
 from webhook_gateway.hooks.sources import load_sources
 from webhook_gateway.website.sites import load_sites
 
-JOBS = {"provision", "migrate-webhook-gateway", "migrate-orchestrator", "migrate-refunds", "migrate-notifier"}
+JOBS = {
+    *("provision", "broker-accounts"),
+    *("migrate-webhook-gateway", "migrate-orchestrator", "migrate-refunds", "migrate-notifier"),
+}
 COMPLETED = {"condition": "service_completed_successfully"}
 
 
@@ -248,6 +252,27 @@ def test_the_owners_account_is_told_to_migration_jobs_alone(compose: dict[str, A
         if any(variable.endswith("MIGRATION_DSN") for variable in definition.get("environment", {}))
     }
     assert told == {name for name in JOBS if name.startswith("migrate-")}
+
+
+def test_each_service_has_an_account_at_the_broker_before_it_starts(
+    compose: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = compose["services"]["broker-accounts"]
+    assert job["entrypoint"] == ["python", "-m", "common.messaging.accounts"]
+    told = dict(job["environment"])
+    assert told.pop("BROKER_API") == "http://suite:development-rabbitmq@rabbitmq:15672"
+    assert main(told) == 0
+    made = {user["name"]: user["password"] for user in json.loads(capsys.readouterr().out)["users"]}
+    used: dict[str, set[str]] = {}
+    for service in SERVICES:
+        for name in set(_containers_of(service, compose)) - JOBS:
+            container = compose["services"][name]
+            if address := container["environment"].get(f"{service.prefix}AMQP_URL"):
+                used.setdefault(service.name, set()).add(address)
+                assert container["depends_on"]["broker-accounts"] == COMPLETED, name
+    assert used == {name: {f"amqp://{name}:{password}@rabbitmq:5672/suite"} for name, password in made.items()}
+    knowing = {name for name, each in compose["services"].items() if "development-rabbitmq" in str(each)}
+    assert knowing == {"rabbitmq", "broker-accounts"}
 
 
 def test_mounted_files_exist_and_sandbox_is_optional(compose: dict[str, Any], repository: Path) -> None:

@@ -43,6 +43,7 @@ def plan(tmp_path: Path) -> Plan:
         },
         tips_dsn="postgresql://tips:pw@127.0.0.1:5/orders",
         amqp_url="amqp://suite:pw@127.0.0.1:6/suite",
+        broker_urls={"refunds": "amqp://refunds:pw@127.0.0.1:6/suite"},
         overrides={"TIPS_LOG_LEVEL": "debug", "HOME": "/somewhere", "SANDBOX_TRUST_POLLS": "3"},
     )
 

@@ -80,6 +80,10 @@ def _with_buildah(run: RunDirectory, values: Mapping[str, str]) -> Iterator[dict
         broker.wait_ready()
         credentials, book = Credentials(run.secrets), PortBook(run.state_file)
         provisioning.provision(database.address, credentials)
+        brokers: dict[str, str] = {}
+        if broker.api is not None:
+            provisioning.provision_broker(broker.api, broker.address, credentials)
+            brokers = provisioning.broker_urls(broker.address, credentials)
         ports = {name: book.choose(f"image-{name}", default=None, asked=None) for name in _CONTAINERS}
         smtp = book.choose("image-smtp", default=None, asked=None)
         dsns = {
@@ -87,7 +91,14 @@ def _with_buildah(run: RunDirectory, values: Mapping[str, str]) -> Iterator[dict
             "tips": provisioning.tips_dsn(database.address, credentials),
         }
         told = {
-            name: environment_of(compose, name, ports=ports, smtp=smtp, dsn=dsns.get(name), amqp_url=broker.address)
+            name: environment_of(
+                compose,
+                name,
+                ports=ports,
+                smtp=smtp,
+                dsn=dsns.get(name),
+                amqp_url=brokers.get(name, broker.address),
+            )
             for name in _CONTAINERS
         }
         for name in _CONTAINERS:

@@ -61,6 +61,8 @@ class Plan:
     databases: Mapping[str, str]
     tips_dsn: str
     amqp_url: str
+    """The administrator's; it is everybody's where `broker_urls` has no account of a service."""
+    broker_urls: Mapping[str, str]
     overrides: Mapping[str, str]
     """The person's own environment: variables with a service's prefix in it stand over ours."""
 
@@ -132,7 +134,7 @@ def _data(plan: Plan, service: Service) -> dict[str, str]:
         return {}
     return {
         "POSTGRES_DSN": plan.databases.get(service.name, plan.tips_dsn),
-        "AMQP_URL": plan.amqp_url,
+        **({} if service is TIPS else {"AMQP_URL": plan.broker_urls.get(service.name, plan.amqp_url)}),
         "TOKENS_FILE": str(tokens_file(plan.run, service)),
     }
 

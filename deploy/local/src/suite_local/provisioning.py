@@ -1,5 +1,5 @@
 """Databases and roles: each service's database has an owner, who migrates it, and a role that the service runs as; tips gets a role on
-the orders database.
+the orders database. And the broker's accounts, one a service.
 
 Idempotent: an existing role gets the current password, an existing database is left as it is. Needs an account that may create both.
 """
@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import asyncpg
 
+from common.errors import ConfigurationError, Unavailable
+from common.messaging.accounts import RIGHTS, definitions, import_into
 from suite_local.catalogue import ORCHESTRATOR, SERVICES, TIPS
 from suite_local.credentials import Credentials
 from suite_local.errors import SuiteLocalError
@@ -40,6 +42,25 @@ def tips_dsn(admin_dsn: str, credentials: Credentials) -> str:
     if ORCHESTRATOR.database is None:
         raise AssertionError("the orchestrator has a database")
     return _as(admin_dsn, TIPS.role, _password(credentials, TIPS.role), ORCHESTRATOR.database)
+
+
+def broker_urls(address: str, credentials: Credentials) -> dict[str, str]:
+    """Return the broker's address for the account of each service that speaks with it, by service name."""
+    vhost = _vhost(address)
+    return {service: _as(address, service, credentials.get(f"broker-{service}"), vhost) for service in RIGHTS}
+
+
+def provision_broker(api: str, address: str, credentials: Credentials) -> None:
+    """Make the accounts, their rights, and the topology, which none of them may declare."""
+    passwords = {service: credentials.get(f"broker-{service}") for service in RIGHTS}
+    try:
+        import_into(api, definitions(passwords, vhost=unquote(_vhost(address))))
+    except (ConfigurationError, Unavailable) as error:
+        raise SuiteLocalError(error.detail) from error
+
+
+def _vhost(address: str) -> str:
+    return urlsplit(address).path.removeprefix("/")
 
 
 def provision(admin_dsn: str, credentials: Credentials) -> None:

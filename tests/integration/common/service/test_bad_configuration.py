@@ -46,6 +46,7 @@ def environment_of(service: Service, directory: Path, *, dsn: str, amqp_url: str
         postgres_dsn=dsn,
         databases={each.name: dsn for each in SERVICES if each is not TIPS},
         tips_dsn=dsn,
+        broker_urls={},
         amqp_url=amqp_url,
         overrides={},
     )

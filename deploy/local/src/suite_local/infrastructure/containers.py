@@ -41,14 +41,19 @@ def container_postgres(run: RunDirectory, *, keep_ports: bool) -> tuple[str, Pro
     return f"postgresql://{USER}:{password}@{LOOPBACK}:{port}/postgres", _holder(run, "postgres", port, password)
 
 
-def container_rabbitmq(run: RunDirectory, *, keep_ports: bool) -> tuple[str, Program]:
-    """Return RabbitMQ's address and the program that holds its container."""
+def container_rabbitmq(run: RunDirectory, *, keep_ports: bool) -> tuple[str, str, Program]:
+    """Return RabbitMQ's address, its management API's, and the program that holds its container."""
     port, password = _port(run, "rabbitmq", keep=keep_ports), Credentials(run.secrets).get("rabbitmq")
-    return f"amqp://{USER}:{password}@{LOOPBACK}:{port}/{USER}", _holder(run, "rabbitmq", port, password)
+    api = _port(run, "rabbitmq_api", keep=keep_ports)
+    return (
+        f"amqp://{USER}:{password}@{LOOPBACK}:{port}/{USER}",
+        f"http://{USER}:{password}@{LOOPBACK}:{api}",
+        _holder(run, "rabbitmq", port, password, api=api),
+    )
 
 
 def hold(name: str) -> None:
-    """Run one container until TERM, as `SUITE_CONTAINER_PORT`, `_PASSWORD` and `_VOLUME` say."""
+    """Run one container until TERM, as `SUITE_CONTAINER_PORT`, `_API_PORT`, `_PASSWORD` and `_VOLUME` say."""
     from testcontainers.core.container import DockerContainer  # heavy, and needed only here
 
     port, password = int(os.environ["SUITE_CONTAINER_PORT"]), os.environ["SUITE_CONTAINER_PASSWORD"]
@@ -64,13 +69,15 @@ def hold(name: str) -> None:
         inside, data = 5672, "/var/lib/rabbitmq"
     container.with_volume_mapping(volume, data, "rw")
     container.ports[f"{inside}/tcp"] = (LOOPBACK, port)  # type: ignore[assignment]  # docker takes (address, port) here
+    if api := os.environ.get("SUITE_CONTAINER_API_PORT"):
+        container.ports["15672/tcp"] = (LOOPBACK, int(api))  # type: ignore[assignment]  # as above
     waiting = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, waiting)
     with container:
         signal.sigwait(waiting)
 
 
-def _holder(run: RunDirectory, name: str, port: int, password: str) -> Program:
+def _holder(run: RunDirectory, name: str, port: int, password: str, *, api: int | None = None) -> Program:
     return Program(
         name=name,
         argv=(sys.executable, "-m", "suite_local.infrastructure.containers", name),
@@ -78,6 +85,7 @@ def _holder(run: RunDirectory, name: str, port: int, password: str) -> Program:
         environment={
             "SUITE_CONTAINER_PORT": str(port),
             "SUITE_CONTAINER_PASSWORD": password,
+            **({} if api is None else {"SUITE_CONTAINER_API_PORT": str(api)}),
             "SUITE_CONTAINER_VOLUME": f"suite-{run.digest}-{name}",
         },
         stop_wait_s=30,

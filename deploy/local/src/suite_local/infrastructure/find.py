@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from suite_local.errors import InfrastructureMissingError
 from suite_local.infrastructure.containers import container_postgres, container_rabbitmq, docker_answers
@@ -16,12 +16,16 @@ from suite_local.programs import Program
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A server that is going to be there: its address, the programs to run for it, and how to wait for it."""
+    """A server that is going to be there: its address, the programs to run for it, and how to wait for it.
+
+    ``api`` is the broker's management API with an administrator's credentials, where there is one: to make accounts.
+    """
 
     kind: str
     address: str
     programs: tuple[Program, ...]
     wait_ready: Callable[[], None]
+    api: str | None = None
 
 
 def find_postgres(run: RunDirectory, environ: Mapping[str, str], *, running: bool) -> Found:
@@ -44,16 +48,17 @@ def find_rabbitmq(run: RunDirectory, environ: Mapping[str, str], *, running: boo
     """Return RabbitMQ, its configuration written. `running`: it is up, so its ports are taken, by itself."""
     url = environ.get("SUITE_AMQP_URL")
     if url:
-        return Found("given", url, (), lambda: wait_for_amqp(url, timeout_s=10))
+        return Found("given", url, (), lambda: wait_for_amqp(url, timeout_s=10), environ.get("SUITE_RABBITMQ_API"))
     try:
         local = local_rabbitmq(run, keep_ports=running)
     except InfrastructureMissingError:
         if not docker_answers():
             raise
-        return _contained(*container_rabbitmq(run, keep_ports=running), wait_for_amqp)
+        address, api, program = container_rabbitmq(run, keep_ports=running)
+        return replace(_contained(address, program, wait_for_amqp), api=api)
     if not running:
         local.prepare()
-    return Found("local", local.url, local.programs(), local.wait_ready)
+    return Found("local", local.url, local.programs(), local.wait_ready, local.api_url)
 
 
 def _contained(address: str, program: Program, wait: Callable[..., None]) -> Found:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import structlog
+from aiormq.exceptions import ChannelAccessRefused
 
 from common.clock import full_jitter
 from common.errors import NotTrusted, Unavailable
@@ -29,7 +31,7 @@ _ASK_S = 2.0
 class Broker:
     """The service's link to RabbitMQ.
 
-    ``run`` is to be supervised; it declares the whole topology on every new connection, and again when an event was unroutable, and
+    ``run`` is to be supervised; it sees to the whole topology on every new connection, and again when an event was unroutable, and
     lends its channel to ``publisher``. Consumers make connections of their own: a broker under a memory or disk alarm blocks the
     connections that publish, and consuming must go on to relieve it.
     """
@@ -126,4 +128,5 @@ class Broker:
                 with translate_connection_errors():
                     # On a channel of its own: declaring takes turns with publishing on the other one.
                     async with asyncio.timeout(30.0), link.connection.channel(publisher_confirms=False) as side:
-                        await topology.declare(side)
+                        with suppress(ChannelAccessRefused):  # what it may not declare is an administrator's to mend
+                            await topology.declare(side)

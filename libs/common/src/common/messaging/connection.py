@@ -21,6 +21,7 @@ from aiormq.exceptions import (
 from yarl import URL
 
 from common.addresses import each_host
+from common.messaging.topology import ensure
 from common.tls import tls_complaint
 
 _log = structlog.get_logger(__name__)
@@ -131,7 +132,7 @@ async def _open(
         async with asyncio.timeout(_OPEN_TIMEOUT_S):
             channel = await connection.channel(publisher_confirms=confirms, on_return_raises=confirms)
             link = BrokerConnection(connection, channel, wakeup)
-            await declare(channel)
+            await ensure(connection, declare)
     return link
 
 

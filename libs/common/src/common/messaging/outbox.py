@@ -24,6 +24,7 @@ from common.messaging.publisher import (
     PublishFailed,
     PublishTimeout,
 )
+from common.messaging.topology import QUEUES
 from common.postgres import Connection, Database, Record, is_retryable
 
 _log = structlog.get_logger(__name__)
@@ -203,7 +204,7 @@ class OutboxRelay:
             last = rows[-1]["id"]
             deadline = _LAST_SWEEP_S if self._stopping.is_set() else self._deadline
             outcomes = await self._publisher.publish_many(
-                [Outgoing(row["exchange"], row["routing_key"], row["body"]) for row in rows],
+                [Outgoing(_exchange(row), row["routing_key"], row["body"]) for row in rows],
                 deadline=min(deadline, self._deadline),
             )
             confirmed = [row["id"] for row, failure in zip(rows, outcomes, strict=True) if failure is None]
@@ -267,6 +268,12 @@ class OutboxRelay:
             except Exception as error:  # noqa: BLE001 - nothing is lost: the leader polls
                 _log.debug("outbox_notify_failed", reason=type(error).__name__)
             await asyncio.sleep(0.01)
+
+
+def _exchange(row: Record) -> str:
+    """Return where a row goes. What is for a queue of the suite alone goes by its replays: the default exchange would open every queue."""
+    name: str = row["exchange"]
+    return name or next((spec.replays for spec in QUEUES if spec.name == row["routing_key"]), "")
 
 
 class _Held:

@@ -5,15 +5,20 @@ limit far above any sane crash loop (poison is counted in the database; with a l
 dead-letters a whole prefetch of healthy messages) and ``at-least-once`` dead-lettering, which needs ``reject-publish``.
 Nothing here is a feature that RabbitMQ 4 removed.
 
-Every service declares the whole topology when it connects to publish: declaring is idempotent, and a publisher whose events nobody
-is bound to would otherwise have them returned as unroutable. A consumer's connection declares its own queue.
+A publisher whose events nobody is bound to would have them returned as unroutable, so whoever connects to publish needs the whole
+topology, and a consumer its own queue. An administrator keeps it (``accounts`` makes what is imported), which ``COMPLETE`` says, and no
+service declares anything; or every service declares it on each connection, for which its account needs the rights.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
-from aio_pika.abc import AbstractChannel, AbstractExchange, ExchangeType
+from aio_pika import Message
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, ExchangeType
+from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity
 
 from common.contracts import intake
 
@@ -39,6 +44,38 @@ class QueueSpec:
     def dead(self) -> str:
         """The queue that takes what this one gives up on."""
         return f"{self.name}.dead"
+
+    @property
+    def service(self) -> str:
+        """Whose it is."""
+        return self.name.partition(".")[0]
+
+    @property
+    def replays(self) -> str:
+        """The exchange by which its service sends a message to this queue alone, under the queue's name."""
+        return replays_of(self.service)
+
+    @property
+    def arguments(self) -> dict[str, str | int]:
+        """What it is declared with."""
+        return {
+            "x-queue-type": "quorum",
+            "x-delivery-limit": DELIVERY_LIMIT,
+            "x-dead-letter-exchange": DEAD_LETTERS,
+            "x-dead-letter-routing-key": self.name,
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+        }
+
+    @property
+    def bindings(self) -> tuple[tuple[str, str], ...]:
+        """The exchanges that it is bound to, with the routing keys."""
+        return (*((self.exchange, pattern) for pattern in self.patterns), (self.replays, self.name))
+
+
+def replays_of(service: str) -> str:
+    """Return the name of the direct exchange that only this service writes, and only its own queues are bound to."""
+    return f"{service}.replays"
 
 
 RECORDER = QueueSpec("webhook-gateway.recorder", "intake", ("intake.#",))
@@ -66,16 +103,55 @@ QUEUES = (
 )
 
 
+DEAD_ARGUMENTS = {"x-queue-type": "quorum"}
+
+
+def exchanges() -> Iterator[tuple[str, ExchangeType]]:
+    """Give every exchange with its type; ``COMPLETE`` is none of them."""
+    for name in EXCHANGES:
+        yield name, ExchangeType.TOPIC
+    yield DEAD_LETTERS, ExchangeType.DIRECT
+    for service in dict.fromkeys(spec.service for spec in QUEUES):
+        yield replays_of(service), ExchangeType.DIRECT
+
+
+def _digest() -> str:
+    parts = (
+        *((name, kind.value) for name, kind in exchanges()),
+        DEAD_ARGUMENTS,
+        *((spec.name, spec.arguments, spec.bindings) for spec in QUEUES),
+    )
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
+
+
+COMPLETE = f"topology.{_digest()}"
+"""An exchange that nothing is bound to: where it is, an administrator has imported this very topology. No service makes it."""
+
+
+async def ensure(connection: AbstractConnection, declare: Callable[[AbstractChannel], Awaitable[object]]) -> None:
+    """Declare, unless an administrator keeps this topology: on channels of their own, because the broker closes them at a refusal.
+
+    Raises like ``declare``, and aiormq's ``ChannelAccessRefused`` where nobody keeps it and the account may not declare either.
+    """
+    try:
+        # Not a passive declaration: RabbitMQ 4.2.6 and 4.3.0 want the right to declare for that too.
+        async with connection.channel(publisher_confirms=True) as side:
+            kept = await side.get_exchange(COMPLETE, ensure=False)
+            await kept.publish(Message(b""), "", mandatory=False)
+    except (ChannelNotFoundEntity, ChannelAccessRefused):
+        async with connection.channel(publisher_confirms=False) as side:
+            await declare(side)
+
+
 async def declare(channel: AbstractChannel) -> dict[str, AbstractExchange]:
     """Declare everything, idempotently, and return the exchanges by name.
 
     Raises aio-pika's ``ChannelPreconditionFailed`` when something of the same name exists with other properties.
     """
-    exchanges = {name: await channel.declare_exchange(name, ExchangeType.TOPIC, durable=True) for name in EXCHANGES}
-    dead = await channel.declare_exchange(DEAD_LETTERS, ExchangeType.DIRECT, durable=True)
+    found = {name: await channel.declare_exchange(name, kind, durable=True) for name, kind in exchanges()}
     for spec in QUEUES:
-        await _declare(channel, spec, exchanges[spec.exchange], dead)
-    return exchanges
+        await _declare(channel, spec)
+    return found
 
 
 async def declare_queue(channel: AbstractChannel, spec: QueueSpec) -> None:
@@ -83,28 +159,16 @@ async def declare_queue(channel: AbstractChannel, spec: QueueSpec) -> None:
 
     Raises like ``declare``.
     """
-    exchange = await channel.declare_exchange(spec.exchange, ExchangeType.TOPIC, durable=True)
-    dead = await channel.declare_exchange(DEAD_LETTERS, ExchangeType.DIRECT, durable=True)
-    await _declare(channel, spec, exchange, dead)
+    await channel.declare_exchange(spec.exchange, ExchangeType.TOPIC, durable=True)
+    for name in (DEAD_LETTERS, spec.replays):
+        await channel.declare_exchange(name, ExchangeType.DIRECT, durable=True)
+    await _declare(channel, spec)
 
 
-async def _declare(
-    channel: AbstractChannel, spec: QueueSpec, exchange: AbstractExchange, dead: AbstractExchange
-) -> None:
+async def _declare(channel: AbstractChannel, spec: QueueSpec) -> None:
     # The dead-letter queue comes first: with at-least-once dead-lettering a target bound late took minutes to be noticed.
-    dead_letters = await channel.declare_queue(spec.dead, durable=True, arguments={"x-queue-type": "quorum"})
-    await dead_letters.bind(dead, routing_key=spec.name)
-    queue = await channel.declare_queue(
-        spec.name,
-        durable=True,
-        arguments={
-            "x-queue-type": "quorum",
-            "x-delivery-limit": DELIVERY_LIMIT,
-            "x-dead-letter-exchange": DEAD_LETTERS,
-            "x-dead-letter-routing-key": spec.name,
-            "x-dead-letter-strategy": "at-least-once",
-            "x-overflow": "reject-publish",
-        },
-    )
-    for pattern in spec.patterns:
-        await queue.bind(exchange, routing_key=pattern)
+    dead = await channel.declare_queue(spec.dead, durable=True, arguments=dict(DEAD_ARGUMENTS))
+    await dead.bind(DEAD_LETTERS, routing_key=spec.name)
+    queue = await channel.declare_queue(spec.name, durable=True, arguments=dict(spec.arguments))
+    for exchange, key in spec.bindings:
+        await queue.bind(exchange, routing_key=key)

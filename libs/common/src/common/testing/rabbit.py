@@ -14,6 +14,7 @@ import aiohttp
 from aio_pika.exceptions import AMQPException
 from yarl import URL
 
+from common.messaging.accounts import RIGHTS, definitions
 from common.messaging.topology import QUEUES
 from common.testing.waiting import eventually
 
@@ -66,6 +67,36 @@ class TestRabbit:
         """Delete the virtual hosts that were kept to be given again."""
         while self._spare:
             await self._delete(self._spare.pop())
+
+    @asynccontextmanager
+    async def accounts(self, url: str) -> AsyncIterator[dict[str, str]]:
+        """Make each service's account in the virtual host of this address, with the topology; give their addresses by service.
+
+        The accounts are the test's own, and deleted afterwards.
+        """
+        vhost = vhost_of(url)
+        passwords = {service: uuid4().hex for service in RIGHTS}
+        names = {service: f"{vhost}.{service}" for service in RIGHTS}
+        try:
+            await self._call("POST", "definitions", definitions(passwords, vhost=vhost, names=names))
+            yield {
+                service: str(URL(url).with_user(names[service]).with_password(passwords[service])) for service in RIGHTS
+            }
+        finally:
+            for name in names.values():
+                await self.delete_account(name)
+
+    async def delete_account(self, name: str) -> None:
+        """Delete an account of the broker, if there is one."""
+        await self._call("DELETE", f"users/{quote(name, safe='')}", missing_ok=True)
+
+    async def topology(self, url: str) -> dict[str, Any]:
+        """Return what a virtual host holds, as the broker exports it, without the order of its lists."""
+        found = await self._call("GET", f"definitions/{quote(vhost_of(url), safe='')}")
+        return {
+            kind: sorted(found[kind], key=lambda each: sorted(each.items(), key=str).__str__())
+            for kind in ("exchanges", "queues", "bindings")
+        }
 
     async def _make(self) -> str:
         name = f"test-{uuid4().hex[:12]}"

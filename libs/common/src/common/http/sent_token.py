@@ -1,0 +1,29 @@
+"""A token that is sent to another service, from a file that may change while this one runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from common.errors import ConfigurationError
+
+
+class SentToken:
+    """A token as its file has it; ``read`` takes the file's content over. Raises ``ConfigurationError`` without a token in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.read(path.read_bytes())
+        except OSError as error:
+            raise ConfigurationError(f"the token file {path} cannot be read: {error.strerror}") from None
+        except ConfigurationError as error:
+            raise ConfigurationError(f"the token file {path} {error.detail}") from None
+
+    def read(self, raw: bytes) -> None:
+        """Send this token from now on. Raises ``ConfigurationError`` unless it is one line of ASCII, and goes on with the one before."""
+        token = raw.strip()
+        if not token:
+            raise ConfigurationError("is empty")
+        if not token.isascii() or not token.decode("ascii").isprintable():
+            raise ConfigurationError("holds no token")
+        self.value = token.decode("ascii")
