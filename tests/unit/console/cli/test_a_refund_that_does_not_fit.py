@@ -28,7 +28,7 @@ WORDS = ("order", "refund", "A1", "--amount", "85.50", "-r", "broken", "--dry-ru
 @pytest.fixture
 def order(services: Services) -> Services:
     """An order whose refund the orchestrator rehearses."""
-    services.on("GET /orders/v1/orders/A1", {"number": "A1", "version": 3, "currency": "RUB", "positions": []})
+    services.on("GET /orders/v1/orders/A1", {"version": 3, "totals": {"currency": "RUB"}})
     services.on(ASKED, SAID)
     return services
 
