@@ -364,6 +364,12 @@ PEOPLE: tuple[Step, ...] = (
 )
 DUTY: tuple[Step, ...] = (
     Look(command="duty now", shown=("on_duty",), holds=lambda said, _: bool(said["on_duty"]["id"])),
+    Look(command="roster show", shown=("first_week", "rotation"), holds=lambda said, _: "oleg" in said["rotation"]),
+    Look(
+        command="people show",
+        shown=("seniors",),
+        holds=lambda said, _: "oleg" in [each["id"] for each in said["people"]],
+    ),
     Look(command="duty weeks", shown=("on_duty", "backup"), holds=lambda said, _: bool(said["shifts"]), code=None),
     Do(
         command="duty override",
@@ -388,5 +394,5 @@ CHAINS: Mapping[str, tuple[Step, ...]] = {
     "duty": DUTY,
 }
 """Steps of one chain are taken one after the other, chains at once."""
-APART = frozenset({"apply", "audit"})
-"""Commands whose proof is made of what the others did."""
+APART = frozenset({"apply", "audit", "roster set", "people set"})
+"""Commands whose proof is made of what the others did; and those that put a whole file, which would hold for every other test, too."""

@@ -96,7 +96,7 @@ async def done_at_the_terminal(change: Change, trouble: Trouble, names: list[str
         [erased], [item] = done.json, planned["items"]
         assert erased["service"] == case.service
         assert erased["places"] == item["shown"]["places"] or "places" in case.known_later
-        assert "seen: erased in 1 services" in done.remarks
+        assert "seen: erased in 1 service" in done.remarks
         return
     assert differing([as_printed(item) for item in planned["items"]], done.json["items"]) <= case.known_later
     assert f"seen: 1 {case.seen}" in done.remarks
@@ -155,7 +155,8 @@ def differing(planned: Any, done: Any) -> set[str]:
 
 def as_printed(item: Mapping[str, Any]) -> dict[str, Any]:
     """An item of a plan as ``ordersctl`` shows what was done."""
-    return {**item["shown"], **{name: held for name, held in item.items() if name != "shown"}}
+    named = item["id"] or str(item["shown"].get("id") or "")  # what is done to nothing goes by the name of what it made
+    return {**item["shown"], **{name: held for name, held in item.items() if name != "shown"}, "id": named}
 
 
 async def audited(client: Client, case: Case, reason: str) -> int:
@@ -167,10 +168,10 @@ ELSEWHERE = {
     "refunds POST /admin/v1/reconciliation": "asks payment systems only: `check refunds` runs it as a rehearsal",
     "refunds POST /refunds/v1/refunds": "for machines: people ask the orchestrator",
     "notifier POST /admin/v1/tickets/{key}/links": "the older spelling of `link`",
-    "notifier PUT /admin/v1/people": "a file's whole content; `api` sends it",
-    "notifier PUT /admin/v1/roster": "a plan's whole content; `api` sends it",
+    "notifier PUT /admin/v1/people": "a file's whole content: `people set` puts it, and it would hold for all other tests, too",
+    "notifier PUT /admin/v1/roster": "a plan's whole content: so does `roster set`",
 }
-"""Operations with a rehearsal that neither tool has a command for, and why."""
+"""Operations with a rehearsal that are not driven here, and why."""
 
 
 def test_every_operation_that_can_be_rehearsed_is_in_the_table() -> None:

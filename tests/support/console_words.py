@@ -115,7 +115,7 @@ def _of_tables() -> Iterator[str]:
         words |= {act.noun, act.verb, *_seen(act)}
         for each in inputs(act):
             words |= {each.field.name, *each.field.choices}
-        yield act.operation.summary
+        yield from {act.summary_of(1), act.summary_of(2)}
         for each in inputs(act):
             description = str(each.field.rules.get("description", ""))
             if re.search("[a-z]", re.sub("`[^`]*`", "", description)):

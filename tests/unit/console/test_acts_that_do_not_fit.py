@@ -13,6 +13,8 @@ from console.client.acts import ACTS
 from console.client.fit import REFUSED_IN, unfit, unfit_for_all
 from notifier.incidents import model as incidents
 from orchestrator.engine.model import EventState
+from orchestrator.orders.model import HookType, Status
+from orchestrator.orders.transitions import CHANGING, TRANSITIONS
 from refunds.refunds import close
 from refunds.refunds.states import RefundState
 from webhook_gateway.rescue import model as rescue
@@ -40,11 +42,17 @@ def rescued(act: rescue.Act) -> set[str]:
     return refused(rescue.State, lambda state: rescue.after(state, act, number=None))
 
 
+def kept_back(hook: str) -> set[str]:
+    """The statuses in which an operator's event changes nothing of the order."""
+    return {str(status) for status in Status if TRANSITIONS[status, HookType[hook]] not in CHANGING}
+
+
 @pytest.mark.parametrize(
     ("act", "states"),
     [
         ("incident ack", refused(incidents.IncidentState, lambda s: incidents.acknowledge(s, by="a", holder="a"))),
         ("incident resolve", refused(incidents.IncidentState, incidents.resolve)),
+        *((f"order {verb}", kept_back(hook)) for verb, hook in (("cancel", "CANCELLED"), ("deliver", "DELIVERED"))),
         *((f"endangered {act}", rescued(act)) for act in rescue.Act),
         ("refund restart", REFUNDS - {RefundState.ERROR.name}),
         ("refund close", REFUNDS - {state.name for state in close._CLOSABLE}),
@@ -71,6 +79,11 @@ def test_every_rule_is_of_an_act_that_there_is() -> None:
         ),
         ("workflow stop", {"state_name": "running", "refusals": {"retry": "only a crashed one"}}, None),
         ("event reprocess", {"state_name": "skipped"}, "skipped"),
+        ("order reissue", {"status": "created"}, "created"),
+        ("order refund", {"status": "paid", "payment": {"id": None}}, "no_payment"),
+        ("order refund", {"status": "paid", "payment": {"id": "pay-1"}}, None),
+        ("order refund", {"status": "paid"}, None),
+        ("order cancel", {"status": "delivered"}, None),
         ("event reprocess", {"state_name": "done"}, None),
         ("event skip", {"state_name": "a state of the next release"}, None),
         ("silence end", {"ends_at": "2026-11-30T08:59:00Z"}, "over"),

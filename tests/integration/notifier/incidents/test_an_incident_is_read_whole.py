@@ -37,6 +37,10 @@ async def test_an_incident_is_read_with_history_notices_calls_and_timer(make_kit
     assert story["runbook"] == "/runbook/orchestrator-workflows-crashed"
     assert story["timers"] == [{"step": 1, "round": 0, "due_at": None}]
     assert (await kit.call("GET", "/admin/v1/incidents/99", role="viewer"))[0] == 404
+    over = {"ids": [1], "reason": "the cause is mended", "dry_run": False}
+    status, said = await kit.call("POST", "/admin/v1/incidents/resolve", body=over, role="operator")
+    assert status == 200, said
+    assert (await kit.call("GET", "/admin/v1/incidents/1", role="viewer"))[1]["timers"] == []
 
 
 async def test_an_incident_leads_to_its_thing_and_names_the_silence_that_covers_it(

@@ -19,6 +19,7 @@ from orchestrator.engine.retention import Pruned, Retention
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.orders.aggregate import Drift, derive_aggregates
 from orchestrator.orders.measure import Measure
+from orchestrator.orders.parked import raise_overdue
 from orchestrator.rights import TABLES
 from tests.integration.orchestrator.factories import all_taken
 from tests.support.alert_thresholds import alert_after
@@ -311,3 +312,12 @@ async def test_comparisons_of_tips_go_with_the_timeline(pool: Database, database
         await database.execute("INSERT INTO tips_shadow VALUES ($1, $2, $2, 1, 0, 0)", number, at)
     assert await retention_of(pool, timedelta(days=90), NOW)() == Pruned(events=0, timeline=0, comparisons=1)
     assert [row["number"] for row in await database.fetch("SELECT number FROM tips_shadow")] == ["YOUNG"]
+
+
+async def test_what_is_done_every_second_is_one_statement_while_there_is_nothing(pool: Database) -> None:
+    seen: list[str] = []
+    async with pool.acquire() as connection:
+        connection.add_query_logger(lambda record: seen.append(record.query))
+    assert await derive_aggregates(pool) == 0
+    assert await raise_overdue(pool, ManualClock(NOW), limit=timedelta(hours=1), notify=seen.clear) == 0
+    assert len(seen) == 2, seen

@@ -9,12 +9,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pydantic import SecretStr
 
 from common.contracts.envelope import Envelope
 from common.contracts.orders import OrderCreatedV1, OrderSnapshot
 from common.ids import order_number
 from common.messaging import Broker
+from common.postgres import Connection, pool
 from common.testing import eventually, proxied
 from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer, hook_body
 
@@ -246,3 +248,30 @@ async def announced_by_the_orchestrator(amqp_url: str, number: str) -> None:
     finally:
         await broker.stop()
         await task
+
+
+async def test_no_days_deliveries_are_opened_while_no_countdown_runs(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, prepare = list[str](), pool.prepare_connection
+
+    async def prepare_and_note(connection: Connection) -> None:
+        await prepare(connection)
+        connection.add_query_logger(lambda record: seen.append(record.query.strip()))
+
+    monkeypatch.setattr(pool, "prepare_connection", prepare_and_note)
+
+    def rounds() -> int:
+        return sum("webhook_gateway.countdowns" in query for query in seen)
+
+    async def three_rounds() -> bool:
+        return rounds() > 3
+
+    async def settles() -> bool:
+        return any(query.startswith("UPDATE countdowns") for query in seen)
+
+    async with start() as gateway:
+        await eventually(three_rounds, within=60)
+        assert [query for query in seen if query.startswith(("UPDATE countdowns", "UPDATE deliveries"))] == []
+        assert (await gateway.send(broken(), **STRICT))[0] == 422
+        await eventually(settles)

@@ -98,7 +98,7 @@ def test_an_erasure_is_seen_by_rehearsing_it_once_more(services: Services, order
     services.on("POST /admin/v1/erasures", erase)
     whom = ("customer", "erase", "--phone", "+79990001122", "--service", "refunds", "-r", "she asked for it", "-y")
     ended = ordersctl(*whom, "--wait", "--timeout", "0")
-    assert (ended.code, "seen: erased in 1 services" in ended.remarks) == (0, True)
+    assert (ended.code, "seen: erased in 1 service\n" in ended.remarks) == (0, True)
     services.on("POST /admin/v1/erasures", {"places": 3, "by_kind": {}, "kept": {}})
     ended = ordersctl(*whom, "--wait", "--timeout", "0")
     assert (ended.code, "something is left in refunds" in ended.remarks) == (7, True)

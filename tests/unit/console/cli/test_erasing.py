@@ -29,7 +29,7 @@ def test_a_customer_is_erased_in_all_services_after_a_rehearsal_in_each(
     assert [call.body["dry_run"] for call in services.calls] == [True] * 4 + [False] * 4
     assert {tuple(call.body) for call in services.calls} == {("phone", "reason", "dry_run")}
     assert len({call.key for call in services.calls[4:]}) == 4
-    assert "8 places in 4 services" in ended.remarks
+    assert "places: 8, services: 4" in ended.remarks
 
     services.calls.clear()
     rehearsed = ordersctl("customer", "erase", "--email", "a@b.example", "-r", "she asked", "--dry-run", "-o", "json")

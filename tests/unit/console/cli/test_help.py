@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import Any
 
 import pytest
 
+from console.cli.app import application
+from console.cli.helping import helps, parts
 from console.cli.nouns import NOUNS
 from console.client.acts import ACTS, Act
 from notifier.duty.views import OverrideBody
@@ -58,3 +61,24 @@ def test_an_example_is_one_that_the_service_understands(
     ordersctl(*shlex.split(example.partition("Example: ")[2])[1:])
     assert services.calls[-1].line == line
     body.model_validate(services.calls[-1].body)
+
+
+def test_no_command_lacks_its_russian_help() -> None:
+    say = helps("ru")
+    texts = {text for said in parts(application()) for text in (said.help, said.epilog) if isinstance(text, str)}
+    assert len(texts) > 150
+    assert sorted(text for text in texts if not re.search("[а-яё]", say(text))) == []
+    assert {helps("en")(text) for text in texts} == texts
+
+
+def test_help_is_in_the_language_of_the_terminal(ordersctl: Ordersctl, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.setenv("LC_ALL", "ru_RU.UTF-8")
+    whole, group, one = ordersctl("--help").out, ordersctl("roster", "--help").out, ordersctl("duty", "take", "-h").out
+    assert ("Начните с" in whole, "Кто отвечает сейчас" in whole, "Команды" in whole) == (True, True, True)
+    assert "Показать план дежурств" in group
+    assert ("Взять дежурство на себя, сейчас (operator)" in one, "--until" in one) == (True, True)
+    assert "Пример: ordersctl silence add" in ordersctl("silence", "add", "--help").out
+    assert "Начните с" in ordersctl().out + ordersctl().remarks
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    assert ("Begin with" in ordersctl("--help").out, "Commands" in ordersctl("--help").out) == (True, True)

@@ -43,7 +43,7 @@ def filled(text: str) -> str:
             "возвратов, о которых не удалось спросить: 2; nobody knows why",
         ),
         ("  N1: refused - the number is too large", "  N1: refused - число слишком велико"),
-        ("      tells: no message to anybody", "      никому ничего не сообщит"),
+        ("      tells nobody anything", "      никому ничего не сообщит"),
         ("a sentence of another release", "a sentence of another release"),
     ],
 )
@@ -80,7 +80,7 @@ def test_remarks_are_in_russian_and_what_programs_read_is_as_ever(
     services.on("GET /orders/v1/orders/A1", {"code": "unknown_order", "detail": "there is none"}, 404)
     monkeypatch.setenv("LC_ALL", "ru_RU.UTF-8")
     ended = ordersctl("check", "orders", "-o", "json")
-    assert ended.json[0]["detail"] == "2 of 9 orders are in a state that their events do not give"
+    assert ended.json[0]["detail"] == "orders in a state that their events do not give: 2 of 9"
     assert "НЕ доказано" in ended.remarks
     assert "Такого заказа нет" in ordersctl("order", "show", "A1").remarks
     assert "ничего не найдено" in ordersctl("find", "nobody").remarks
@@ -122,13 +122,15 @@ def test_sums_answers_and_notices_are_written_as_in_the_pages(
     assert ("1\u00a0234,56\u00a0₽" in shown, "нет" in shown) == (True, True)
     shown = ordersctl(*rehearse).out
     assert "10,50\u00a0₽" in shown
-    assert "отменён · 7Q3M → " in shown
-    assert "если получится: " in shown
+    assert "сообщит сборщикам и магазину: " in shown
+    assert "если получится, может сообщить тем, кто следит за тикетом: тикет закрыт · TRAVELSUP-1" in shown
     assert "silenced by" in shown
     monkeypatch.setenv("LANG", "C.UTF-8")
     shown = ordersctl(*rehearse).out
     assert "10.50 RUB" in shown
-    assert "if it succeeds: ticket.closed or nothing of TRAVELSUP-1" in shown
+    assert "tells pickers and store: order cancelled · 7Q3M" in shown
+    assert "if it succeeds, may tell who follows the ticket: ticket closed · TRAVELSUP-1" in shown
+    assert "tells nobody (silenced by somebody): incident opened (workflow crashed) · incident:5" in shown
 
 
 def test_a_thing_says_when_it_was_and_how_long_ago_in_the_persons_language(

@@ -88,7 +88,7 @@ def test_ctrl_c_ends_between_plans_and_says_how_to_go_on(services: Services, ord
     services.on(RETRY, interrupted)
     ended = ordersctl(*CRASHED, "-y", "-o", "json")
     assert (ended.code, len(ended.json["items"])) == (130, 1000)
-    assert "1 of 3 plans were applied: 1000 retried" in ended.remarks
+    assert "plans applied: 1 of 3: 1000 retried" in ended.remarks
     services.on(RETRY, answer)
     [_, file] = ended.remarks.split("ordersctl apply ", 1)
     finished = ordersctl("apply", file.split()[0], "-y", "-o", "json")
@@ -109,7 +109,7 @@ def test_when_a_later_answer_is_lost_the_rest_is_kept_and_finishes_once(
 
     services.on(RETRY, lost)
     ended = ordersctl(*CRASHED, "-y")
-    assert (ended.code, "1 of 3 plans were applied" in ended.remarks, "not known" in ended.remarks) == (6, True, True)
+    assert (ended.code, "plans applied: 1 of 3" in ended.remarks, "not known" in ended.remarks) == (6, True, True)
     services.drop = None
     services.on(RETRY, answer)
     [_, file] = ended.remarks.split("ordersctl apply ", 1)

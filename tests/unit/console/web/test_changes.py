@@ -24,7 +24,7 @@ async def test_a_change_is_rehearsed_applied_and_watched_until_it_is_seen(browse
     services.answers["GET /admin/v1/workflows/7"] = lambda _: (200, {"id": 7, "state_name": next(states), "pending": 1})
     await browser.sign_in("token-operator")
     page = await browser.get("/change/workflow/retry?ids=7")
-    assert "Let many crashed workflows try again" in page
+    assert "Let a crashed workflow try again" in page
     services.calls.clear()
     page = await browser.post("/change/workflow/retry", ids="7", reason="the cause is mended")
     assert "Workflow 7 goes on" in page
@@ -208,7 +208,7 @@ async def test_every_act_has_its_form(browser: Browser) -> None:
     for act in ACTS.values():
         page = await browser.get(f"/change/{act.noun}/{act.verb}?ids=1")
         assert browser.status == 200, act.name
-        assert html.escape(act.operation.summary).replace("&#x27;", "&#39;") in page, act.name
+        assert html.escape(act.summary_of(1)).replace("&#x27;", "&#39;") in page, act.name
 
 
 ORDER = {

@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -299,7 +300,7 @@ async def test_a_page_says_which_service_is_away(
                 return path, loaded.status, await loaded.text()
 
         _, status, page = await load("/change/workflow/retry?ids=7")
-        assert (status, "Let many crashed workflows" in page) == (200, True)
+        assert (status, "Let a crashed workflow" in page) == (200, True)
         assert '<button class="primary" disabled' not in page, "what she may do there is what it said last"
         assert fault != "hangs" or "Not answering: orchestrator" in page
         monkeypatch.setattr("console.web.people._KNOWN_FOR_S", 60.0)
@@ -314,3 +315,31 @@ async def test_a_page_says_which_service_is_away(
             assert 'href="/"' in page
         once = ("/orders/v1/orders/N", "/admin/v1/workflows/7", "/admin/v1/flags", "/admin/v1/whoami")
         assert fault != "hangs" or [asked.count(path) for path in once] == [1] * 4, asked
+
+
+NO_SCREENS = {
+    "/calendar/{}/{}": "for calendars",
+    "/change/{}/{}": "the form of every act, which the table names by its act",
+    "/list/{}": "every list without a place in the menu: `/more` leads there",
+    "/live/{}": "news of a list, for a page's script",
+    "/one/{}/{}": "every thing without a screen of its own",
+    "/sign-in": "before anything is seen",
+    "/sign-in/callback": "the provider leads there",
+    "/sign-in/provider": "leads to the provider",
+    "/static": "script and style",
+    "/watched/{}": "a part of the page of what was done",
+}
+"""Addresses that are no screens, and why."""
+
+
+def test_each_screen_that_there_is_stands_in_the_documentation(everything: Everything) -> None:
+    page = (Path(__file__).parents[4] / "docs" / "console.md").read_text(encoding="utf-8")
+    table = page.partition("## Screens\n")[2].partition("\n## ")[0]
+    listed = {re.sub(r"\{[^}]*\}", "{}", path) for path in re.findall(r"\| `(/[^`]*)` \|", table)}
+    there = {
+        re.sub(r"\{[^}]*\}", "{}", path)
+        for method, path in everything.routes
+        if method == "GET" and path not in MACHINES
+    }
+    assert there - listed == set(NO_SCREENS)
+    assert listed <= there

@@ -18,7 +18,7 @@ from tests.support.console_browser import Browser
 from tests.unit.console.web.factories import Services
 
 PAGE = (Path(__file__).parents[4] / "docs" / "console.md").read_text(encoding="utf-8")
-NAMES = {"{id}": "EVIL", "{event}": "5-2"}
+NAMES = {"{id}": "EVIL", "{event}": "5-2", "{runbook}": "notifier-down"}
 
 
 def rows(heading: str) -> Iterator[list[str]]:

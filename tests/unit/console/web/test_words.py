@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gettext
 import hashlib
+import re
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from babel.messages.pofile import read_po
 
 import console.web
 from console.client import times
@@ -85,3 +88,36 @@ def test_scripts_of_others_are_the_ones_that_were_looked_at() -> None:
     found = {path.name: hashlib.sha384(path.read_bytes()).hexdigest() for path in folder.glob("*.js")}
     assert found == VENDORED
     assert (folder / "LICENSE-htmx").is_file()
+
+
+_COUNTED = re.compile(r"(?:\{\}|%\((?:n|num|m|shown|cut|days|hours)\)s)( [^\W\d_]+)+")
+_VERBS = frozenset(["answers", "does", "has", "is", "names", "status", "takes", "was"])
+_ALWAYS_MANY = {
+    "The newest %(shown)s lines are shown; older ones that are not: %(cut)s.": "of the most lines that are shown",
+    "{} items in {} plans, which are applied one after the other": "said of several plans only",
+    "seen: erased in {} services": "its form of one has no number before it",
+    "The timeline is longer than %(n)s lines: what came later is not here.": "of the most lines there are",
+    "requests whose receipt and outcome do not add up, of {} minutes of the last hour": "kept by the release before",
+}
+"""Texts whose number is never one, and why."""
+
+
+def test_a_number_before_a_noun_has_its_forms_in_both_languages() -> None:
+    root = Path(console.web.__file__).parents[1]
+    catalogues = [read_po(BytesIO(path.read_bytes())) for path in root.rglob("ru*.po")]
+    single = {str(each.id): str(each.string) for found in catalogues for each in found if isinstance(each.id, str)}
+    assert len(single) > 1000
+
+    def counts(text: str) -> list[str]:
+        words_ = (found[0].split()[1] for found in _COUNTED.finditer(text))
+        return [word for word in words_ if word.endswith("s") and word not in _VERBS]
+
+    def has_twin(text: str) -> bool:
+        return any(f"{{}} {word[:-1]} " in f"{other} " for word in counts(text) for other in single)
+
+    wrong = [text for text in single if counts(text) and not has_twin(text) and text not in _ALWAYS_MANY]
+    assert wrong == [], repr(wrong)
+    russian = re.compile(
+        r"(?:\{\}|%\((?:n|num|m|shown|cut)\)s) (?!мин |ч |из |снова |платежа )[а-яё]{3,}(?:ов|ей|й|а|ы|и|я)\b"
+    )
+    assert [text for text, said in single.items() if russian.search(said) and text not in _ALWAYS_MANY] == []

@@ -60,11 +60,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         sys.stdout.writelines(f"{word}\n" for word in candidates(given))
         return
+    from console.cli.helping import translate_help
     from console.cli.nouns import NOUNS
 
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # a text file of this interpreter's own
     noun = next((word for word in given if word in NOUNS), None)
-    application([noun] if noun else [])(args=given, prog_name="ordersctl")
+    app = application([noun] if noun else [])
+    translate_help(app, given, os.environ)
+    app(args=given, prog_name="ordersctl")
 
 
 if __name__ == "__main__":

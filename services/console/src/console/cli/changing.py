@@ -5,18 +5,18 @@ from __future__ import annotations
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from console.cli.asking import consent, line
 from console.cli.commands import Context
 from console.cli.exits import EndedError, Exit
-from console.cli.output import Columns, Output, as_json, readable
+from console.cli.output import Columns, as_json
 from console.cli.profiles import directory
-from console.client.money import amount_told
+from console.cli.showing import counted, in_words, show_items, show_made, show_plan, shown, who_changed
 
 if TYPE_CHECKING:
     from console.client.change import Done, Item, Plan, Progress, Wish
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _NOTHING_DONE = frozenset({"refused", "not_found", "changed_since"})
 _FILE_FORM = 1
-_MOST_ASIDE = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +109,8 @@ def _is_silence(error: Exception) -> bool:
 def _say_how_far(at: Context, plans: Sequence[Plan], done: Sequence[Done], *, unknown: bool) -> None:
     """Say what was done of several plans, and keep those that may not be, for they can be applied again."""
     if done:
-        counted = Counter(item.outcome for each in done for item in each.items)
-        at.out.note(f"{len(done)} of {len(plans)} plans were applied: {_counted(counted)}")
+        outcomes = counted(Counter(item.outcome for each in done for item in each.items))
+        at.out.note(f"plans applied: {len(done)} of {len(plans)}: {outcomes}")
     left = plans[len(done) :]
     if unknown:
         at.out.note("How much was done of the plan under way is not known.")
@@ -127,14 +126,15 @@ def _say_how_to_finish(at: Context, plans: Sequence[Plan]) -> None:
 async def prove(at: Context, done: Done, manner: Manner) -> Exit:
     """Show what was done, and with ``wait`` what became of it."""
     if at.out.for_programs:
-        at.out.thing({"already_applied": done.already_applied, "items": [_shown(item) for item in done.items]})
+        at.out.thing({"already_applied": done.already_applied, "items": [shown(item) for item in done.items]})
     else:
-        at.out.rows([_shown(item, told=True) for item in done.items], _columns(done.items))
+        show_items(at.out, done.plan.wish.act, done.items)
+        show_made(at.out, done)
         if done.shown and not done.items:
-            at.out.note(_words(done.shown, at.out))
+            at.out.note(in_words(done.shown, at.out))
     for item in done.items:
         if "changed_by" in item.shown:
-            at.out.note(_who_changed(item))
+            at.out.note(who_changed(item))
     if done.already_applied:
         at.out.note("this plan was applied before; nothing happened twice")
     code = _code(done.items, frozenset(item.id for item in done.left_alone))
@@ -144,7 +144,7 @@ async def prove(at: Context, done: Done, manner: Manner) -> Exit:
         timed_out = all(item.code == "timed_out" for item in done.unknown)
         silent = Exit.TIMED_OUT if timed_out else Exit.UNREACHABLE
         code = code if code is Exit.PARTLY else silent
-    at.out.note(_counted(Counter(item.outcome for item in done.items)) or "nothing to do")
+    at.out.note(counted(Counter(item.outcome for item in done.items)) or "nothing to do")
     if done.plan.more:
         at.out.note(f"{done.plan.matched - len(done.plan.items)} more match and are left")
         code = Exit.PARTLY if code is Exit.DONE else code
@@ -165,7 +165,7 @@ async def _wait(at: Context, done: Done, manner: Manner, code: Exit) -> Exit:
     except UnprovableError:
         at.out.note("the answer does not say where its effect is seen")
         return code
-    at.out.note(f"seen: {_counted(last)}")
+    at.out.note(f"seen: {counted(last)}")
     if sight is None:
         return code
     if any(sight.moves(state) for state in last):
@@ -186,34 +186,6 @@ def _shown_by(sight: Thing | Effect, item: Item) -> str | None:
         return None if sight.one is None else f"{sight.noun} show {item.id}"
     noun = sight.onward.get(str(item.shown.get("name")))
     return None if noun is None else f"{noun} show {item.shown['target']}"
-
-
-def show_plan(at: Context, plan: Plan, *, aside: bool = False, plans: int = 1) -> None:
-    """Show what would happen, item by item; ``aside``: the first ones on stderr, for the result is still to come.
-
-    ``plans``: how many it is made of.
-    """
-    wish = plan.wish
-    out = at.out
-    if aside:
-        for item in plan.items[:_MOST_ASIDE]:
-            out.note("  " + _sentence(item, out))
-        if len(plan.items) > _MOST_ASIDE:
-            out.note(f"  and {len(plan.items) - _MOST_ASIDE} others: --dry-run shows each")
-    else:
-        out.rows([_shown(item, told=True) for item in plan.items], _columns(plan.items))
-        for item in plan.items:
-            for line in _handed_over(item):
-                out.note(line)
-    out.note(
-        f"plan: {wish.act} on {at.profile.name}: {_counted(Counter(item.outcome for item in plan.items)) or 'nothing'}"
-    )
-    if plan.shown and not plan.items:
-        out.note(_words(plan.shown, out))
-    if plans > 1:
-        out.note(f"{len(plan.items)} items in {plans} plans, which are applied one after the other")
-    if plan.more:
-        out.note(f"{plan.matched} match: {plan.matched - len(plan.items)} are in no plan")
 
 
 def show_files(at: Context, plans: Sequence[Plan]) -> None:
@@ -299,75 +271,3 @@ def _code(items: tuple[Item, ...], left_alone: frozenset[str]) -> Exit:
     if any(done):
         return Exit.PARTLY
     return Exit.NOT_FOUND if all(item.outcome == "not_found" for item in items) else Exit.REFUSED
-
-
-def _shown(item: Item, *, told: bool = False) -> Mapping[str, Any]:
-    """Return an item as it is shown; ``told``: to people, who are told what an open amount means."""
-    shown = asdict(item)
-    own = amount_told(shown.pop("shown")) if told else shown.pop("shown")
-    shown["notices"], shown["warnings"] = list(item.notices or ()), list(item.warnings)
-    return {**own, **shown}
-
-
-_ASIDE = frozenset({"number", "business_key", "payment_id", "currency", "holder", "held_since"})
-"""What the answer says again, or what only machines need: whoever wants it asks for JSON."""
-
-
-def _columns(items: tuple[Item, ...]) -> Columns:
-    """The columns of the outcome, and what the service says of its own about such items, if that is a word or the chosen goods."""
-    own = {
-        name
-        for item in items
-        for name, held in amount_told(item.shown).items()
-        if (isinstance(held, str | int | float) and name not in _ASIDE) or (name == "positions" and held)
-    }
-    warned = ("warnings",) if any(item.warnings for item in items) else ()
-    return Columns(("id", "outcome", *sorted(own - {"id", "outcome"}), "code", "detail", *warned, "notices"))
-
-
-def _sentence(item: Item, out: Output) -> str:
-    said = f"{item.id}: {item.outcome}" if item.id else item.outcome
-    if item.detail:
-        said += f" - {item.detail}"
-    own = _words(item.shown, out)
-    said += f" ({own})" if own else ""
-    said += "".join(f"\n      {line}" for line in _handed_over(item))
-    said += "".join(f"\n      warning: {warning}" for warning in item.warnings)
-    told = ("no message to anybody",) if item.notices == () and item.code is None else item.notices or ()
-    return said + "".join(f"\n      tells: {out.notice(notice)}" for notice in told)
-
-
-def _handed_over(item: Item) -> list[str]:
-    """Say who is replaced on duty by whom, from when until when, and from whom an incident is taken over."""
-    said = [
-        f"{readable(each, 'place')}: {each['person'] or 'nobody'} instead of {each['instead_of'] or 'nobody'}, "
-        f"{readable(each, 'starts_at')} to {readable(each, 'ends_at')}"
-        for each in item.shown.get("replaced") or ()
-    ]
-    if holder := item.shown.get("holder"):
-        said.append(f"it is taken over from {holder}, who has it since {readable(item.shown, 'held_since')}")
-    return said
-
-
-def _who_changed(item: Item) -> str:
-    """Say of what was left alone who has changed it since the plan."""
-    said = item.shown
-    if said["changed_by"] is None:
-        return f"{item.id}: left alone: it has changed since the plan, by no person"
-    return f"{item.id}: left alone: {said['changed_by']} has changed it since the plan ({said['change']} at {said['changed_at']})"
-
-
-def _words(shown: Mapping[str, Any], out: Output) -> str:
-    """What the service says in words, figures and sums of its own, and the goods that were chosen."""
-    told = amount_told(shown)
-    words = [name for name, held in told.items() if isinstance(held, str | int) and not isinstance(held, bool)]
-    words = [name for name in words if name not in ("holder", "held_since")]  # said in words of their own
-    said = [f"{name} {readable(told, name, language=out.language)}" for name in words]
-    goods = told.get("positions")
-    if isinstance(goods, list) and goods:
-        said.append("positions " + ", ".join(f"{each.get('quantity')} of {each.get('id')}" for each in goods))
-    return ", ".join(said)
-
-
-def _counted(outcomes: Counter[str]) -> str:
-    return ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))

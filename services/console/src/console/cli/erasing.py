@@ -96,7 +96,8 @@ async def _carry_out(at: Context, plans: Sequence[Plan], manner: Manner) -> Exit
     if left:
         at.out.note(f"seen: something is left in {', '.join(left)}", style="red")
     elif manner.wait and done:
-        at.out.note(f"seen: erased in {len(done)} services")
+        many = len(done)
+        at.out.note("seen: erased in 1 service" if many == 1 else f"seen: erased in {many} services")
     if not failed and not left:
         return Exit.DONE
     return Exit.PARTLY if done else Exit.REFUSED
@@ -121,10 +122,10 @@ def _show(at: Context, found: Sequence[Plan | Done], *, aside: bool = False) -> 
     rows = [_row(each) for each in found]
     if aside:
         for row in rows:
-            at.out.note(f"  {row['service']}: {row['places']} places {row['by_kind']}")
+            at.out.note(f"  {row['service']}: places {row['places']} {row['by_kind']}")
         return
     at.out.rows(rows, _COLUMNS)
-    at.out.note(f"{sum(row['places'] or 0 for row in rows)} places in {len(rows)} services")
+    at.out.note(f"places: {sum(row['places'] or 0 for row in rows)}, services: {len(rows)}")
 
 
 def _row(found: Plan | Done) -> Mapping[str, Any]:

@@ -75,6 +75,8 @@ NOUNS: dict[str, Noun] = {
     "unread-alert": Noun(about="Alerts that could not be taken", listed="unread-alert", shown="unread-alert"),
     "alert-sender": _thing("alert-sender", "From whom alerts come: who is silent, who was given up"),
     "duty": _thing("duty", "Who answers now and in the weeks to come", more="duty:build"),
+    "roster": Noun(about="The plan of duty: a file", more="files:build_roster"),
+    "people": Noun(about="The colleagues, their accounts and phones: a file", more="files:build_people"),
     "flag": Noun(about="Switches", acts="flag", more="views:build_flag"),
     "tips": Noun(about="Why tips are what they are, and whether the service decides as we do", more="views:build_tips"),
     "stock-movement": Noun(about="Goods that left a store's balance", listed="stock-movement"),

@@ -34,11 +34,9 @@ _UNSAFE_BUT_LINES = re.compile(_UNSAFE.pattern.replace("\x00-\x1f", "\x00-\x09\x
 _COPIED = frozenset(
     {"id", "number", "order_number", "order", "name", "state", "state_name", "status", "phone", "severity"}
 )
-"""Columns of words that people copy, or look for: a narrow terminal breaks the others first."""
-_IDS = ("id", "number", "key")
-"""How names of values end that are of no use in two halves."""
-_NARROWEST, _GAP = 8, 2
-"""Characters: what a column of words needs at least, and between two."""
+"""Columns of words that people copy, or look for: they stay on one line."""
+_GAP = 2
+"""Characters between two columns."""
 _SENTENCES = frozenset({"detail", "message"})
 """Fields that hold sentences of services and checks."""
 
@@ -210,24 +208,27 @@ class Output:
         return self.columns or (columns.shown + columns.wide if self.form is Form.WIDE else columns.shown)
 
     def _table(self, items: Sequence[Mapping[str, Any]], columns: Columns) -> None:
+        """Show a table where each word of it has room, else a card a row: no word is broken, nor a heading."""
         from rich.box import SIMPLE_HEAD
         from rich.table import Table
         from rich.text import Text
 
         chosen = self._chosen(columns)
         said = [self._said(item) for item in items]
-        rows = [[printable(readable(item, column, language=self.language)) for column in chosen] for item in said]
+        rows = [
+            [printable(readable(item, column, language=self.language), lines=True) for column in chosen]
+            for item in said
+        ]
         whole = [column == columns.name or column.rpartition(".")[2] in _COPIED for column in chosen]
-        widest = [max(map(len, cells)) for cells in zip(chosen, *rows, strict=True)]
-        needed = sum(width if kept else min(width, _NARROWEST) for width, kept in zip(widest, whole, strict=True))
-        if items and needed + _GAP * len(chosen) > self.console.width:
+        widths = _widths([list(cells) for cells in zip(chosen, *rows, strict=True)], whole, self.console.width)
+        if items and widths is None:
             for row in rows:
-                self._over_lines(list(zip(chosen, row, strict=True)))
+                self._over_lines([(name, text) for name, text in zip(chosen, row, strict=True) if text])
                 self.console.print()
             return
-        table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for column, kept in zip(chosen, whole, strict=True):
-            table.add_column(Text(column), overflow="fold", no_wrap=kept)
+        table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP - 1, 0, 0))
+        for place, column in enumerate(chosen):
+            table.add_column(Text(column), overflow="fold", width=None if widths is None else widths[place])
         for row in rows:
             table.add_row(*map(Text, row))
         self.console.print(table, soft_wrap=False)
@@ -252,7 +253,7 @@ class Output:
             for name in shown
         ]
         room = self.console.width - _GAP - max((len(name) for name, _ in pairs), default=0)
-        if any(len(text) > room for name, text in pairs if name.endswith(_IDS)):
+        if any(_longest_word(text) > room for _, text in pairs):
             self._over_lines(pairs)
             return
         grid = Table.grid(padding=(0, _GAP))
@@ -261,12 +262,25 @@ class Output:
         self.console.print(grid, soft_wrap=False)
 
     def _over_lines(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Show names and values one under the other, none of them broken: the window is narrow."""
+        """Show names and values one under the other, lines ending between words: the window is narrow."""
         from rich.text import Text
 
         for name, text in pairs:
-            beside = len(name) + _GAP + len(text) <= self.console.width
-            self.console.print(Text(name, style="bold"), Text(text), sep=" " * _GAP if beside else "\n" + " " * _GAP)
+            if "\n" not in text and len(name) + _GAP + len(text) <= self.console.width:
+                self.console.print(Text(name, style="bold"), Text(text), sep=" " * _GAP)
+            else:
+                self.console.print(Text(name, style="bold"))
+                self.lines(text.split("\n"), indent=_GAP)
+
+    def lines(self, lines: Iterable[str], *, indent: int = 0) -> None:
+        """Show lines of words, which on a terminal end between words where they are too long."""
+        for line in lines:
+            if not self.for_people:
+                self._write(printable(line))
+                continue
+            width = max(self.console.width, indent + 1)
+            for part in _wrapped(printable(line), width, " " * indent):
+                self._write(part)
 
     def _lines(self, lines: Iterable[str]) -> None:
         for line in lines:
@@ -275,6 +289,39 @@ class Output:
     def _write(self, text: str) -> None:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
+
+
+def _wrapped(text: str, width: int, indent: str) -> list[str]:
+    from textwrap import wrap
+
+    further = indent + " " * _GAP
+    how: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False, "drop_whitespace": True}
+    return wrap(text, width, initial_indent=indent, subsequent_indent=further, **how) or [indent]
+
+
+def _longest_word(text: str) -> int:
+    return max(map(len, text.split()), default=0)
+
+
+def _widths(cells: Sequence[Sequence[str]], whole: Sequence[bool], room: int) -> list[int] | None:
+    """Return how wide each column is so that no word of it is broken, None where the terminal has not so much room.
+
+    ``cells``: of each column its heading and all its cells; ``whole``: whether a column's cells stay on one line each.
+    """
+    natural = [max(max(map(len, text.split("\n"))) for text in column) for column in cells]
+    least = [
+        wide if kept else max(map(_longest_word, column))
+        for column, wide, kept in zip(cells, natural, whole, strict=True)
+    ]
+    spare = room - _GAP * len(cells) - sum(least)
+    if spare < 0:
+        return None
+    widths = list(least)
+    while spare > 0 and (short := [place for place, wide in enumerate(widths) if wide < natural[place]]):
+        place = max(short, key=lambda place: natural[place] / widths[place])  # which would be the most lines
+        widths[place] += 1
+        spare -= 1
+    return widths
 
 
 def _raw(held: Any) -> str:

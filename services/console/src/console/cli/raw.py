@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from console.cli.acts import MANNER, manner_of
-from console.cli.changing import carry_out, kept_plan, show_plan
+from console.cli.changing import carry_out, kept_plan
 from console.cli.commands import Context, add
 from console.cli.exits import EndedError, Exit
 from console.cli.fields import offering, read_json
 from console.cli.output import Form, as_json, printable
+from console.cli.showing import show_plan
 from console.client.operations import SERVICES
 
 if TYPE_CHECKING:

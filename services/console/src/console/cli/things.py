@@ -77,7 +77,12 @@ def add_show(app: typer.Typer, noun: str, verb: str = "show") -> None:
 
     async def run(at: Context, **given: Any) -> Exit | None:
         """Show it."""
-        at.out.thing(await thing.read(at.suite, given["name"]), name=thing.id)
+        if noun == "payment":
+            from console.client.payments import read_payment
+
+            at.out.thing(await read_payment(at.suite, given["name"]), name=thing.id)
+        else:
+            at.out.thing(await thing.read(at.suite, given["name"]), name=thing.id)
         return None
 
     name = parameter("name", Annotated[str, typer.Argument(metavar=thing.id.upper())])

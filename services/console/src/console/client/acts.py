@@ -10,7 +10,7 @@ from typing import Any
 
 from console.client import effects
 from console.client.effects import Effect, of_erasure, of_letter
-from console.client.operations import Field, Operation, operation
+from console.client.operations import Field, Operation, operation, operations
 from console.client.things import THINGS, Thing
 
 
@@ -81,6 +81,17 @@ class Act:
         if found is None:
             raise LookupError(self.name)
         return found
+
+    def summary_of(self, number: int) -> str:
+        """Say what it does, of one thing as the service says of one, where it has an operation for one."""
+        if number == 1 and self.many is not None:
+            path, _, verb = self.operation.path.rpartition("/")
+            for (service, method, known), offered in operations().items():
+                if (service, method) == (self.service, self.operation.method) and (
+                    known.startswith(f"{path}/{{") and known.endswith(f"}}/{verb}")
+                ):
+                    return offered.summary
+        return self.operation.summary
 
     @property
     def compared(self) -> bool:
@@ -270,12 +281,24 @@ def _acts() -> tuple[Act, ...]:
 
 ACTS = {act.name: act for act in _acts()}
 """By name. ``dead-letter replay|mend|dismiss`` and ``erase`` are in several services: see ``act_of``."""
+BY_FILE = {
+    f"{noun} set": Act(
+        noun=noun,
+        verb="set",
+        service="notifier",
+        one=f"PUT /admin/v1/{noun}",
+        version_at=f"/admin/v1/{noun}",
+        effect=effects.PUT[noun],
+    )
+    for noun in ("roster", "people")
+}
+"""Acts that put a whole file in the place of what holds, at a terminal only."""
 
 
 def act_of(name: str, service: str | None = None) -> Act:
     """Return an act; of what several services do the one of this service. ``LookupError`` when there is none of this name."""
-    if name in ACTS:
-        return ACTS[name]
+    if found := ACTS.get(name) or BY_FILE.get(name):
+        return found
     noun, _, verb = name.partition(" ")
     if service is None:
         raise LookupError(f"{name}: name the service")

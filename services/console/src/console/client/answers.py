@@ -19,4 +19,4 @@ def of_one(answer: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(listed, list) or not listed:
         return told
     made = [{name: held for name, held in each.items() if name != "id"} for each in listed if isinstance(each, Mapping)]
-    return {"id": listed[0].get("id"), **(made[0] if len(made) == 1 else {"items": made}), **told}
+    return {"id": listed[0].get("id"), **(made[0] if len(made) == 1 else {"items": listed}), **told}

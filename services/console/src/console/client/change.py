@@ -18,6 +18,7 @@ from console.client.acts import Act, act_of
 from console.client.answers import of_one, of_the_whole
 from console.client.items import Item as Item
 from console.client.items import item_of, items_of, texts_of
+from console.client.made import not_made_yet
 from console.client.since import has_changed, last_change
 from console.client.suite import CHANGED_SINCE, RefusedError, Sent, Suite, UnreachableError, filled
 from console.client.things import THINGS
@@ -142,7 +143,7 @@ async def rehearse(suite: Suite, wish: Wish, *, progress: Progress | None = None
         answer = sent.answer
         return Plan(
             wish=wish,
-            items=tuple(item_of(each) for each in answer["items"]),
+            items=tuple(not_made_yet(wish.act, item_of(each)) for each in answer["items"]),
             matched=answer["matched"],
             more=answer["more"],
             digest=answer["plan"],
@@ -154,7 +155,7 @@ async def rehearse(suite: Suite, wish: Wish, *, progress: Progress | None = None
     at: str | None = None
     for name in names:
         item, sent = await _one(suite, wish, name, dry_run=True)
-        items.append(item)
+        items.append(not_made_yet(wish.act, item))
         at = at or sent.at
         if progress is not None:
             progress(len(items), len(names))

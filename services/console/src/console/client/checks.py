@@ -31,7 +31,11 @@ async def _ledger(suite: Suite, over: Mapping[str, Any]) -> list[str]:
     if said["difference"]:
         wrong.append(f"{said['received']} came in and {said['outcomes']} have an outcome: {said['difference']} differ")
     if unarrived:
-        wrong.append(f"{unarrived} orders were acknowledged and have not arrived (intake unarrived)")
+        wrong.append(
+            f"{unarrived} order was acknowledged and has not arrived (intake unarrived)"
+            if unarrived == 1
+            else f"{unarrived} orders were acknowledged and have not arrived (intake unarrived)"
+        )
     return wrong
 
 
@@ -42,9 +46,13 @@ async def _orders(suite: Suite, over: Mapping[str, Any]) -> list[str]:
     crashed = await THINGS["workflow"].page(suite, state="crashed", limit=1, count=True)
     wrong = []
     if said["differing"]:
-        wrong.append(f"{said['differing']} of {said['orders']} orders are in a state that their events do not give")
-    if crashed.count or crashed.items:
-        wrong.append(f"{crashed.count or len(crashed.items)} workflows have crashed (workflow list --state crashed)")
+        wrong.append(f"orders in a state that their events do not give: {said['differing']} of {said['orders']}")
+    if down := crashed.count or len(crashed.items):
+        wrong.append(
+            f"{down} workflow has crashed (workflow list --state crashed)"
+            if down == 1
+            else f"{down} workflows have crashed (workflow list --state crashed)"
+        )
     return wrong
 
 
@@ -55,10 +63,18 @@ async def _refunds(suite: Suite, over: Mapping[str, Any]) -> list[str]:
     still = await THINGS["difference"].page(suite, open=True, limit=1, count=True)
     wrong = [f"{name}: {state}" for name, state in said["registers"].items() if state != "compared"]
     wrong += [f"{each.get('kind')} of order {each.get('order_number')}" for each in said["differences"]]
-    if said["unanswered"]:
-        wrong.append(f"{said['unanswered']} refunds could not be asked about")
-    if still.count or still.items:
-        wrong.append(f"{still.count or len(still.items)} differences are open (difference list --open)")
+    if unanswered := said["unanswered"]:
+        wrong.append(
+            f"{unanswered} refund could not be asked about"
+            if unanswered == 1
+            else f"{unanswered} refunds could not be asked about"
+        )
+    if left := still.count or len(still.items):
+        wrong.append(
+            f"{left} difference is open (difference list --open)"
+            if left == 1
+            else f"{left} differences are open (difference list --open)"
+        )
     return wrong
 
 
@@ -69,9 +85,11 @@ async def _dead_letters(suite: Suite, over: Mapping[str, Any]) -> list[str]:
         *(thing_of("dead-letter", holder).page(suite, open=True, limit=1, count=True) for holder in holders)
     )
     return [
-        f"{page.count or len(page.items)} dead letters of {holder} are open (dead-letter list --service={holder} --open)"
+        f"{left} dead letter of {holder} is open (dead-letter list --service={holder} --open)"
+        if left == 1
+        else f"{left} dead letters of {holder} are open (dead-letter list --service={holder} --open)"
         for holder, page in zip(holders, pages, strict=True)
-        if page.count or page.items
+        if (left := page.count or len(page.items))
     ]
 
 

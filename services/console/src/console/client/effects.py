@@ -288,6 +288,18 @@ SILENCED = _listed("silences", "id", "id", pages=True, seen="silenced")
 SILENCE_ENDED = _listed("silences", "id", "thing", pages=True, gone="ended")
 IN_THE_ROSTER = _listed("roster", "id", "id", of="overrides", seen="in_the_roster")
 TAKEN_BACK = _listed("roster", "id", "thing", of="overrides", gone="taken_back")
+PUT = {
+    noun: Effect(
+        service="notifier",
+        path=f"/admin/v1/{noun}",
+        ours=("version", "version"),
+        outdone="put_again",
+        seen="in_force",
+        bad=frozenset({"put_again"}),
+    )
+    for noun in ("roster", "people")
+}
+"""The plan of duty, or the people, at the version that the act made; or somebody has put others since."""
 CONFIRMED = _listed("on-call", "on_duty.id", "person", words={"confirmed": "confirmed"})
 INSTRUCTION = _listed("instructions", "kind", "thing", of="items", seen="in_force", gone="removed")
 GIVEN_UP = _listed("alert-senders", "id", "thing", pages=True, gone="given_up")

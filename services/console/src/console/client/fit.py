@@ -20,6 +20,9 @@ _NOT_IN_ERROR = frozenset(
 )
 _DECIDED = frozenset({"replayed", "mended", "dismissed"})
 REFUSED_IN: Mapping[str, frozenset[str]] = {
+    "order cancel": frozenset({"cancelled"}),
+    "order deliver": frozenset({"delivered", "cancelled"}),
+    "order reissue": frozenset({"created", "cancelled"}),  # it has no document
     **{f"event {verb}": _NOT_FAILED for verb in ("skip", "mend")},
     "event reprocess": frozenset({"new", "failed", "skipped", "superseded", "mended"}),
     "refund restart": _NOT_IN_ERROR,
@@ -41,6 +44,7 @@ _SETTLED: Mapping[str, tuple[str, ...]] = {
     **{f"difference {verb}": ("over_at", "acknowledged_at") for verb in ("adopt", "acknowledge")},
 }
 """By act, the fields that are empty as long as the thing is not settled."""
+_NO_PAYMENT = "no_payment"
 _DECIDED_AS: Mapping[str, frozenset[str]] = {
     "intake replay": frozenset({"replayed", "dismissed"}),
     "intake dismiss": frozenset({"dismissed"}),
@@ -61,6 +65,8 @@ def unfit(act: str, item: Mapping[str, Any], *, now: datetime) -> str | None:
         return state
     if state == "quarantined" and (decided := item.get("decision")) in _DECIDED_AS.get(act, ()):
         return str(decided)
+    if act == "order refund" and (item.get("payment") or {}).get("id", _NO_PAYMENT) is None:
+        return _NO_PAYMENT
     settled = any(item.get(place) for place in _SETTLED.get(act, ()))
     return "over" if settled or (act in _ENDS and _has_come(item.get("ends_at"), now)) else None
 

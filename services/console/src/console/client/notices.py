@@ -28,6 +28,12 @@ _NOTIFIERS = {
 _OTHERS = {"problem.raised", "problem.resolved", "refund.rejected", "order.corrected", "mail"}
 NOTICES = _WHOM | _OTHERS | {NOTHING, IF_IT_SUCCEEDS, IF_IT_FAILS} | _NOTIFIERS
 """What people are told of when an act is done, and who, beside what happens to orders and workflows."""
+TELLS, MAY_TELL, TELLS_NOBODY = (
+    "tells %(whom)s: %(what)s",
+    "may tell %(whom)s: %(what)s",
+    "tells %(nobody)s: %(what)s",
+)
+"""How a notice is said: what will be told, what may be or may not, and what nobody hears."""
 _ENVELOPE = re.compile(r"^(?:alerts|orders|refunds)\.|\.v\d+$")
 _NOTICE = re.compile(
     rf"(?:(?P<when>{IF_IT_SUCCEEDS}|{IF_IT_FAILS}): )?"
@@ -39,13 +45,14 @@ _NOTICE = re.compile(
 class Told:
     """A notice as people read it: the name of each event and the kind of its problem, the order, whom. Without events it is no such.
 
-    ``when``: of which outcome it follows, where it depends on that.
+    ``when``: of which outcome it follows, where it depends on that. ``perhaps``: it may be that there is none.
     """
 
     events: tuple[tuple[str, str], ...] = ()
     of: str | None = None
     to: str | None = None
     when: str | None = None
+    perhaps: bool = False
 
     @property
     def is_known(self) -> bool:
@@ -58,15 +65,16 @@ def told(notice: str) -> Told:
     found = _NOTICE.fullmatch(notice)
     if found is None:
         return Told()
-    events = (event.rstrip(")").partition(" (") for event in found["events"].split(" or "))
+    lines = found["events"].split(" or ")
+    events = (event.rstrip(")").partition(" (") for event in lines if event != NOTHING)
     named = tuple((_ENVELOPE.sub("", name), kind) for name, _, kind in events)
-    return Told(named, found["of"], found["to"], found["when"])
+    return Told(named, found["of"], found["to"], found["when"], perhaps=NOTHING in lines)
 
 
 def in_words(notice: str, *, language: str) -> str:
-    """Write a notice for a person; in English it is what it is, as it can be looked for."""
+    """Write a notice for a person: whom it tells, and what. Raw it stands in every form for programs."""
     read = told(notice)
-    if language == "en" or not read.events:
+    if not read.events:
         return notice
     translate = words(language).gettext
 
@@ -76,7 +84,10 @@ def in_words(notice: str, *, language: str) -> str:
     events = f" {translate('or')} ".join(
         name(each) + (f" ({name(kind)})" if kind else "") for each, kind in read.events
     )
-    when = f"{name(read.when)}: " if read.when else ""
-    of = f" · {read.of}" if read.of else ""
     to = name(str(read.to)) if read.is_known else sentences(language)(str(read.to))
-    return f"{when}{events}{of} → {to}"
+    if language == "en" and read.to == ON_CALL:
+        to = "who is on call"
+    what = events + (f" · {read.of}" if read.of else "")
+    said = TELLS_NOBODY if str(read.to).startswith(NOBODY) else MAY_TELL if read.perhaps else TELLS
+    sentence = translate(said) % {"whom": to, "nobody": to, "what": what}
+    return f"{name(read.when)}, {sentence}" if read.when else sentence

@@ -24,11 +24,12 @@ def sentences(language: str) -> Say:
     """Return what says a sentence in a language; one that the catalogue does not have is said as it came."""
     if language != "ru":
         return str
-    known = _catalogue("client/locale/ru.po")
-    return _Sentences(known, _catalogue("web/locale/ru.services.po"))
+    known = catalogue("client/locale/ru.po")
+    return _Sentences(known, catalogue("web/locale/ru.services.po"))
 
 
-def _catalogue(path: str) -> Mapping[str, str]:
+def catalogue(path: str) -> Mapping[str, str]:
+    """Return the texts of a file of words, each with its translation."""
     from babel.messages.pofile import read_po
 
     with files("console").joinpath(path).open("rb") as file:

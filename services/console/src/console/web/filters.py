@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 from console.client.acts import Act
 from console.client.money import amount_told, currency_of, money
-from console.client.notices import told
+from console.client.notices import in_words
 from console.client.sentences import sentences
 from console.client.things import ON_ITS_WAY
 from console.client.times import ago, moment
@@ -213,7 +213,7 @@ def writers(
         "day": lambda value: format_date(value, "EEEE, d MMMM", locale=language),
         "money": lambda minor, currency: money(minor, currency, language=language),
         "label": lambda name: translate(label(str(name))),
-        "told": told,
+        "in_words": lambda notice: in_words(notice, language=language),
         "phrase": lambda act: phrase(act, translate=translate),
         "label_plural": lambda noun: translate(TITLES[noun]),
         "translated": translate,

@@ -25,6 +25,7 @@ from common.http import ProviderUnavailable, Request, Route
 from common.telemetry import get_logger
 from console.client.acts import Act
 from console.client.fit import unfit_for_all
+from console.client.made import made_by
 from console.client.money import MONEY
 from console.client.suite import RefusedError, UnreachableError
 from console.client.things import value
@@ -34,7 +35,7 @@ from console.web.language import language_of
 from console.web.links import LINKS, address_of, link_of
 from console.web.people import NotSignedInError, People, Person
 from console.web.provider import NotLetInError, Provider
-from console.web.screens import NAVIGATION
+from console.web.screens import NAVIGATION, list_path
 from console.web.sessions import FORM_TOKEN, ForgedFormError, Sessions, StaleFormError, TooLargeError
 from console.web.settings import ConsoleSettings
 
@@ -336,6 +337,8 @@ def _environment(language: str, zone: str) -> Environment:
         LINKS=LINKS,
         link_of=link_of,
         address_of=address_of,
+        made_by=made_by,
+        list_path=list_path,
         now=lambda: datetime.now(UTC),
         now_plus=lambda **later: datetime.now(UTC) + timedelta(**later),
     )

@@ -58,7 +58,10 @@ SELECT DISTINCT ON (recipe) recipe, person, result, asked_at, ended_at,
     CASE WHEN state = 'asked' AND expires_at <= now() THEN 'expired' ELSE state END AS state
 FROM recipe_requests WHERE incident_id = $1 ORDER BY recipe, id DESC
 """
-_TIMERS = "SELECT step, round, due_at FROM escalations WHERE incident_id = $1"
+_TIMERS = """
+SELECT e.step, e.round, e.due_at FROM escalations AS e JOIN incidents AS i ON i.id = e.incident_id
+WHERE e.incident_id = $1 AND i.state <> 'resolved'
+"""
 _QUEUE = """
 SELECT channel, count(*) AS waiting, extract(epoch FROM now() - min(created_at))::float8 AS oldest
 FROM deliveries WHERE state IN ('pending', 'unknown', 'sending') GROUP BY channel

@@ -19,12 +19,20 @@ _COALESCE_SECONDS = 0.01
 _REDIAL_SECONDS = 1.0
 
 
-class WakeupListener:
-    """What one worker waits for."""
+class LastLook:
+    """When a worker of a pool of this process last went to look."""
 
     def __init__(self) -> None:
+        self.at = float("-inf")
+
+
+class WakeupListener:
+    """What one worker waits for. ``last`` is common to a pool: unasked one of it looks, not everybody."""
+
+    def __init__(self, last: LastLook | None = None) -> None:
         self._event = asyncio.Event()
         self._waiting = False
+        self._last = LastLook() if last is None else last
 
     @property
     def idle(self) -> bool:
@@ -36,15 +44,20 @@ class WakeupListener:
         self._event.set()
 
     async def wait(self, seconds: float) -> None:
-        """Return when it was notified since the last call, or after so many seconds."""
+        """Return when it was notified since the last call, or when for so many seconds nobody of the pool has gone to look."""
+        now = asyncio.get_running_loop().time
+        due = now() + seconds
         self._waiting = True
         try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._event.wait()
+            while not self._event.is_set() and (wait := due - now()) > 0:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait):
+                        await self._event.wait()
+                due = max(due, self._last.at + seconds)
         finally:
             self._waiting = False
         self._event.clear()
+        self._last.at = now()
 
 
 class Wakeup:
@@ -53,11 +66,12 @@ class Wakeup:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._listeners: dict[WorkerPool, list[WakeupListener]] = {}
+        self._last: dict[WorkerPool, LastLook] = {}
         self._wanted = asyncio.Event()
 
     def listener(self, pool: WorkerPool) -> WakeupListener:
         """Return a listener for one more worker of this process."""
-        listener = WakeupListener()
+        listener = WakeupListener(self._last.setdefault(pool, LastLook()))
         self._listeners.setdefault(pool, []).append(listener)
         return listener
 

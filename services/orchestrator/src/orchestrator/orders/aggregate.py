@@ -45,7 +45,7 @@ async def derive_aggregates(database: Database, *, limit: int = 500, batches: in
     """Work off the change table, some batches of it; return how many orders' aggregate states became others."""
     changed = 0
     for _ in range(batches):
-        async with database.transaction() as connection:
+        async with database.acquire() as connection:  # one statement is a transaction
             row = await connection.fetchrow(_DERIVE, limit)
         if row is None or not row["asked"]:
             break

@@ -17,6 +17,8 @@ from orchestrator.orders.store import Parked
 
 _log = get_logger()
 
+# Asked every second, nearly always in vain: alone it needs no transaction.
+_ANY_OVERDUE = "SELECT EXISTS (SELECT FROM parked_order WHERE since < $1 AND alerted_at IS NULL)"
 _OVERDUE = """
 SELECT workflow_id, order_number, source, hook, since FROM parked_order
 WHERE since < $1 AND alerted_at IS NULL ORDER BY since LIMIT 200 FOR UPDATE SKIP LOCKED
@@ -30,6 +32,9 @@ async def raise_overdue(database: Database, clock: Clock, *, limit: timedelta, n
     ``notify`` is called after a commit that put alerts into the outbox. Safe to run in every replica at once.
     """
     now = clock.now()
+    async with database.acquire() as connection:
+        if not await connection.fetchval(_ANY_OVERDUE, now - limit):
+            return 0
     async with database.transaction() as connection:
         rows = await connection.fetch(_OVERDUE, now - limit)
         if rows:

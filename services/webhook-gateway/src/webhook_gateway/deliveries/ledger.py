@@ -103,7 +103,7 @@ class Ledger:
     async def keep_verdict(self, differs: int, *, minutes: int, at: datetime) -> None:
         """Keep what the last look at some minutes found, unless there was none to look at."""
         if minutes:
-            words = f"requests whose receipt and outcome do not add up, of {minutes} minutes of the last hour"
+            words = f"requests whose receipt and outcome do not add up; minutes of the last hour looked at: {minutes}"
             async with self._database.transaction() as connection:
                 await keep_verdict(
                     connection, Verdict(name="ledger", at=at, found=differs, looked=minutes, detail=words)

@@ -13,7 +13,7 @@ from common.ids import derived_id, order_number
 from common.messaging import outbox
 from common.postgres import Database
 from webhook_gateway.source_watch.model import Refused
-from webhook_gateway.source_watch.store import Recovered, SourceStore, close_refusals, open_refusal
+from webhook_gateway.source_watch.store import Recovered, SourceStore, any_refusals, close_refusals, open_refusal
 
 _SERVICE = "webhook-gateway"
 _MOST_PENDING = 1_000
@@ -103,6 +103,9 @@ class WatchRefused:
         return opened
 
     async def _end(self) -> None:
+        async with self._database.acquire() as connection:
+            if not await any_refusals(connection):
+                return
         async with self._database.transaction() as connection:
             recovered = await close_refusals(connection, self._clock.now() - _QUIET)
             await outbox.add(connection, *map(_resolved, recovered))

@@ -22,6 +22,7 @@ ON CONFLICT (source) DO UPDATE SET
     external_id = coalesce(excluded.external_id, kept.external_id), digest = coalesce(excluded.digest, kept.digest)
 RETURNING opened_at = $2 AND count = $3 AS opened
 """
+_ANY_OPEN = "SELECT EXISTS (SELECT FROM source_refusals WHERE opened_at IS NOT NULL)"
 _CLOSE = """
 UPDATE source_refusals AS r SET opened_at = NULL FROM (
     SELECT source, max(last_genuine_at) AS last_genuine_at FROM source_activity GROUP BY source
@@ -103,6 +104,11 @@ async def open_refusal(connection: Connection, source: str, first: Refused, coun
             None if claim is None else claim.digest,
         )
     )
+
+
+async def any_refusals(connection: Connection) -> bool:
+    """Tell whether the refusals of any source have not ended."""
+    return bool(await connection.fetchval(_ANY_OPEN))
 
 
 async def close_refusals(connection: Connection, quiet_since: datetime) -> Sequence[Recovered]:

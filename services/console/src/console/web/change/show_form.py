@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from console.client.acts import Act, act_of
+from console.client.acts import BY_FILE, Act, act_of
 from console.client.money import currency_of
 from console.client.remainder import left_of
 from console.client.suite import RefusedError
@@ -67,6 +67,8 @@ def act_asked(visit: Visit) -> Act:
     """Return the act that an address names. Raises ``HTTPNotFound`` when there is none."""
     name = f"{visit.path['noun']} {visit.path['verb']}"
     service = visit.form.get("service") or visit.raw.query.get("service")
+    if name in BY_FILE:
+        raise web.HTTPNotFound
     try:
         act = act_of(name, str(service) if service else None)
         _ = act.operation  # which the service may not have

@@ -13,6 +13,7 @@ from aiohttp import web
 from common.http import Route
 from console.client.acts import ACTS
 from console.client.operations import SERVICES
+from console.client.payments import read_payment
 from console.client.suite import Page
 from console.client.things import EVERYWHERE, THINGS, Thing, thing_of
 from console.web.lists.filtering import acts_of, chosen, covers, creating, erasing, filters, is_time, read_page
@@ -117,7 +118,8 @@ async def _other_one(visit: Visit) -> web.StreamResponse:
 
 async def _one(thing: Thing, visit: Visit) -> web.StreamResponse:
     name = visit.path["name"]
-    item = await thing.read(visit.person.suite, name)
+    suite = visit.person.suite
+    item = await (read_payment(suite, name) if thing.noun == "payment" else thing.read(suite, name))
     return visit.page("lists/one.html", name=name, **single(thing, name, item))
 
 

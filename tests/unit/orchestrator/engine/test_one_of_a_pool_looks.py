@@ -1,0 +1,42 @@
+"""Unasked, one worker of a pool looks into the database, not everybody; who is notified looks at once."""
+
+from __future__ import annotations
+
+import asyncio
+
+from orchestrator.engine.wakeup import LastLook, WakeupListener
+
+_SOON = 0.001
+
+
+async def looks(listener: WakeupListener) -> asyncio.Task[None]:
+    """Have a worker wait until its time has come, and the loop has gone round a few times since."""
+    waiting = asyncio.create_task(listener.wait(_SOON))
+    await asyncio.sleep(20 * _SOON)
+    return waiting
+
+
+async def test_who_is_alone_looks_when_its_time_has_come() -> None:
+    last = LastLook()
+    await WakeupListener(last).wait(_SOON)
+    assert last.at > 0  # the others know
+
+
+async def test_nobody_looks_unasked_while_another_one_has_just_looked() -> None:
+    last = LastLook()
+    last.at = asyncio.get_running_loop().time() + 3600
+    listener = WakeupListener(last)
+    waiting = await looks(listener)
+    assert not waiting.done()
+    assert listener.idle
+    listener.notify()
+    await waiting
+
+
+async def test_another_pools_looks_keep_nobody_waiting() -> None:
+    busy, own = LastLook(), LastLook()
+    busy.at = asyncio.get_running_loop().time() + 3600
+    kept = await looks(WakeupListener(busy))
+    await WakeupListener(own).wait(_SOON)
+    assert not kept.done()
+    kept.cancel()
