@@ -6,7 +6,7 @@ SUITE = .venv/bin/python -m suite_local
 export PYTHONUNBUFFERED = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run demo up down status test bench bench-quick chaos cluster images sbom lint format lock
+.PHONY: help setup setup-test run demo up down status test bench bench-quick chaos cluster images sbom backup restore lint format lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,12 @@ down: ## stop the suite, keep its data
 
 status: setup ## what runs where, and whether it is ready
 	@$(SUITE) status
+
+backup: setup ## save the running suite in a new folder: TO=folder, FOLLOW=1 keeps what is written after it, until Ctrl-C
+	@$(SUITE) backup "$(TO)" $(if $(FOLLOW),--follow)
+
+restore: setup ## bring a backup in: FROM=folder, SURVIVORS=.run of the suite that was lost, REPLACE=1 sets aside what is here
+	@$(SUITE) restore "$(FROM)" $(if $(SURVIVORS),--survivors "$(SURVIVORS)") $(if $(REPLACE),--replace)
 
 test: setup-test ## everything CI needs; starts and stops what it needs by itself
 	@$(SUITE) test

@@ -6,10 +6,13 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from suite_local.infrastructure.find import Found, find_postgres, find_rabbitmq
+from suite_local.infrastructure.local import local_rabbitmq
 from suite_local.paths import RunDirectory
 from suite_local.supervision import Supervisor
 
@@ -24,6 +27,25 @@ def own_run() -> Iterator[RunDirectory]:
     yield run
     Supervisor(run).kill()
     shutil.rmtree(root, ignore_errors=True)
+
+
+@contextmanager
+def running_servers(run: RunDirectory, *, postgres: bool = True) -> Iterator[tuple[Found | None, str]]:
+    """Run the servers of a run directory under its process manager; give PostgreSQL, and the address of the broker's API."""
+    run.create()
+    found = find_postgres(run, {}, running=False) if postgres else None
+    rabbitmq = find_rabbitmq(run, {}, running=False)
+    supervisor = Supervisor(run)
+    programs = (*rabbitmq.programs, *(found.programs if found else ()))
+    supervisor.apply(programs)
+    supervisor.start(program.name for program in programs)
+    try:
+        if found is not None:
+            found.wait_ready()
+        rabbitmq.wait_ready()
+        yield found, local_rabbitmq(run, keep_ports=True).api_url
+    finally:
+        supervisor.shutdown()
 
 
 def until(condition: Callable[[], bool], *, within_s: float = 60) -> None:

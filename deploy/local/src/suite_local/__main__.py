@@ -156,6 +156,44 @@ def lock() -> None:
     raise typer.Exit(checks.lock())
 
 
+@app.command()
+def backup(
+    folder: Annotated[Path, typer.Argument(help="A folder of its own; made when it is not there.")],
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow", help="Go on keeping what the database writes, until Ctrl-C: nothing committed is missing."
+        ),
+    ] = False,
+) -> None:
+    """Save the running suite: databases, spools, the broker's definitions, secrets. Nothing is stopped."""
+    from suite_local.backups.folder import BackupFolder
+    from suite_local.backups.save import backup as save
+
+    save(run_directory(), BackupFolder(folder.resolve()), follow=follow, say=_say)
+
+
+@app.command()
+def restore(
+    folder: Annotated[Path, typer.Argument(help="The folder of a backup.")],
+    survivors: Annotated[
+        Path | None,
+        typer.Option(help="Run directory of the suite that was lost: take its spools and its broker's queues."),
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Set aside what lies in the run directory.")] = False,
+) -> None:
+    """Bring a backup into the run directory (`SUITE_RUN_DIR`), as it was at its end; `up` starts it."""
+    from suite_local.backups.folder import BackupFolder
+    from suite_local.backups.restore import restore as bring
+
+    lost = None if survivors is None else RunDirectory(survivors.resolve())
+    bring(run_directory(), BackupFolder(folder.resolve()), os.environ, survivors=lost, replace=replace, say=_say)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
 @infra.command("up")
 def infra_up(
     write_to: Annotated[Path | None, typer.Option(help="Also write the export lines into this file.")] = None,

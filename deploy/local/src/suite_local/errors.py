@@ -19,3 +19,7 @@ class CrashingError(NotReadyError):
 
 class AlreadyTakenError(SuiteLocalError):
     """A port or run directory is in use by something that is not ours."""
+
+
+class BackupError(SuiteLocalError):
+    """A backup cannot be taken, or what is given is none; nothing that ran was touched."""

@@ -17,7 +17,7 @@ from common import postgres
 from suite_local import provisioning
 from suite_local.catalogue import NOTIFIER, SANDBOX, SANDBOX_PORT, SANDBOX_SMTP_PORT, SERVICES, WITH_CONSOLE
 from suite_local.credentials import Credentials
-from suite_local.errors import CrashingError, NotReadyError
+from suite_local.errors import BackupError, CrashingError, NotReadyError
 from suite_local.infrastructure.find import find_postgres, find_rabbitmq
 from suite_local.paths import RunDirectory, locked, write_private
 from suite_local.plan import Plan, layout, programs, roster, secret_files
@@ -60,6 +60,8 @@ def up(
     environ = os.environ if environ is None else environ
     run.create()
     with locked(run.lock_file):
+        if run.unfinished_restore.exists():
+            raise BackupError(f"a backup was not brought into {run.root} to the end: restore it again with --replace")
         supervisor = Supervisor(run)
         running = supervisor.running
         try:

@@ -57,6 +57,11 @@ class RunDirectory:
         return self.root / "supervisord.pid"
 
     @property
+    def unfinished_restore(self) -> Path:
+        """There while a backup is brought in: what lies here is half of it, and nothing is started from that."""
+        return self.root / "restore-unfinished"
+
+    @property
     def lock_file(self) -> Path:
         """Held while somebody changes what runs here, so that two `up` do not meet."""
         return self.root / "lock"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from common.contracts import Envelope
 from common.contracts.orders import RefundWantedV1
 from common.contracts.refunds import TCreateRefundV1
 from common.messaging import Broker
-from common.testing import eventually
+from common.testing import TestRabbit, as_served, eventually
 from tests.integration.refunds.factories import Start
 
 
@@ -239,3 +240,19 @@ async def test_the_database_itself_refuses_more_than_was_captured(start: Start) 
 
 def _event(message: RefundWantedV1 | TCreateRefundV1, event_id: str) -> Envelope:
     return Envelope.of(message, event_id=event_id, source="/test", subject="7Q3M0V9XK2TDW8RC", time=datetime.now(UTC))
+
+
+async def test_a_refund_that_the_database_has_forgotten_is_not_paid_again(
+    start: Start, database_for: Callable[[str], Awaitable[str]], rabbit: TestRabbit
+) -> None:
+    service = await start()
+    await service.sandbox.put_payment("pay-1", captured=10_000)  # of which a second refund of 4000 would be paid, too
+    _, paid = await service.request(amount=4_000)
+    await service.reaches(paid["id"], "SUCCESS")
+
+    async with rabbit.virtual_host_of_the_suite() as elsewhere:
+        restored = await start(postgres_dsn=as_served(await database_for("refunds")), amqp_url=elsewhere)
+        _, again = await restored.request(amount=4_000)
+        await restored.reaches(again["id"], "SUCCESS")
+        ledger = await restored.ledger()
+    assert (ledger["refunded"], [one["payouts"] for one in ledger["refunds"]]) == (4_000, [1])

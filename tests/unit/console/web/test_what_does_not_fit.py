@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.console_browser import Browser, browsing
 from tests.support.console_walk import addresses
-from tests.unit.console.web.factories import INCIDENT, WORKFLOW, Services
+from tests.unit.console.web.factories import INCIDENT, ORDER, WORKFLOW, Services
 
 
 async def test_an_incident_that_is_over_is_neither_taken_nor_resolved(browser: Browser, services: Services) -> None:
@@ -42,6 +42,25 @@ async def test_a_bar_holds_back_what_fits_nothing_of_the_list(
     buttons = re.findall(r'<button formaction="/change/incident/ack"([^>]*)>', page)
     assert buttons
     assert ["disabled" not in button for button in buttons] == [offered] * len(buttons)
+
+
+async def test_an_order_offers_what_its_status_takes_but_not_of_a_moment_before(
+    browser: Browser, services: Services
+) -> None:
+    expected = {"created": ["cancel", "deliver", "refund"], "delivered": ["cancel", "reissue"], "cancelled": ["refund"]}
+    await browser.sign_in("token-operator")
+    found: dict[str, Any] = {}
+    verbs = ("cancel", "deliver", "refund", "reissue")
+    for status in expected:
+        order = {**ORDER, "status": status, "payment": {**ORDER["payment"], "id": "pay-1"}}
+        if status == "delivered":
+            order["payment"]["id"] = None
+        services.answers["GET /orders/v1/orders/A1"] = (200, order)
+        page = await browser.get("/o/A1")
+        found[status] = [verb for verb in verbs if f"/change/order/{verb}?" in page]
+    assert found == expected
+    page = await browser.get("/o/A1?at=2026-11-29T10:00:00Z")
+    assert [verb for verb in verbs if f"/change/order/{verb}?" in page] == list(verbs)
 
 
 async def test_each_event_of_a_workflow_offers_what_its_state_takes(browser: Browser, services: Services) -> None:

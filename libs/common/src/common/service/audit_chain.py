@@ -28,6 +28,9 @@ from common.telemetry import get_logger
 _log = get_logger()
 
 VERDICT = "audit"
+TARGET = "audit"
+ACCEPT = "audit.accept"
+_ENDS = ("cut off", "remade")
 _BATCH = 1000
 _SEAL_EVERY_S = 2.0
 _LOOK_EVERY_S = 3600.0
@@ -49,14 +52,23 @@ _STRANGER = """
 SELECT l.id FROM audit_log AS l
 WHERE NOT EXISTS (SELECT FROM audit_chain AS c WHERE c.audit_id = l.id)
   AND NOT EXISTS (SELECT FROM audit_unsealed AS u WHERE u.audit_id = l.id)
+  AND NOT 'inserted ' || l.id = ANY($1)
 ORDER BY l.id LIMIT 1
 """
 _LOST = """
-SELECT u.audit_id FROM audit_unsealed AS u WHERE NOT EXISTS (SELECT FROM audit_log AS l WHERE l.id = u.audit_id) ORDER BY 1 LIMIT 1
+SELECT u.audit_id FROM audit_unsealed AS u
+WHERE NOT EXISTS (SELECT FROM audit_log AS l WHERE l.id = u.audit_id) AND NOT 'removed ' || u.audit_id = ANY($1)
+ORDER BY 1 LIMIT 1
+"""
+# Only what is sealed itself: a record that was put into the log past the service accepts nothing.
+_ACCEPTED = """
+SELECT l.at, l.after ->> 'kind' AS kind, l.after ->> 'mark' AS mark
+FROM audit_log AS l JOIN audit_chain AS c ON c.audit_id = l.id
+WHERE l.target = $1 AND l.action = $2
 """
 _WAITING = "SELECT count(*) FROM audit_unsealed"
 _KEPT_VERDICT = """
-SELECT found, detail, at > clock_timestamp() - $2::interval AS lately FROM check_verdicts WHERE name = $1
+SELECT at, found, detail, at > clock_timestamp() - $2::interval AS lately FROM check_verdicts WHERE name = $1
 """
 _LAST_VERDICT = "SELECT at, found FROM check_verdicts WHERE name = $1"
 _SEAL_TEXT = re.compile(r"[1-9][0-9]*:[0-9a-f]{64}")
@@ -76,12 +88,15 @@ class Seal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chain:
-    """What a look found. ``broken`` says what is wrong, first things first; after it the rest proves nothing."""
+    """What a look found. ``broken`` says what is wrong, first things first; after it the rest proves nothing. ``mark`` stands for the
+    first of it, and for nothing that may come to be wrong in the same place later.
+    """
 
     looked: int
     waiting: int
     head: Seal | None
     broken: tuple[Finding, ...]
+    mark: str = ""
 
 
 async def seal_all(database: Database, *, batch: int = _BATCH) -> int:
@@ -100,9 +115,11 @@ async def look_at_chain(
     """Go through the whole chain and return the first place where it does not hold.
 
     ``through`` and ``also``: places that somebody noted earlier; the chain has to lead through them, which one that was made anew does
-    not. Only reads.
+    not. What an administrator has accepted (``audit_acceptance``) is passed over. Only reads.
     """
     broken: list[Finding] = []
+    accepted = [row["mark"] for row in await connection.fetch(_ACCEPTED, TARGET, ACCEPT)]
+    mark = ""
     looked = 0
     head: Seal | None = None
     link, latest = b"", None
@@ -113,8 +130,9 @@ async def look_at_chain(
         done = len(rows)
         for row in rows:
             wrong = _wrong(row, link, looked + 1, latest)
-            if wrong is not None:
+            if wrong is not None and _mark(wrong, row, link) not in accepted:
                 broken.append(wrong)
+                mark = _mark(wrong, row, link)
                 break
             looked, link = row["position"], row["hash"]
             latest = row["at"] if latest is None else max(latest, row["at"])
@@ -129,13 +147,32 @@ async def look_at_chain(
     if not broken and cut is not None:
         broken.append(Finding("cut off", f"the chain ends at place {looked}, and was longer: {cut}"))
     if not broken:
-        stranger, lost = await connection.fetchval(_STRANGER), await connection.fetchval(_LOST)
+        stranger, lost = await connection.fetchval(_STRANGER, accepted), await connection.fetchval(_LOST, accepted)
+        mark = f"removed {lost}" if stranger is None else f"inserted {stranger}"
         if stranger is not None:
             broken.append(Finding("inserted", f"record {stranger} was put into the log past the service"))
         if lost is not None:
             broken.append(Finding("removed", f"record {lost} is gone; it had no seal yet"))
     waiting = int(await connection.fetchval(_WAITING))
-    return Chain(looked=looked, waiting=waiting, head=head, broken=tuple(broken))
+    return Chain(looked=looked, waiting=waiting, head=head, broken=tuple(broken), mark=mark)
+
+
+def _mark(wrong: Finding, row: Record, link: bytes) -> str:
+    """Return what stands for this finding: another alteration of the same record gives another one."""
+    evidence = (wrong.kind, str(row["position"]), str(row["audit_id"]), row["record"], row["hash"].hex(), link.hex())
+    return hashlib.sha256("\0".join(evidence).encode()).hexdigest()
+
+
+async def ends_accepted_at(connection: Connection) -> datetime | None:
+    """Return when it was last accepted that the chain was cut short, or made anew: what was noted of it before binds nobody any more."""
+    rows = await connection.fetch(_ACCEPTED, TARGET, ACCEPT)
+    return max((row["at"] for row in rows if row["kind"] in _ENDS), default=None)
+
+
+def noted_in(detail: str) -> Seal | None:
+    """Return the place that a verdict names."""
+    found = _SEAL_TEXT.search(detail)
+    return _seal(found[0]) if found else None
 
 
 def _wrong(row: Record, link: bytes, place: int, latest: datetime | None) -> Finding | None:
@@ -170,6 +207,7 @@ class WatchChain:
     database: Database
     seconds: float
     _last: Seal | None = None
+    _last_at: datetime | None = None
 
     async def __call__(self) -> Chain | None:
         """Look, unless a replica has lately; return what was found."""
@@ -177,8 +215,11 @@ class WatchChain:
             kept = await connection.fetchrow(_KEPT_VERDICT, VERDICT, timedelta(seconds=self.seconds * 0.9))
             if kept is not None and kept["lately"]:
                 return None
-            noted = _SEAL_TEXT.search(kept["detail"]) if kept is not None else None
-            also = _seal(noted[0]) if noted else None
+            accepted_at = await ends_accepted_at(connection)
+            if accepted_at is not None and self._last_at is not None and self._last_at <= accepted_at:
+                self._last = None
+            binds = kept is not None and (accepted_at is None or kept["at"] > accepted_at)
+            also = noted_in(kept["detail"]) if kept is not None and binds else None
             chain = await look_at_chain(connection, through=self._last, also=also)
             if chain.broken:
                 detail = chain.broken[0].what
@@ -197,7 +238,7 @@ class WatchChain:
         else:
             # Kept where logs are kept: whoever makes the whole chain anew cannot change that.
             _log.info("audit_chain_holds", records=chain.looked, head=str(chain.head))
-            self._last = chain.head
+            self._last, self._last_at = chain.head, now
         return chain
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from common.errors import ConfigurationError, SchemaTooOld, SuiteError
 from common.postgres import migrate
+from common.service.audit_acceptance import accept_audit
 from common.service.audit_chain import check_audit
 from common.service.runner import (
     EXIT_CONFIGURATION,
@@ -45,7 +46,7 @@ def service_cli(
     arguments, or none at all for those of the command line.
 
     ``schema`` is the package whose migrations ``migrate`` runs: as the owner of the database when the settings name one, who then gives
-    the account that serves its rights; with one there is ``check-audit`` too.
+    the account that serves its rights; with one there are ``check-audit`` and ``accept-audit`` too.
     Each of ``commands`` is an async function of the settings; its docstring is its help, the integer
     it returns (or ``None`` for 0) the exit code. Each of ``checks`` has options of its own (``common.checks``) and needs none of the
     service's settings: it takes the arguments behind its name. ``openapi`` returns the document without opening anything. A
@@ -56,7 +57,9 @@ def service_cli(
         extra["migrate"] = partial(_migrate, settings, schema)
     own: dict[str, Check] = dict(checks or {})
     if schema is not None:
-        own["check-audit"] = check_audit(service, f"{settings.model_config['env_prefix']}POSTGRES_DSN")
+        prefix = settings.model_config.get("env_prefix", "")
+        own["check-audit"] = check_audit(service, f"{prefix}POSTGRES_DSN")
+        own["accept-audit"] = accept_audit(service, prefix)
 
     def main(arguments: Sequence[str] | None = None) -> None:
         words = sys.argv[1:] if arguments is None else list(arguments)

@@ -42,6 +42,10 @@ class CuttingProxy:
             pipe.cancel()
         await asyncio.gather(*self._pipes, return_exceptions=True)
 
+    def lead_to(self, host: str, port: int) -> None:
+        """Lead new connections to another server from now on, as a name does that was moved."""
+        self._target = (host, port)
+
     def cut(self) -> None:
         """Reset every open connection, both ways (RST, as a dead peer's kernel does). New ones are taken."""
         for writer in list(self._writers):

@@ -139,7 +139,7 @@ class Attempt:
             refund_id=self.refund_id,
             number=number,
             gateway=self.gateway,
-            gateway_key=gateway_key(self.refund_id, number) if burnt else self.gateway_key,
+            gateway_key=next_key(self.gateway_key) if burnt else self.gateway_key,
             began_at=now,
             sent_at=None,
             gateway_refund_id=None,
@@ -150,9 +150,18 @@ class Attempt:
         return replace(self, number=self.number + 1, began_at=now)
 
 
-def gateway_key(refund_id: str, attempt: int) -> str:
-    """Return the idempotency key of an attempt, the same whenever it is asked for."""
-    return derived_id("refund", refund_id, str(attempt))
+def first_key(payment_id: str, business_key: str) -> str:
+    """Return the key of a refund's first attempt: what the refund is for decides it, not who asks for it nor when.
+
+    A database that was restored from a backup knows nothing of what was refunded since. Asked for again, such a refund meets itself at
+    the gateway, and is not paid a second time.
+    """
+    return derived_id("refund-of", payment_id, business_key)
+
+
+def next_key(burnt: str) -> str:
+    """Return the key that takes the place of one that has failed for good: always the same one."""
+    return derived_id("refund-after", burnt)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from common.clock import Clock
 from common.http import Change
-from common.ids import new_id
+from common.ids import derived_id, new_id
 from common.postgres import Database
 from refunds.differences.model import (
     CannotBeAdopted,
@@ -26,7 +26,7 @@ from refunds.differences.store import (
 )
 from refunds.providers.calls import GatewayCalls
 from refunds.providers.gateway import GatewayAway, GatewayRefused, GatewaySilent
-from refunds.providers.model import Attempt, GatewayStatus, Receipt, gateway_key
+from refunds.providers.model import Attempt, GatewayStatus, Receipt
 from refunds.refunds.differences import resolve_incident
 from refunds.refunds.errors import GatewayNoAnswer, VersionMismatch
 from refunds.refunds.model import Refund
@@ -256,7 +256,7 @@ def _stranger(difference: Difference, refund_id: str, clock: Clock) -> Attempt:
         refund_id=refund_id,
         number=1,
         gateway=difference.gateway,
-        gateway_key=gateway_key(refund_id, 1),
+        gateway_key=derived_id("refund-adopted", refund_id),
         began_at=now,
         sent_at=now,
         gateway_refund_id=difference.subject,

@@ -8,7 +8,7 @@ from datetime import datetime
 from common.errors import FieldError
 from common.ids import new_id
 from refunds.payments.model import CurrencyMismatch, DoesNotFit, GatewayRoutes, fit
-from refunds.providers.model import Attempt, gateway_key
+from refunds.providers.model import Attempt, first_key
 from refunds.refunds.attempt import publish_attempt
 from refunds.refunds.errors import BusinessKeyReused, LinesDoNotAddUp, NoPayment
 from refunds.refunds.lines import RefundedLine, RequestedLine, price
@@ -102,7 +102,7 @@ async def request_refund(
             refund_id=refund.id,
             number=1,
             gateway=payment.gateway,
-            gateway_key=gateway_key(refund.id, 1),
+            gateway_key=first_key(payment_id, refund.business_key),
             began_at=now,
             sent_at=None,
             gateway_refund_id=None,
