@@ -232,12 +232,16 @@ async def test_what_is_said_after_a_recipe_goes_to_the_tracker_and_comes_back(
 
 async def test_a_comment_is_sent_once_whatever_else_says_the_same_words(make_kit: MakeKit, tmp_path: Path) -> None:
     """What is there already, ours or a person's, is never taken for the one whose answer was lost."""
-    kit = await make_kit(
-        replicas=2, **settings_for(tmp_path, **YANDEX | {"tracker_poll": 3600.0})
-    )  # it is not read meanwhile
+    # Once it is there it is read once, and not again meanwhile.
+    kit = await make_kit(replicas=2, **settings_for(tmp_path, **YANDEX | {"tracker_poll": 3600.0}))
     body = {"summary": "Клиент не получил заказ", "reason": "a customer called"}
     assert (await kit.call("POST", "/admin/v1/tickets", body=body))[0] == 201
     key, words = (await ticket(kit))["key"], "Курьер едет"
+
+    async def read() -> bool:
+        return any(entry["operation"] == "get_comments" for entry in await kit.sandbox.log("tracker"))
+
+    await eventually(read)
 
     async def say(*, fault: str | None = None, expect: int) -> None:
         if fault:
