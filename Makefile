@@ -6,7 +6,7 @@ SUITE = .venv/bin/python -m suite_local
 export PYTHONUNBUFFERED = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test run demo up down status test bench bench-quick chaos cluster images backup restore lint format lock
+.PHONY: help setup setup-test run demo up down status test bench bench-quick chaos cluster images sbom backup restore lint format lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,7 +56,10 @@ cluster: setup-test ## the proofs on a cluster of three brokers and a pair of da
 images: setup ## every image built, and the demo order played through them
 	@$(SUITE) images
 
-lint: setup ## ruff, mypy, import contracts, declared dependencies, docstrings
+sbom: setup ## a bill of materials (CycloneDX) of each image's Python packages, in .run/sbom
+	@$(SUITE) sbom
+
+lint: setup ## ruff, mypy, import contracts, declared dependencies and what is known against them, docstrings
 	@$(SUITE) lint
 
 format: setup ## put the code into its usual shape

@@ -6,26 +6,18 @@ import asyncio
 import os
 import signal
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 
-import aiohttp
 import asyncpg
 import pytest
 
 from .conftest import Faults
+from .reading import READS, reading, undocumented
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
-READS = {
-    "webhook-gateway": ("/admin/v1/deliveries", "/admin/v1/queues"),
-    "orchestrator": ("/admin/v1/orders", "/admin/v1/workflows", "/admin/v1/queues"),
-    "refunds": ("/admin/v1/queues", "/admin/v1/audit"),
-    "notifier": ("/admin/v1/incidents", "/admin/v1/queues"),
-    "tips": ("/admin/v1/audit",),
-}
 _OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
 Fault = Callable[[Faults], Coroutine[None, None, None]]
 
@@ -127,30 +119,13 @@ async def test_no_service_exits_or_answers_500_whatever_postgresql_does(
     faults: Faults, since: datetime, fault: Fault
 ) -> None:
     before = {service: faults.pids(service) for service in faults.suite.description["services"]}
-    answers: Counter[tuple[str, int]] = Counter()
-    reading = [asyncio.create_task(read_on(faults, service, answers)) for service in READS]
-    try:
+    async with reading(faults) as answers:
         report = await faults.play_during(fault(faults), seed=31)
         over = time.monotonic()
         await faults.everybody_ready()
         print(f"all are ready {time.monotonic() - over:.1f} s after it; answers {dict(sorted(answers.items()))}")  # noqa: T201 -- what was seen
-    finally:
-        for task in reading:
-            task.cancel()
-        await asyncio.gather(*reading, return_exceptions=True)
     assert {service: faults.pids(service) for service in before} == before
-    assert {status for _, status in answers} <= {200, 503}
+    assert {service for service, _ in answers} == {*READS, "console"}
+    assert undocumented(answers) == {}
     await faults.all_is_right(report, since, within=180)
     assert set(report["summary"]["answers"]) == {"200"}
-
-
-async def read_on(faults: Faults, service: str, answers: Counter[tuple[str, int]]) -> None:
-    """Read the service's lists as fast as it answers, and count the answers."""
-    description = faults.suite.description
-    url, token = description["services"][service]["url"], description["tokens"]["viewer"]
-    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session:
-        while True:
-            for path in READS[service]:
-                async with session.get(url + path, timeout=aiohttp.ClientTimeout(total=40)) as answer:
-                    answers[service, answer.status] += 1
-                await asyncio.sleep(0.02)

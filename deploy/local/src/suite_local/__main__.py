@@ -125,6 +125,14 @@ def images() -> None:
 
 
 @app.command()
+def sbom() -> None:
+    """Write a bill of materials (CycloneDX) of each image's Python packages."""
+    from suite_local import dependencies
+
+    raise typer.Exit(dependencies.sbom(run_directory()))
+
+
+@app.command()
 def lint() -> None:
     """Run the static checks."""
     from suite_local import checks

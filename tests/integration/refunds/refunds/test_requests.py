@@ -151,6 +151,35 @@ async def test_what_was_captured_is_read_again_before_a_sum_is_refused(
     assert await service.sums("pay-1") == (3_000, 2_900)
 
 
+async def test_a_rehearsal_asks_what_was_captured_and_answers_as_the_refund_would_end(start: Start) -> None:
+    service = await start()
+    await service.sandbox.put_payment("pay-1", captured=1_000)
+    await service.sandbox.put_payment("pay-0", captured=0)
+    for wanted, code in (
+        ({"amount": 1_001}, "exceeds_captured"),
+        ({"amount": 1_000, "currency": "KZT"}, "currency_mismatch"),
+        ({"amount": 5, "payment_id": "pay-0"}, "nothing_captured"),
+    ):
+        status, refused = await service.request(**wanted, dry_run=True)
+        assert (status, refused["code"]) == (409, code)
+    status, plan = await service.request(amount=1_000, dry_run=True)
+    assert (status, plan["state_name"]) == (202, "CREATE")
+    assert await service.fetch("SELECT payment_id FROM payments") == []
+    assert await service.fetch("SELECT id FROM refunds") == []
+    _, done = await service.request(amount=1_000)
+    await service.reaches(done["id"], "SUCCESS")
+    status, refused = await service.request(amount=1, business_key="again", dry_run=True)
+    assert (status, refused["code"]) == (409, "nothing_left")
+
+
+async def test_a_rehearsal_while_the_payment_system_is_away_is_not_refused(start: Start) -> None:
+    service = await start()
+    await service.sandbox.put_payment("pay-1", captured=1_000)
+    await service.sandbox.fault("trust", mode="error")
+    status, _ = await service.request(amount=1_001, dry_run=True)
+    assert status == 202  # nobody can tell: the refund would wait, too
+
+
 async def test_a_notification_about_a_payment_has_what_was_captured_read_again(start: Start) -> None:
     service = await start()
     yookassa: dict[str, Any] = {"yookassa_shop_id": "1234", "yookassa_secret_key": "secret"}

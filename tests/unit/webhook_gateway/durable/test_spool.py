@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -215,13 +215,19 @@ def _no_room(_: object) -> int:
     raise sqlite3.OperationalError("database or disk is full")
 
 
+def _fill(monkeypatch: pytest.MonkeyPatch, spool: Spool) -> None:
+    """Let the disk take no deletion: that is a write, too."""
+    monkeypatch.setattr(spool._file, "_delete", _no_room)
+    monkeypatch.setattr(spool._file, "_delete_left", _no_room)
+
+
 async def test_on_a_full_disk_every_record_is_still_relayed_and_the_file_is_begun_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with opened(tmp_path) as spool:
         for number in range(4):
             await spool.append("key", b"%d" % number)
-        monkeypatch.setattr(spool._file, "_delete", _no_room)  # a deletion is a write too
+        _fill(monkeypatch, spool)
         first = await spool.peek(2)
         await spool.forget([record.id for record in first])
         rest = await spool.peek(2)
@@ -242,7 +248,7 @@ async def test_what_a_full_disk_kept_from_deletion_goes_next_and_torn_records_st
             await spool.append("key", b"%d" % number)
         spool._file._db.execute("UPDATE records SET body = x'00' WHERE id = 1")
         [second] = await spool.peek(2)
-        monkeypatch.setattr(spool._file, "_delete", _no_room)
+        _fill(monkeypatch, spool)
         await spool.forget([second.id])
         [third] = await spool.peek(2)
         await spool.forget([third.id])  # all is relayed, but for a person there is something to see: the file stays
@@ -266,3 +272,57 @@ async def test_the_metrics_show_what_waits(tmp_path: Path) -> None:
         assert values == [1.0, 300.0, float(MEGABYTE)]
         await spool.forget([1])
         assert registry.get_sample_value("gateway_spool_oldest_seconds") == 0.0
+
+
+LARGE = HER * 80  # a megabyte
+
+
+async def test_large_records_are_read_and_overwritten_a_few_at_a_time(tmp_path: Path) -> None:
+    async with opened(tmp_path, limit=64 * MEGABYTE) as spool:
+        for _ in range(12):
+            await spool.append("key", LARGE)
+        await spool.append("key", b"small")
+        sizes = []
+        while records := await spool.peek(100):
+            sizes.append(sum(len(record.body) for record in records))
+            await spool.forget([record.id for record in records])
+        assert sum(sizes) == 12 * len(LARGE) + len(b"small")
+        assert max(sizes) <= 4 * MEGABYTE
+        assert not in_files(tmp_path)
+
+
+async def test_a_hook_is_stored_between_the_pieces_that_a_full_disk_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path, limit=64 * MEGABYTE) as spool:
+        for _ in range(12):
+            await spool.append("key", LARGE)
+        await spool.append("key", b"last")
+        done: list[str] = []
+
+        def note(name: str) -> Callable[..., object]:
+            real: Callable[..., object] = getattr(SpoolFile, name)
+
+            def noted(file: SpoolFile, *arguments: object) -> object:
+                done.append(name)
+                return real(file, *arguments)
+
+            return noted
+
+        with monkeypatch.context() as full:
+            _fill(full, spool)
+            while len(records := await spool.peek(100)) > 1 or records[0].body != b"last":
+                await spool.forget([record.id for record in records if record.body != b"last"])
+        assert (spool.depth, in_files(tmp_path)) == (1, True)
+        for name in ("append", "sweep"):
+            monkeypatch.setattr(SpoolFile, name, note(name))
+        await asyncio.gather(
+            spool.forget([records[0].id]), *(spool.append("key", b"%d" % number) for number in range(3))
+        )
+        # All three go together, right after what the thread had in hand.
+        assert done.index("append") <= 1
+        assert done.count("sweep") > 2
+        rest = await spool.peek(10)
+        assert [record.body for record in rest] == [b"0", b"1", b"2"]
+        await spool.forget([record.id for record in rest])
+        assert not in_files(tmp_path)

@@ -19,6 +19,7 @@ from console.client.answers import of_one, of_the_whole
 from console.client.items import Item as Item
 from console.client.items import item_of, items_of, texts_of
 from console.client.made import not_made_yet
+from console.client.refund_fits import require_fit
 from console.client.since import has_changed, last_change
 from console.client.suite import CHANGED_SINCE, RefusedError, Sent, Suite, UnreachableError, filled
 from console.client.things import THINGS
@@ -319,6 +320,8 @@ async def _one(
             body["expected_version"] = version
     sent = await _send(suite, wish, filled(operation.path, **places), body, key)
     shown = sent.answer
+    if dry_run and act.name == "order refund":
+        await require_fit(suite, shown, reason=wish.reason)
     item = Item(
         id=name,
         version=version,

@@ -1,5 +1,7 @@
 """``POST /refunds/v1/refunds`` and ``GET /refunds/v1/refunds/{id}``."""
 
+from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
 
@@ -28,12 +30,16 @@ from refunds.payments.model import (
     GatewayRoutes,
     NothingCaptured,
     NothingLeft,
+    fit,
+    is_cancellation,
 )
+from refunds.providers.model import PaymentInfo
 from refunds.refunds.captured import RereadCaptured
 from refunds.refunds.errors import BusinessKeyReused, LineConflict, LinesDoNotAddUp, NoPayment, UnknownRefund
 from refunds.refunds.lines import LineKind, RequestedLine
 from refunds.refunds.request import RefundRequest, request_refund
-from refunds.refunds.store import RefundTransactions
+from refunds.refunds.settle import save_captured
+from refunds.refunds.store import RefundStore, RefundTransactions
 from refunds.refunds.views import RefundAccepted, RefundView, view
 
 _REFUSALS = (
@@ -105,8 +111,12 @@ class RefundRoutes:
         fields = body.model_dump(exclude={"lines", "dry_run"}) | {"reason": scrub_text(body.reason)}  # kept for years
         asked = RefundRequest(**fields, lines=lines, traceparent=current_traceparent())
 
+        rehearsed = await self._asked_first(asked) if body.dry_run else None
+
         async def work(change: Change) -> RefundAccepted:
             store, now = self._transactions.store_in(change), self._clock.now()
+            if rehearsed is not None:
+                await self._settle_first(store, asked, rehearsed, now=now)
             refund = await request_refund(store, asked, gateways=self._gateways, actor=change.principal.name, now=now)
             if refund.created_at == now:
                 after = view(refund).model_dump(mode="json", exclude={"reason"})
@@ -120,6 +130,27 @@ class RefundRoutes:
             if body.dry_run or not body.payment_id or not await self._reread.if_old(body.payment_id):
                 raise
         return await self._changes.carry_out(request, work)
+
+    async def _asked_first(self, asked: RefundRequest) -> PaymentInfo | None:
+        """Ask what was captured before a rehearsal, as the refund itself would before anything is sent."""
+        if not asked.payment_id:
+            return None
+        gateway = self._gateways.choose(asked.payment_id, source=asked.source)
+        return await self._reread.for_rehearsal(asked.payment_id, gateway=gateway)
+
+    async def _settle_first(
+        self, store: RefundStore, asked: RefundRequest, info: PaymentInfo, *, now: datetime
+    ) -> None:
+        """Take what was captured down, to be rolled back with the rehearsal. Raises ``DoesNotFit`` where nothing was."""
+        assert asked.payment_id  # noqa: S101 - only such a payment is asked about
+        gateway = self._gateways.choose(asked.payment_id, source=asked.source)
+        await store.payments.ensure(asked.payment_id, gateway=gateway)
+        await save_captured(store, asked.payment_id, info, now=now)
+        if info.captured or is_cancellation(info, amount=asked.amount, currency=asked.currency):
+            return
+        nothing = replace(await store.payments.lock(asked.payment_id), captured=0, currency=info.currency)
+        if isinstance(fitting := fit(nothing, amount=asked.amount, currency=asked.currency), DoesNotFit):
+            raise fitting
 
     async def _show(self, request: Request[None, None]) -> RefundView:
         refund_id = str(request.path_uuid("id"))
@@ -140,7 +171,7 @@ class RefundRoutes:
                 summary="Give money back, once",
                 description="Answers when the request is committed; the money moves afterwards. The same `business_key` gives the same "
                 "refund, and with another sum, currency or lines it is 409. When what was captured is known, a sum that does not fit is "
-                "refused at once; otherwise before anything is sent.",
+                "refused at once; otherwise before anything is sent. A dry run asks what was captured.",
                 request=RefundBody,
                 response=RefundAccepted,
                 status=202,

@@ -101,8 +101,13 @@ class Spool:
         return records
 
     async def forget(self, ids: Sequence[int]) -> None:
-        """Delete relayed records. Raises ``SpoolUnavailable``; they are relayed again then."""
+        """Delete relayed records, and what a full disk kept from it before, piece by piece: an append waits for one piece at most.
+
+        Raises ``SpoolUnavailable``; they are relayed again then.
+        """
         await self._call(lambda: self._file.forget(ids))
+        while await self._call(self._file.sweep):
+            continue
 
     async def wait(self, timeout: float) -> None:
         """Return when something has been appended since the last call, or after ``timeout`` seconds."""

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import time
+from typing import Any
 
 from common.errors import ConfigurationError
 from common.telemetry import get_logger
@@ -22,6 +23,7 @@ _FILE = "spool.db"
 _LOCK = "lock"
 _OWN_DIRECTORY = 0o700
 _OWN_FILE = 0o600  # SQLite gives its journals the mode of the file itself
+_PIECE = 4 * 1024**2  # bytes that are overwritten in one go: hooks that are to be stored wait for no more
 _OVERHEAD = 200  # bytes a record costs beside its body, roughly: key, checksum, b-tree
 
 _SCHEMA = """
@@ -44,9 +46,12 @@ _LEFT = (
     "SELECT count(*), coalesce(sum(length(body)), 0), min(stored_at) FROM records"
     " WHERE id NOT IN (SELECT id FROM temp.undeleted)"
 )
+_UNDELETED_PIECE = (
+    "SELECT id, torn FROM (SELECT u.id, u.torn, sum(r.size) OVER (ORDER BY u.id) - r.size AS before FROM temp.undeleted AS u"
+    " JOIN (SELECT id, coalesce(length(body), 0) AS size FROM records) AS r ON r.id = u.id) WHERE before < ?"
+)
 _KEEP_TORN = (
-    "INSERT OR REPLACE INTO torn SELECT id, stored_at, routing_key, body, checksum, ? FROM records"
-    " WHERE id IN (SELECT id FROM temp.undeleted WHERE torn)"
+    "INSERT OR REPLACE INTO torn SELECT id, stored_at, routing_key, body, checksum, ? FROM records WHERE id = ?"
 )
 _UNDELETED = "CREATE TEMP TABLE IF NOT EXISTS undeleted (id INTEGER PRIMARY KEY, torn INTEGER NOT NULL)"
 
@@ -131,11 +136,11 @@ class SpoolFile:
         self.state = SpoolState(self.state.records + len(records), self.state.size + size, oldest)
 
     def peek(self, limit: int) -> list[SpoolRecord]:
-        """Return the oldest records that are intact. Torn ones among them are moved to the table ``torn``."""
+        """Return the oldest records that are intact, no more than a piece of them. Torn ones are moved to the table ``torn``."""
         while True:
             intact: list[SpoolRecord] = []
             torn: list[int] = []
-            rows = self._db.execute(_PAGE, (limit,)).fetchall()
+            rows = self._piece(limit)
             for record_id, _stored_at, key, body, checksum in rows:
                 if isinstance(key, str) and isinstance(body, bytes) and _checksum(key, body) == checksum:
                     intact.append(SpoolRecord(record_id, key, body))
@@ -156,7 +161,7 @@ class SpoolFile:
         """Delete records that have been relayed.
 
         On a full disk deleting fails too (it is a write like any other). Then they are left out of ``peek``, so that the rest can be
-        relayed, and are deleted with the next ones; when nothing else is left in the file, a new one takes its place.
+        relayed, and ``sweep`` deletes them; when nothing else is left in the file, a new one takes its place.
         """
         try:
             removed = self._delete(ids)
@@ -170,12 +175,36 @@ class SpoolFile:
             if not self.state.records:
                 self._empty_log()
 
+    def sweep(self) -> bool:
+        """Delete a piece of what ``forget`` had to leave; return whether there is more that can be deleted now."""
+        piece = self._db.execute(_UNDELETED_PIECE, (_PIECE,)).fetchall()
+        if not piece:
+            return False
+        try:
+            self._delete_left(piece)
+        except sqlite3.OperationalError:
+            return False  # the disk is still full
+        if not self.state.records:
+            self._empty_log()
+        return True
+
     def beat(self) -> None:
         """Write one small record, to see that writing works."""
         with self._db as connection:
             connection.execute(
                 "INSERT INTO heartbeat VALUES (1, ?) ON CONFLICT DO UPDATE SET at = excluded.at", (time(),)
             )
+
+    def _piece(self, limit: int) -> list[tuple[Any, ...]]:
+        """Return so many of the oldest rows, fewer where their bodies come to a piece, and one at least."""
+        rows: list[tuple[Any, ...]] = []
+        size = 0
+        for row in self._db.execute(_PAGE, (limit,)):
+            size += len(row[3] or b"")
+            if rows and size > _PIECE:
+                break
+            rows.append(row)
+        return rows
 
     def _delete(self, ids: Sequence[int]) -> int:
         removed = 0
@@ -186,10 +215,16 @@ class SpoolFile:
                     "DELETE FROM records WHERE id = ? RETURNING length(body)", (record_id,)
                 ).fetchone()
                 removed += 0 if row is None else int(row[0]) + _OVERHEAD
-            connection.execute(_KEEP_TORN, (time(),))
-            connection.execute("DELETE FROM records WHERE id IN (SELECT id FROM temp.undeleted)")
-            connection.execute("DELETE FROM temp.undeleted")
         return removed
+
+    def _delete_left(self, piece: Sequence[tuple[int, bool]]) -> None:
+        torn = [(time(), record_id) for record_id, is_torn in piece if is_torn]
+        ids = [(record_id,) for record_id, _ in piece]
+        with self._db as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(_KEEP_TORN, torn)
+            connection.executemany("DELETE FROM records WHERE id = ?", ids)
+            connection.executemany("DELETE FROM temp.undeleted WHERE id = ?", ids)
 
     def _leave_out(self, ids: Sequence[int], *, torn: bool = False) -> int:
         """Let the records count as gone, and return how many are left. The disk itself is the bound now."""
@@ -251,10 +286,7 @@ class SpoolFile:
         with self._db as connection:
             connection.execute("BEGIN IMMEDIATE")
             for record_id in ids:
-                connection.execute(
-                    "INSERT OR REPLACE INTO torn SELECT id, stored_at, routing_key, body, checksum, ? FROM records WHERE id = ?",
-                    (time(), record_id),
-                )
+                connection.execute(_KEEP_TORN, (time(), record_id))
                 row = connection.execute(
                     "DELETE FROM records WHERE id = ? RETURNING length(body)", (record_id,)
                 ).fetchone()
