@@ -167,6 +167,8 @@ def _special(plan: Plan, service: Service, program: str) -> dict[str, str]:
         return {**urls, "SESSION_KEY": secrets.get("console_session")}
     if service is REFUNDS:
         return {
+            "ORCHESTRATOR_URL": plan.urls(ORCHESTRATOR)[0],
+            "INTERNAL_TOKEN_FILE": str(secrets.path("internal")),
             "TRUST_URL": sandbox,
             "TRUST_SERVICE_TOKEN": secrets.get("trust"),
             "YOOKASSA_URL": sandbox,

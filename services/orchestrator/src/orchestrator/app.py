@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from common.clock import Clock, SystemClock
 from common.http import HttpServer, build_app, new_session
+from common.http.sent_token import SentToken
 from common.ids import new_id
 from common.messaging import Broker, Consumer, MessagingMetrics, OutboxRelay, topology
 from common.postgres import Database, Lent, require_schema
@@ -62,7 +63,6 @@ from orchestrator.tips.decide import TipsCaller
 from orchestrator.tips.experiment import Experiment, FlagProvider, FlagRows
 from orchestrator.tips.feedback import FeedbackClient
 from orchestrator.tips.metrics import TipsMetrics
-from orchestrator.tips.sent_token import SentToken
 from orchestrator.tips.service import TipsClient
 from orchestrator.tips.store import TipsStore
 from orchestrator.tips.update_transactions import UpdateTransactions

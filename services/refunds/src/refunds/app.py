@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from common.clock import Clock, SystemClock
 from common.http import HttpServer, build_app, describe, new_session
+from common.http.sent_token import SentToken
 from common.messaging import Broker, Consumer, MessagingMetrics, OutboxRelay
 from common.messaging.topology import REFUNDS_WANTED, REFUNDS_WORK
 from common.postgres import Database, require_schema
@@ -53,6 +54,7 @@ from refunds.refunds.advance import AdvanceRefund
 from refunds.refunds.apply_answer import ApplyAnswer
 from refunds.refunds.captured import RereadCaptured
 from refunds.refunds.close import CloseRefund
+from refunds.refunds.confirm import ConfirmRequest, OrchestratorsRecord
 from refunds.refunds.consumers import RefundConsumers, attempt_key
 from refunds.refunds.evidence import FindEvidence
 from refunds.refunds.metrics import RefundMetrics
@@ -85,7 +87,9 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
     amqp_url = required(settings.amqp_url, RefundsSettings, "amqp_url")
     registry, tls = new_registry(), Tls(settings)
     tokens = await accepted_tokens(lifecycle, registry, settings, trusted=tls.trusted)
-    watch_files(lifecycle, registry, {"tokens": (settings.tokens_file, tokens.read), **tls.files})
+    sent = None if settings.internal_token_file is None else SentToken(settings.internal_token_file)
+    ours = {} if sent is None else {"internal_token": (sent.path, sent.read)}
+    watch_files(lifecycle, registry, {"tokens": (settings.tokens_file, tokens.read), **ours, **tls.files})
     messaging_metrics = MessagingMetrics(registry, queues=QUEUES)
 
     database = Database(dsn, application_name=NAME, max_size=settings.database_connections)
@@ -113,6 +117,7 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
         clock or SystemClock(),
         queues=platform_queues(database, broker, QUEUES, outbox_late_after=120.0),
         wake_relay=relay.wake,
+        record=await _record(lifecycle, settings, sent, tls),
     )
     app = build_app(
         service=NAME,
@@ -198,6 +203,17 @@ def gateways_of(settings: RefundsSettings, session: ClientSession) -> dict[str, 
     return gateways
 
 
+async def _record(
+    lifecycle: Lifecycle, settings: RefundsSettings, token: SentToken | None, tls: Tls
+) -> OrchestratorsRecord | None:
+    if settings.orchestrator_url is None or token is None:
+        return None
+    session = await lifecycle.enter(new_session(service=NAME, limit=settings.concurrency, trusted=tls.trusted))
+    return OrchestratorsRecord(
+        session, url=str(settings.orchestrator_url), token=token, deadline=settings.gateway_deadline
+    )
+
+
 class _Parts:
     """What is between the outside and the entry points, put together; nothing of it runs yet."""
 
@@ -211,6 +227,7 @@ class _Parts:
         *,
         queues: Sequence[LookAtQueues],
         wake_relay: Callable[[], None],
+        record: OrchestratorsRecord | None = None,
     ) -> None:
         self._database = database
         self.clock = clock
@@ -224,7 +241,13 @@ class _Parts:
         owner = f"{settings.replica}/{uuid4().hex[:8]}"
         self.worker = RefundWorker(
             RefundQueue(database, owner=owner, lease=timedelta(seconds=settings.lease)),
-            AdvanceRefund(transactions, calls, apply_answer, clock),
+            AdvanceRefund(
+                transactions,
+                calls,
+                apply_answer,
+                clock,
+                None if record is None else ConfirmRequest(transactions, record, clock),
+            ),
             clock,
             concurrency=settings.concurrency,
             poll=settings.poll,

@@ -1,5 +1,7 @@
 """Settings of refunds, from the environment (``REFUNDS_…``)."""
 
+from pathlib import Path
+
 from pydantic import AnyHttpUrl, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
@@ -18,6 +20,8 @@ class RefundsSettings(RetentionSettings, OwnerSettings, ServiceSettings):
     ``lease`` must be longer than one refund's calls can take together, which is four times ``gateway_deadline``.
     YooKassa is there when ``yookassa_shop_id`` and ``yookassa_secret_key`` are set. Which gateway a payment is at: the longest
     beginning of its id in ``gateway_of_payment``, else its order's source in ``gateway_of_source``, else ``gateway``.
+    A refund that an event asks for is looked up at ``orchestrator_url``, with the token of ``internal_token_file``, before anything is
+    sent; without the two the event is believed.
     ``reconcile_at`` is the hour (UTC) from which a day is reconciled, looking ``reconcile_days`` back; finished refunds too.
     """
 
@@ -30,6 +34,8 @@ class RefundsSettings(RetentionSettings, OwnerSettings, ServiceSettings):
     yookassa_url: AnyHttpUrl = AnyHttpUrl("https://api.yookassa.ru")
     yookassa_shop_id: str | None = None
     yookassa_secret_key: SecretStr | None = None
+    orchestrator_url: AnyHttpUrl | None = None
+    internal_token_file: Path | None = None
     gateway: str = TRUST
     gateway_of_payment: dict[str, str] = Field(default_factory=dict)
     gateway_of_source: dict[str, str] = Field(default_factory=dict)
@@ -64,6 +70,12 @@ class RefundsSettings(RetentionSettings, OwnerSettings, ServiceSettings):
         unknown = self.routes.names - there
         if unknown:
             raise ValueError(f"payments are sent to {', '.join(sorted(unknown))}, which is not configured")
+        return self
+
+    @model_validator(mode="after")
+    def _asks_with_a_token(self) -> "RefundsSettings":
+        if (self.orchestrator_url is None) != (self.internal_token_file is None):
+            raise ValueError("orchestrator_url and internal_token_file go together")
         return self
 
     @property

@@ -10,6 +10,11 @@ from common.testing import eventually
 from tests.integration.orchestrator.refunds.factories import in_state, moved, paid_order, publish, workflow_of
 
 
+async def recorded(api: Any, business_key: str) -> Any:
+    """What the refunds service is told that was asked for."""
+    return await api.call("GET", f"/orders/v1/refunds/{business_key}", role="internal")
+
+
 async def test_money_goes_back_for_goods_once_and_is_followed_to_the_end(
     start: Any, gateway: Any, listener: Any
 ) -> None:
@@ -35,6 +40,8 @@ async def test_money_goes_back_for_goods_once_and_is_followed_to_the_end(
         "lines": [{"id": "a", "kind": "position", "quantity": "1", "of_quantity": "3", "paid": 25500}],
     }  # fmt: skip
     assert await listener.take("refunds.wanted") == []
+    assert await recorded(api, asked["business_key"]) == (200, {**wanted.data, "source": None})
+    assert (await recorded(api, f"{number}:operator:forged"))[1]["code"] == "no_refund_asked"
     await in_state(api, asked, "running", 1)
     await moved(gateway, asked, "ERROR", 2, 8500)
     await in_state(api, asked, "running", 2)  # a person may restart it
@@ -112,6 +119,7 @@ async def test_a_cancellation_s_refund_is_followed_and_a_full_refund_zeroes_the_
     assert wanted.data["business_key"] == f"{number}:cancel"
     asked = {"number": number, "business_key": f"{number}:cancel", "payment_id": "pay-1"}
     await in_state(api, asked, "running", 1)
+    assert await recorded(api, asked["business_key"]) == (200, {**wanted.data, "source": None})
     await database.execute("UPDATE orders SET tips_amount = 700, tips_held_amount = 700 WHERE number = $1", number)
     await moved(gateway, asked, "SUCCESS", 4, 35500)
     await in_state(api, asked, "finished", 2)

@@ -10,11 +10,11 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from common.errors import ConfigurationError
+from common.http.sent_token import SentToken
 from common.service import Lifecycle, watch_files
 from common.telemetry.tips_figures import TipsFigures
 from common.testing import eventually
 from orchestrator.tips.metrics import TipsMetrics
-from orchestrator.tips.sent_token import SentToken
 from orchestrator.tips.service import TipsClient
 
 

@@ -13,12 +13,18 @@ from orchestrator.refunds.model import RefundRequest
 
 def refund_requested(request: RefundRequest, *, source: str | None, now: datetime, traceparent: str | None) -> Encoded:
     """Return the message that asks for the money. The same business key has the same id, and gives the same refund."""
+    message = refund_wanted(request, source=source)
+    return encode_message(message, request.business_key, subject=request.order_number, now=now, traceparent=traceparent)
+
+
+def refund_wanted(request: RefundRequest, *, source: str | None) -> orders.RefundWantedV1:
+    """Return what a request asks the refunds service for."""
     goods = tuple(
         orders.RefundLine(id=part.id, quantity=part.quantity, of_quantity=part.of_quantity, paid=part.paid)
         for part in request.goods
     )
     tips = (orders.RefundLine(id="tips", kind="tips", paid=request.tips),) if request.tips else ()
-    message = orders.RefundWantedV1(
+    return orders.RefundWantedV1(
         order_number=request.order_number,
         payment_id=request.payment_id,
         amount=None if goods else request.amount,  # the refunds service works it out
@@ -28,7 +34,6 @@ def refund_requested(request: RefundRequest, *, source: str | None, now: datetim
         lines=(*goods, *tips),
         source=source,
     )
-    return encode_message(message, request.business_key, subject=request.order_number, now=now, traceparent=traceparent)
 
 
 def refund_problem(

@@ -10,13 +10,21 @@ from typing import Any
 from pydantic import BaseModel
 
 from common.clock import Clock
+from common.contracts.orders import RefundWantedV1
 from common.errors import Conflict, NotFound, Unprocessable
-from common.http import Answer, Changes, Request, Route
+from common.http import INTERNAL, Answer, Changes, Request, Route
 from common.ids import derived_id, new_id
 from common.postgres import Record
 from orchestrator.engine.admin import admin_change, admin_read
+from orchestrator.refunds.messages import refund_wanted
 from orchestrator.refunds.request import RefundAsked, RefundChange, request_refund
 from orchestrator.refunds.store import RefundStore
+
+
+class NoRefundAsked(NotFound):
+    """No refund was asked for under this business key."""
+
+    code = "no_refund_asked"
 
 
 class RefundRequestView(BaseModel):
@@ -52,6 +60,17 @@ class RefundRoutes:
     def routes(self) -> list[Route]:
         """The table."""
         return [
+            Route(
+                method="GET",
+                path="/orders/v1/refunds/{business_key}",
+                handler=self._asked,
+                summary="What was asked for under a business key",
+                description="By this the refunds service tells an event of ours from a forged one, before it pays.",
+                response=RefundWantedV1,
+                errors=(NoRefundAsked,),
+                roles=INTERNAL,
+                tags=("orders",),
+            ),
             admin_change(
                 "orders/{number}/refund",
                 self._request,
@@ -79,6 +98,12 @@ class RefundRoutes:
             now=self.clock.now(),
         )
         return await self.changes.carry_out(request, work)
+
+    async def _asked(self, request: Request[None, None]) -> RefundWantedV1:
+        asked = await self.store.asked(request.path["business_key"])
+        if asked is None:
+            raise NoRefundAsked("nothing was asked for under this business key")
+        return refund_wanted(asked, source=None)
 
     async def _requests(self, request: Request[None, None]) -> RefundRequests:
         number = request.path["number"]

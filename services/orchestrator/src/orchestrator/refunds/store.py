@@ -126,6 +126,11 @@ class RefundStore:
             rows = await connection.fetch(_REFUNDS, keys)
         return {row["key"]: KnownRefund(row["requested_at"], row["state_name"], row["rejected"]) for row in rows}
 
+    async def asked(self, business_key: str) -> RefundRequest | None:
+        """Return what was asked for under this business key, if anything."""
+        async with self._database.acquire() as connection:
+            return await request_of(connection, business_key)
+
     async def requests(self, number: str) -> list[Record] | None:
         """Return the refunds of an order that were asked for, the oldest first; at most 200. None when there is no such order."""
         async with self._database.acquire() as connection:

@@ -11,9 +11,9 @@ import aiohttp
 from pydantic import BaseModel, Field, StrictBool, ValidationError
 
 from common.http import timeout_header
+from common.http.sent_token import SentToken
 from orchestrator.tips.metrics import TipsMetrics
 from orchestrator.tips.model import Explained, Reason, TipsFailed
-from orchestrator.tips.sent_token import SentToken
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 _ABOUT_THE_ORDER = frozenset({400, 404, 409})

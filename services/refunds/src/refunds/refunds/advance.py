@@ -12,6 +12,7 @@ from refunds.providers.calls import GatewayCalls
 from refunds.providers.gateway import GatewayAway, GatewayRefused, GatewaySilent
 from refunds.providers.model import Attempt
 from refunds.refunds.apply_answer import ApplyAnswer
+from refunds.refunds.confirm import ConfirmRequest
 from refunds.refunds.errors import Overtaken
 from refunds.refunds.model import Refund
 from refunds.refunds.send import SendRefund
@@ -20,6 +21,8 @@ from refunds.refunds.states import Happened, RefundState
 from refunds.refunds.store import RefundStore, RefundTransactions
 from refunds.refunds.transition import move
 
+_NOTHING_SENT = frozenset({RefundState.CREATE, RefundState.SENDING})
+_NOT_ASKED_FOR = "not_asked_for"
 _MOST_STEPS = 8  # CREATE → SENDING → PENDING → SUCCESS are four; more than eight in one go would be a loop
 
 
@@ -31,16 +34,24 @@ class AdvanceRefund:
     """
 
     def __init__(
-        self, transactions: RefundTransactions, calls: GatewayCalls, apply_answer: ApplyAnswer, clock: Clock
+        self,
+        transactions: RefundTransactions,
+        calls: GatewayCalls,
+        apply_answer: ApplyAnswer,
+        clock: Clock,
+        confirm: ConfirmRequest | None = None,
     ) -> None:
+        """``confirm`` is asked about each refund of which nothing has been sent in this attempt; without it events are believed."""
         self._transactions = transactions
         self._calls = calls
         self._apply_answer = apply_answer
         self._clock = clock
+        self._confirm = confirm
         self._send = SendRefund(transactions, calls, clock)
 
     async def __call__(self, refund_id: str) -> None:
         """Return when the refund is over or waits for a later moment. Raises ``Unavailable`` when the database is away."""
+        confirmed = self._confirm is None
         try:
             for _ in range(_MOST_STEPS):
                 async with self._transaction(refund_id) as store:
@@ -51,12 +62,34 @@ class AdvanceRefund:
                 # The trace of whoever asked for the refund goes on, to the log lines and to the gateway.
                 headers = {"traceparent": refund.traceparent} if refund.traceparent else {}
                 with span("refund.step", context=extract(headers), refund_id=refund.id, state=refund.state.name):
+                    if not (confirmed or await self._is_asked_for(refund, attempt)):
+                        return
+                    confirmed = True
                     if not await self._step(refund, attempt):
                         return
         except Overtaken:
             return  # whoever was faster carries it on
         finally:
             self._calls.take_calls(refund_id)
+
+    async def _is_asked_for(self, refund: Refund, attempt: Attempt) -> bool:
+        """Whether it may go on. What nobody asked for ends here, and is told to a person; what cannot be known now waits."""
+        if self._confirm is None or attempt.sent_at is not None or refund.state not in _NOTHING_SENT:
+            return True
+        try:
+            why = await self._confirm(refund)
+        except GatewayAway as error:
+            await self._put_off(refund, attempt, error=error.code, away=True)
+            return False
+        if why is None:
+            return True
+        async with self._transaction(refund.id) as store:
+            if refund.state is RefundState.CREATE:
+                now = self._clock.now()
+                await move(store, refund, Happened.DOES_NOT_FIT, now=now, error=_NOT_ASKED_FOR, detail=why)
+            else:
+                await self._apply_answer.decline(store, refund, attempt, error=_NOT_ASKED_FOR, detail=why, again=False)
+        return False
 
     async def _step(self, refund: Refund, attempt: Attempt) -> bool:
         """Do the next thing; True when there is another one to do at once."""

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
 
 from common.clock import Clock
 from common.contracts import Envelope, parse
-from common.contracts.orders import RefundLine, RefundWantedV1
+from common.contracts.orders import RefundWantedV1
 from common.contracts.refunds import TCreateRefundV1
 from common.errors import Conflict, Unprocessable
 from common.ids import derived_id
 from common.postgres import Connection
 from refunds.payments.model import GatewayRoutes
 from refunds.refunds.attempt import begin_attempt
-from refunds.refunds.errors import LinesDoNotAddUp
-from refunds.refunds.lines import LineKind, RequestedLine
-from refunds.refunds.request import RefundRequest, request_refund
+from refunds.refunds.confirm import ORCHESTRATOR
+from refunds.refunds.request import from_event, request_refund
 from refunds.refunds.store import RefundTransactions
 from refunds.refunds.transition import publish_rejection
-
-_ACTOR = "orchestrator"
 
 
 class RefundConsumers:
@@ -38,9 +34,9 @@ class RefundConsumers:
         # One order of locking payments for every replica, or two batches could wait for each other.
         for event, traceparent in sorted(wanted, key=lambda each: each[0].payment_id):
             try:
-                request = _request(event, traceparent)
+                request = from_event(event, traceparent)
                 await request_refund(
-                    store, request, gateways=self._gateways, actor=_ACTOR, now=self._clock.now(), patient=True
+                    store, request, gateways=self._gateways, actor=ORCHESTRATOR, now=self._clock.now(), patient=True
                 )
             except (Conflict, Unprocessable) as error:
                 event_id = derived_id("refund-wish-rejected", event.business_key, error.code)
@@ -66,27 +62,3 @@ def attempt_key(envelope: Envelope) -> str:
     """Return what the inbox recognises a TCreateRefund by: refund and attempt, whoever published it under whatever id."""
     event = parse(envelope, TCreateRefundV1)
     return f"{event.refund_id}:{event.attempt}"
-
-
-def _request(event: RefundWantedV1, traceparent: str | None) -> RefundRequest:
-    return RefundRequest(
-        order_number=event.order_number,
-        payment_id=event.payment_id,
-        amount=event.amount,
-        currency=event.currency,
-        reason=event.reason,
-        business_key=event.business_key,
-        traceparent=traceparent,
-        lines=tuple(_line(line) for line in event.lines),
-        source=event.source,
-    )
-
-
-def _line(line: RefundLine) -> RequestedLine:
-    try:
-        quantity, of_quantity = Decimal(line.quantity), Decimal(line.of_quantity)
-    except InvalidOperation:
-        raise LinesDoNotAddUp(f"the quantity of line {line.id} is no number") from None
-    if not (quantity.is_finite() and of_quantity.is_finite() and 0 < quantity <= of_quantity and line.paid >= 0):
-        raise LinesDoNotAddUp(f"the quantities of line {line.id} cannot be")
-    return RequestedLine(line.id, LineKind(line.kind), quantity, of_quantity, line.paid)

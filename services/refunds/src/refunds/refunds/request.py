@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal, InvalidOperation
 
+from common.contracts.orders import RefundLine, RefundWantedV1
 from common.errors import FieldError
 from common.ids import new_id
 from refunds.payments.model import CurrencyMismatch, DoesNotFit, GatewayRoutes, fit
 from refunds.providers.model import Attempt, first_key
 from refunds.refunds.attempt import publish_attempt
 from refunds.refunds.errors import BusinessKeyReused, LinesDoNotAddUp, NoPayment
-from refunds.refunds.lines import RefundedLine, RequestedLine, price
+from refunds.refunds.lines import LineKind, RefundedLine, RequestedLine, price
 from refunds.refunds.model import Refund
 from refunds.refunds.states import RefundState
 from refunds.refunds.store import RefundStore
@@ -37,6 +39,31 @@ class RefundRequest:
     source: str | None = None
 
 
+def from_event(event: RefundWantedV1, traceparent: str | None) -> RefundRequest:
+    """Return what an event asks for. Raises ``LinesDoNotAddUp`` on quantities that are none."""
+    return RefundRequest(
+        order_number=event.order_number,
+        payment_id=event.payment_id,
+        amount=event.amount,
+        currency=event.currency,
+        reason=event.reason,
+        business_key=event.business_key,
+        traceparent=traceparent,
+        lines=tuple(_line(line) for line in event.lines),
+        source=event.source,
+    )
+
+
+def _line(line: RefundLine) -> RequestedLine:
+    try:
+        quantity, of_quantity = Decimal(line.quantity), Decimal(line.of_quantity)
+    except InvalidOperation:
+        raise LinesDoNotAddUp(f"the quantity of line {line.id} is no number") from None
+    if not (quantity.is_finite() and of_quantity.is_finite() and 0 < quantity <= of_quantity and line.paid >= 0):
+        raise LinesDoNotAddUp(f"the quantities of line {line.id} cannot be")
+    return RequestedLine(line.id, LineKind(line.kind), quantity, of_quantity, line.paid)
+
+
 async def request_refund(
     store: RefundStore,
     request: RefundRequest,
@@ -59,12 +86,12 @@ async def request_refund(
         raise NoPayment(f"order {request.order_number} has no payment of ours to refund")
     known = await store.by_business_key(request.business_key)
     if known is not None:
-        return await _same(store, known, request)
+        return await ensure_same(store, known, request)
     await store.payments.ensure(payment_id, gateway=gateways.choose(payment_id, source=request.source))
     payment = await store.payments.lock(payment_id)
     known = await store.by_business_key(request.business_key)  # again: another may have had the lock before
     if known is not None:
-        return await _same(store, known, request)
+        return await ensure_same(store, known, request)
     lines = await _priced(store, request, payment_id)
     amount = sum(line.amount for line in lines) if lines else request.amount
     fitting = fit(payment, amount=amount, currency=request.currency)
@@ -124,7 +151,7 @@ async def _priced(store: RefundStore, request: RefundRequest, payment_id: str) -
     return lines
 
 
-async def _same(store: RefundStore, known: Refund, request: RefundRequest) -> Refund:
+async def ensure_same(store: RefundStore, known: Refund, request: RefundRequest) -> Refund:
     """Return the refund that the key stands for, if it is what is asked for now. Raises ``BusinessKeyReused``, which says its sum."""
     lines = {(line.id, line.kind, line.quantity, line.of_quantity, line.paid) for line in await store.lines(known.id)}
     asked = {(line.id, line.kind, line.quantity, line.of_quantity, line.paid) for line in request.lines}

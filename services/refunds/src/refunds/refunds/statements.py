@@ -46,6 +46,7 @@ RECORD = """
 INSERT INTO refund_history (refund_id, version, attempt, state_before, state_after, happened, actor, detail, at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
+ASKED_BY = "SELECT actor FROM refund_history WHERE refund_id = $1 ORDER BY version LIMIT 1"
 HISTORY = """
 SELECT version, attempt, state_before, state_after, happened, actor, detail, at
 FROM refund_history WHERE refund_id = $1 ORDER BY version

@@ -167,6 +167,11 @@ class RefundStore:
         names = {"refund_id": r.id, "order_number": r.order_number, "state": r.state.name}
         self._count(partial(_log.info, "refund_state_written", **names, happened=happened, attempt=r.attempt))
 
+    async def asked_by(self, refund: Refund) -> str | None:
+        """Return who has asked for the refund: the actor of the first line of its history."""
+        actor: str | None = await self.connection.fetchval(sql.ASKED_BY, UUID(refund.id))
+        return actor
+
     def count_problem(self, kind: str) -> None:
         """Count a problem that is reported in this transaction."""
         self._count(partial(self.metrics.problem, kind))

@@ -256,6 +256,14 @@ class RefundAsked(TypedDict):
     tips: int
 
 
+class RefundLine(TypedDict):
+    id: str
+    kind: NotRequired[Literal['position', 'delivery', 'tips']]
+    quantity: NotRequired[str]
+    of_quantity: NotRequired[str]
+    paid: int
+
+
 class RefundRequestView(TypedDict):
     business_key: str
     payment_id: str
@@ -272,6 +280,17 @@ class RefundRequestView(TypedDict):
 
 class RefundRequests(TypedDict):
     items: list[RefundRequestView]
+
+
+class RefundWantedV1(TypedDict):
+    order_number: str
+    payment_id: str
+    amount: int | None
+    currency: str
+    reason: str
+    business_key: str
+    lines: NotRequired[list[RefundLine]]
+    source: NotRequired[str | None]
 
 
 class ReissueTaken(TypedDict):
