@@ -235,9 +235,9 @@ def lose(one: OneSuite) -> None:
     """Kill everything of a suite at once, the gateways first.
 
     A frozen server goes on for a moment when its parent dies (the kernel wakes orphans that are stopped), and would take what a gateway's
-    spool holds.
+    spool holds. A frozen server's children are killed by themselves: stopped, they would never notice that it is gone.
     """
-    everybody = strays(one.run)
+    everybody = {each for found in strays(one.run) for each in (found, *found.children(recursive=True))}
     gateways = set(one.suite.pids("webhook-gateway")) if one.run.suite_json.exists() else set()
     for process in sorted(everybody, key=lambda each: each.pid not in gateways):
         with contextlib.suppress(psutil.NoSuchProcess):
