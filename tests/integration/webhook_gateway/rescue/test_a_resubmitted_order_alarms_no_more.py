@@ -102,6 +102,21 @@ async def test_of_the_last_two_strangers_saved_at_once_one_ends_their_warning(
         await arrived(3)
 
 
+async def test_a_second_try_of_the_last_stranger_ends_their_warning(start: Start, amqp_url: str) -> None:
+    async with start() as gateway, watched(amqp_url, topology.NOTIFIER_ALERTS) as alerts:
+        for number in range(2):
+            body = {**GOOD, "externalId": f"S-{number}", "customer": {"phone": f"+7999111000{number}"}}
+            await gateway.send(body, path=ORDERS, headers=bearer("wrong"))
+        items = await lost(gateway, 2)
+        last = next(one for one in items if one["customer"]["phone"].endswith("0"))
+        [other] = [one for one in items if one is not last]
+        assert (await gateway.change(f"{PATH}/{other['id']}/close", {"reason": "спам"}))[0] == 200
+        again = {**GOOD, "externalId": "S-again", "customer": {"phone": "+79991110000"}}
+        await gateway.send(again, path=ORDERS, headers=bearer("website"))  # the same goods, with a token
+        [over] = ends(await alerts(2))
+        assert over.fingerprint == anonymous_fingerprint(last["network"], datetime.fromisoformat(last["received_at"]))
+
+
 async def test_who_dies_while_resubmitting_leaves_both_order_and_alarm_or_neither(
     database_for: Callable[[str], Awaitable[str]],
 ) -> None:
