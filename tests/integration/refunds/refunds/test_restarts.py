@@ -69,6 +69,7 @@ async def told_to_wait(service: RefundsClient) -> None:
     }
     assert (found["refunds.error"]["state"], found["dead_letters"]["state"]) == ("late", "empty")
     assert {name: each["late_after_seconds"] for name, each in found.items() if each["late_after_seconds"]} == {
+        "refunds.create": alert_after("refunds", "refunds_oldest_seconds", "CREATE"),
         "refunds.pending": alert_after("refunds", "refunds_oldest_seconds", "PENDING"),
         "refunds.unknown": alert_after("refunds", "refunds_oldest_seconds", "UNKNOWN"),
         "outbox": alert_after("refunds", "outbox_oldest_seconds"),
