@@ -16,7 +16,10 @@ _HEADINGS = ("Options", "Commands", "Arguments")
 
 
 def translate_help(app: typer.Typer, given: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Have the help in the language of the profile, else of the terminal, where help is what the arguments ask for: nobody else waits for the words."""
+    """Have the help in the language of the profile, else of the terminal.
+
+    Only where help is what the arguments ask for: nobody else waits for the words.
+    """
     from typer import rich_utils
 
     if not ({"--help", "-h"} & {*given} or len(given) < 2):

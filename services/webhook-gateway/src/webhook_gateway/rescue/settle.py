@@ -7,9 +7,9 @@ import uuid
 from common.messaging import outbox
 from common.postgres import Database, Record
 from common.telemetry import get_logger
-from webhook_gateway.rescue.alerts import incident_over, no_longer_endangered
-from webhook_gateway.rescue.model import WITHIN, anonymous_fingerprint
-from webhook_gateway.rescue.store import strangers_left
+from webhook_gateway.rescue.end_problem import ended_by_arrival
+from webhook_gateway.rescue.model import WITHIN
+from webhook_gateway.rescue.record import ArrivedOrder
 from webhook_gateway.website.basket import same_goods
 
 _log = get_logger()
@@ -36,7 +36,7 @@ _PAGE = 200
 _SETTLE = """
 UPDATE endangered_orders SET state = 'resubmitted', number = $2, arrived_at = $3
 WHERE id = $1 AND state IN ('open', 'new', 'mended') AND number IS NULL
-RETURNING anonymous, network, received_at, now() AS settled_at
+RETURNING id::text AS endangered_id, number, arrived_at, anonymous, network, received_at, now() AS settled_at
 """
 
 
@@ -56,12 +56,8 @@ class SettleSecondTries:
                 if found is None:
                     continue
                 settled += 1
-                if not found["anonymous"]:
-                    over = no_longer_endangered(row["endangered_id"], row["number"], at=row["received_at"])
+                for over in await ended_by_arrival(connection, [ArrivedOrder(**dict(found))]):
                     await outbox.add(connection, over)
-                elif not await strangers_left(connection, found["network"], found["received_at"]):
-                    fingerprint = anonymous_fingerprint(found["network"], found["received_at"])
-                    await outbox.add(connection, incident_over(fingerprint, None, now=found["settled_at"]))
         if settled:
             _log.info("endangered_orders_settled", count=settled)
         return settled
