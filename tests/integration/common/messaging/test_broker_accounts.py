@@ -210,7 +210,7 @@ async def test_an_account_waits_for_a_topology_that_it_may_not_declare(
 async def test_what_is_imported_is_what_a_service_that_may_declares(rabbit: TestRabbit) -> None:
     async with rabbit.virtual_host() as imported, rabbit.virtual_host() as declared, rabbit.accounts(imported):
         async with await aio_pika.connect(declared) as connection:
-            await topology.ensure(connection, topology.declare)
+            await topology.ensure(connection)
         kept, made = await rabbit.topology(imported), await rabbit.topology(declared)
         assert [each["name"] for each in kept["exchanges"] if each not in made["exchanges"]] == [topology.COMPLETE]
         assert {**kept, "exchanges": made["exchanges"]} == made
