@@ -253,7 +253,9 @@ def test_the_definitions_are_printed_and_name_no_service_without_a_queue(capsys:
     assert [each["name"] for each in complete.pop("exchanges")] == [topology.COMPLETE]
     assert complete == {}
     whole = definitions({name: f"secret of {name}" for name in RIGHTS}, vhost="orders")
-    assert [each["name"] for each in printed["exchanges"]] == EXCHANGES  # imported by hand, it would be there before the bindings
+    assert [
+        each["name"] for each in printed["exchanges"]
+    ] == EXCHANGES  # imported by hand, it would be there before the bindings
     assert {**printed, "exchanges": whole["exchanges"]} == whole
     assert {each["name"] for each in printed["users"]} == {spec.service for spec in topology.QUEUES} == set(RIGHTS)
     environ.pop("REFUNDS_BROKER_PASSWORD")

@@ -157,7 +157,9 @@ def import_into(api: str, wanted: Mapping[str, Any], *, patience: float = 60.0) 
     _call(api, "POST", "", first, patience)
     if last["exchanges"]:
         if missing := sorted(_missing(api, first, patience)):
-            raise ConfigurationError(f"the broker has not made {', '.join(missing[:5])} of {len(missing)} that are missing")
+            raise ConfigurationError(
+                f"the broker has not made {', '.join(missing[:5])} of {len(missing)} that are missing"
+            )
         _call(api, "POST", "", last, patience)
 
 
@@ -184,7 +186,9 @@ def _call(api: str, method: str, path: str, wanted: Mapping[str, Any] | None, pa
     account = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
     request = urllib.request.Request(  # noqa: S310 - the address is the administrator's own
         urlunsplit(
-            parts._replace(netloc=parts.netloc.rpartition("@")[2], path=parts.path.rstrip("/") + "/api/definitions" + path)
+            parts._replace(
+                netloc=parts.netloc.rpartition("@")[2], path=parts.path.rstrip("/") + "/api/definitions" + path
+            )
         ),
         data=None if wanted is None else json.dumps(wanted).encode(),
         headers={
