@@ -92,6 +92,7 @@ def test_the_language_of_the_profile_goes_before_the_terminals(
     written = profile.read_text(encoding="utf-8")
     profile.write_text(written.replace("[profiles.here]", '[profiles.here]\n        language = "ru"'), encoding="utf-8")
     assert "Начните с" in ordersctl("--help").out
-    assert "Begin with" in ordersctl("--help", "-p", "live").out
+    assert "Показать один заказ целиком" in ordersctl("order", "show", "--help").out
+    assert "Show one order, whole" in ordersctl("order", "show", "--help", "-p", "live").out
     profile.write_text("no profile at all", encoding="utf-8")
     assert ordersctl("--help").code == 0
