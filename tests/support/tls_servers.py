@@ -148,10 +148,14 @@ class TlsRabbitmq(_Shown):
     def renew(self, by: Authority | None = None, **what: Any) -> None:
         """Show another certificate to whoever connects from now on."""
         self.show(by, **what)
+        self.control("-q", "eval", "ssl:clear_pem_cache().")
+
+    def control(self, *arguments: str) -> None:
+        """Command the node."""
         program = self.server.programs()[1]
         tool = Path(next(part for part in program.argv if part.endswith("rabbitmq-server"))).with_name("rabbitmqctl")
         subprocess.run(
-            [str(tool), "-q", "eval", "ssl:clear_pem_cache()."],
+            [str(tool), *arguments],
             env={**os.environ, **program.environment},
             capture_output=True,
             timeout=60,

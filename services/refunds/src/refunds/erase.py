@@ -9,7 +9,11 @@ from typing import Any
 from common.service import Erase, TextPlace, erase_dead_letters, erase_texts
 from common.telemetry import MASK
 
-_SAID_BY_PEOPLE = "t.happened IN ('wanted', 'restarted', 'closed', 'adopted') AND t.detail NOT IN ('', '[masked]')"
+# What a payment system says is written by the service itself. A restart or a closing that finds the refund paid is written by the person,
+# as what the payment system said of it: accepted or succeeded.
+_SAID_BY_PEOPLE = """
+(t.happened IN ('wanted', 'restarted', 'closed', 'adopted') OR t.actor <> 'refunds') AND t.detail NOT IN ('', '[masked]')
+"""
 
 
 def _erased(_: Any) -> str:

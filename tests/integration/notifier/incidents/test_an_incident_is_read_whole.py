@@ -23,14 +23,14 @@ async def test_an_incident_is_read_with_history_notices_calls_and_timer(make_kit
         assert status == 200, story
         assert [(call["person"], call["state"]) for call in story["calls"]] == [("oleg", "placed")]
         assert {notice["state"] for notice in story["notices"]} == {"sent"}
+        assert [(line["actor"], line["act"]) for line in story["history"]] == [
+            ("orchestrator", "opened"),
+            ("notifier", "reminded"),
+            ("notifier", "called"),
+        ]
         return dict(story)
 
     story = await eventually(called)
-    assert [(line["actor"], line["act"]) for line in story["history"]] == [
-        ("orchestrator", "opened"),
-        ("notifier", "reminded"),
-        ("notifier", "called"),
-    ]
     assert {notice["destination"] for notice in story["notices"]} == {"on-call-production", "orders-notifications"}
     assert all("KeyError" in notice["text"] for notice in story["notices"] if notice["transition"] == "opened")
     assert story["calls"][0]["outside_id"].startswith("call-")

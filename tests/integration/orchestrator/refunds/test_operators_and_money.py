@@ -133,6 +133,24 @@ async def test_a_cancellation_s_refund_is_followed_and_a_full_refund_zeroes_the_
     assert (kinds.count("tips.zeroed"), kinds.count("tips.hold_wanted")) == (1, 1)
 
 
+async def test_a_cancellation_is_known_to_be_asked_for_before_and_without_its_record(
+    start: Any, gateway: Any, listener: Any, database: Any
+) -> None:
+    """Its workflow may wait, stand still or be skipped, and the release before kept no record: the refund is asked for all the same."""
+    api = await start()
+    number = await paid_order(api, gateway, "money-9", paid=False)
+    assert (await recorded(api, f"{number}:cancel"))[1]["code"] == "no_refund_asked"
+    await gateway.send(
+        gateway.hook("money-9", "order.paid", minute=2), gateway.hook("money-9", "order.cancelled", minute=3)
+    )
+    (wanted,) = await listener.gather("refunds.wanted", 1)
+    asked = {"number": number, "business_key": f"{number}:cancel", "payment_id": "pay-1"}
+    await in_state(api, asked, "running", 1)
+    await database.execute("DELETE FROM refund_request")
+    status, said = await recorded(api, asked["business_key"])
+    assert (status, said | {"reason": ""}) == (200, {**wanted.data, "source": None, "reason": ""})
+
+
 async def test_a_document_is_issued_at_closing_again_when_it_changes_and_on_demand(start: Any, gateway: Any) -> None:
     api = await start()
     number = await paid_order(api, gateway, "D1", paid=False)

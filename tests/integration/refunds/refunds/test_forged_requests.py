@@ -158,7 +158,11 @@ async def test_while_the_orchestrator_is_away_nothing_is_paid_and_then_once(
 
     await eventually(asked_again, what="it asks again")
     found = await service.refund(refund)
-    assert (found["state_name"], await nothing_was_sent(service)) == ("CREATE", True)
+    assert (found["state_name"], found["error"], await nothing_was_sent(service)) == (
+        "CREATE",
+        "orchestrator_away",
+        True,
+    )
     orchestrator.away = None
     await service.reaches(refund, "SUCCESS")
     assert (await service.ledger())["refunded"] == 50_000

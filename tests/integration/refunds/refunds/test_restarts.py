@@ -69,6 +69,7 @@ async def told_to_wait(service: RefundsClient) -> None:
     }
     assert (found["refunds.error"]["state"], found["dead_letters"]["state"]) == ("late", "empty")
     assert {name: each["late_after_seconds"] for name, each in found.items() if each["late_after_seconds"]} == {
+        "refunds.create": alert_after("refunds", "refunds_oldest_seconds", "CREATE"),
         "refunds.pending": alert_after("refunds", "refunds_oldest_seconds", "PENDING"),
         "refunds.unknown": alert_after("refunds", "refunds_oldest_seconds", "UNKNOWN"),
         "outbox": alert_after("refunds", "outbox_oldest_seconds"),
@@ -89,6 +90,11 @@ async def test_a_refund_that_was_paid_in_fact_is_adopted_and_nothing_is_sent(sta
     assert (status, answer["outcome"], answer["refund"]["state_name"]) == (200, "adopted_success", "SUCCESS")
     ledger = await service.ledger()
     assert (ledger["refunded"], len(ledger["refunds"]), ledger["refunds"][0]["starts"]) == (6_000, 1, 1)
+
+    whom = {"reason": "the customer asked", "order_number": refund["order_number"]}
+    assert (await service.call("POST", "/admin/v1/erasures", role="admin", json=whom))[0] == 200
+    said = await service.fetch("SELECT detail FROM refund_history WHERE actor <> 'refunds' ORDER BY id")
+    assert {row["detail"] for row in said} == {"[masked]"}  # the person's words at the restart, too
 
 
 async def test_without_an_answer_of_the_gateway_nothing_is_restarted(start: Start) -> None:

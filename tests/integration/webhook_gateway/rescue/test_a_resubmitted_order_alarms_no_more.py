@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
+import pytest
+
 from common.clock import SystemClock
 from common.contracts.alerts import ProblemResolvedV1
 from common.contracts.batch import unpack
@@ -100,6 +102,23 @@ async def test_of_the_last_two_strangers_saved_at_once_one_ends_their_warning(
         hours = {anonymous_fingerprint(one["network"], datetime.fromisoformat(one["received_at"])) for one in items}
         assert over.fingerprint in hours
         await arrived(3)
+
+
+@pytest.mark.parametrize("name", ["S-again", "same"])
+async def test_a_second_try_of_the_last_stranger_ends_their_warning(start: Start, amqp_url: str, name: str) -> None:
+    async with start() as gateway, watched(amqp_url, topology.NOTIFIER_ALERTS) as alerts:
+        for number in range(2):
+            body = {**GOOD, "externalId": f"S-{number}", "customer": {"phone": f"+7999111000{number}"}}
+            await gateway.send(body, path=ORDERS, headers=bearer("wrong"))
+        items = await lost(gateway, 2)
+        last = next(one for one in items if one["customer"]["phone"].endswith("0"))
+        [other] = [one for one in items if one is not last]
+        assert (await gateway.change(f"{PATH}/{other['id']}/close", {"reason": "спам"}))[0] == 200
+        named = last["external_id"] if name == "same" else name
+        again = {**GOOD, "externalId": named, "customer": {"phone": "+79991110000"}}
+        await gateway.send(again, path=ORDERS, headers=bearer("website"))  # the same goods, with a token
+        [over] = ends(await alerts(2))
+        assert over.fingerprint == anonymous_fingerprint(last["network"], datetime.fromisoformat(last["received_at"]))
 
 
 async def test_who_dies_while_resubmitting_leaves_both_order_and_alarm_or_neither(

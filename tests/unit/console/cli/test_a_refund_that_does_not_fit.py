@@ -28,7 +28,7 @@ WORDS = ("order", "refund", "A1", "--amount", "85.50", "-r", "broken", "--dry-ru
 @pytest.fixture
 def order(services: Services) -> Services:
     """An order whose refund the orchestrator rehearses."""
-    services.on("GET /orders/v1/orders/A1", {"version": 3, "totals": {"currency": "RUB"}})
+    services.on("GET /orders/v1/orders/A1", {"version": 3, "source": "website", "totals": {"currency": "RUB"}})
     services.on(ASKED, SAID)
     return services
 
@@ -46,6 +46,7 @@ def test_what_does_not_fit_is_refused_before_it_is_asked_for(order: Services, or
     assert code in ended.remarks + ended.out
     [asked] = [call for call in order.calls if call.line == REHEARSED]
     assert (asked.body["dry_run"], asked.body["amount"], asked.body["payment_id"]) == (True, 8550, "pay-1")
+    assert asked.body["source"] == "website"  # else another payment system may be asked than the refund goes to
     assert all(call.body["dry_run"] for call in order.calls if call.body)
 
 

@@ -114,3 +114,26 @@ def test_where_there_is_no_plan_the_command_says_so(services: Services, ordersct
     services.on("GET /admin/v1/roster", {**ROSTER, "plan": None})
     ended = ordersctl("roster", "show")
     assert (ended.code, "there is no plan of duty yet" in ended.remarks) == (3, True)
+
+
+@pytest.mark.parametrize(("noun", "kept"), [("roster", PLAN), ("people", PEOPLE)])
+def test_what_was_put_between_show_and_set_is_not_overwritten(
+    noun: str, kept: dict[str, Any], services: Services, ordersctl: Ordersctl, tmp_path: Path
+) -> None:
+    whole = ROSTER if noun == "roster" else {**PEOPLE, "origin": "put", "version": 4}
+    services.on(f"GET /admin/v1/{noun}", whole)
+    services.on(
+        f"PUT /admin/v1/{noun}",
+        lambda call: (
+            (200, {"version": 6, "dry_run": call.body["dry_run"]})
+            if call.body["expected_version"] == 5
+            else (409, {"code": "conflict", "detail": "it is at version 5"})
+        ),
+    )
+    seen = ordersctl(noun, "show", "-o", "json")
+    (tmp_path / "file.json").write_text(seen.out)
+    assert (json.loads(seen.out), "version 4" in seen.remarks) == (kept, True)
+    services.on(f"GET /admin/v1/{noun}", {**whole, "version": 5})  # somebody else put it meanwhile
+    words = (noun, "set", str(tmp_path / "file.json"), "-r", "why", "--yes", "--expected-version", "4")
+    assert ordersctl(*words).code == 1
+    assert [call.body["expected_version"] for call in services.calls if call.line.startswith("PUT ")] == [4]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,3 +83,16 @@ def test_help_is_in_the_language_of_the_terminal(ordersctl: Ordersctl, monkeypat
     assert "Начните с" in ordersctl().out + ordersctl().remarks
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     assert ("Begin with" in ordersctl("--help").out, "Commands" in ordersctl("--help").out) == (True, True)
+
+
+def test_the_language_of_the_profile_goes_before_the_terminals(
+    ordersctl: Ordersctl, profile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    written = profile.read_text(encoding="utf-8")
+    profile.write_text(written.replace("[profiles.here]", '[profiles.here]\n        language = "ru"'), encoding="utf-8")
+    assert "Начните с" in ordersctl("--help").out
+    assert "Показать один заказ целиком" in ordersctl("order", "show", "--help").out
+    assert "Show one order, whole" in ordersctl("order", "show", "--help", "-p", "live").out
+    profile.write_text("no profile at all", encoding="utf-8")
+    assert ordersctl("--help").code == 0

@@ -1,9 +1,11 @@
 """The broker's accounts: one a service, which publishes its own events and reads its own queues, and can do nothing else.
 
 ``python -m common.messaging.accounts`` prints the definitions that RabbitMQ imports: accounts, rights, and the topology, which no
-account of a service can declare. Passwords come from the environment, ``WEBHOOK_GATEWAY_BROKER_PASSWORD`` and so on, the virtual host
-from ``BROKER_VHOST`` (``suite``). With ``BROKER_API``, the management API's address with an administrator's name and password, they
-are imported there instead. Again it changes nothing, or passwords; it takes nothing away but rights.
+account of a service can declare, but for the exchange that says that all is there: ``… complete`` prints that alone, to be imported
+after the rest, because RabbitMQ imports exchanges before queues and bindings. Passwords come from the environment,
+``WEBHOOK_GATEWAY_BROKER_PASSWORD`` and so on, the virtual host from ``BROKER_VHOST`` (``suite``). With ``BROKER_API``, the management
+API's address with an administrator's name and password, they are imported there instead. Again it changes nothing, or
+passwords; it takes nothing away but rights.
 """
 
 from __future__ import annotations
@@ -16,11 +18,11 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from common.contracts import intake, registry
 from common.contracts.alerts import HeartbeatV1, ProblemRaisedV1, ProblemResolvedV1
@@ -148,31 +150,59 @@ def import_into(api: str, wanted: Mapping[str, Any], *, patience: float = 60.0) 
     """Import the definitions by the management API at ``api``, which is waited for so many seconds; last the exchange that says that all
     is there, so that services go on waiting for what an import that died has left out.
 
-    Raises ``Unavailable`` when it does not answer, ``ConfigurationError`` when it refuses, with what it says: no password.
+    Raises ``Unavailable`` when it does not answer, ``ConfigurationError`` when it refuses, with what it says: no password; or when it has
+    taken everything and made only some of it, as a cluster does that has not all its nodes yet.
     """
+    first, last = in_two(wanted)
+    _call(api, "POST", "", first, patience)
+    if last["exchanges"]:
+        if missing := sorted(_missing(api, first, patience)):
+            raise ConfigurationError(
+                f"the broker has not made {', '.join(missing[:5])} of {len(missing)} that are missing"
+            )
+        _call(api, "POST", "", last, patience)
+
+
+def in_two(wanted: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what is to be imported first, and the exchange that says that all of it is there."""
     last = [each for each in wanted.get("exchanges", ()) if each["name"] == topology.COMPLETE]
-    _import(api, {**wanted, "exchanges": [each for each in wanted.get("exchanges", ()) if each not in last]}, patience)
-    _import(api, {"exchanges": last}, patience)
+    others = [each for each in wanted.get("exchanges", ()) if each not in last]
+    return {**wanted, "exchanges": others}, {"exchanges": last}
 
 
-def _import(api: str, wanted: Mapping[str, Any], patience: float) -> None:
+def _missing(api: str, wanted: Mapping[str, Any], patience: float) -> Iterator[str]:
+    for vhost in sorted({each["vhost"] for each in wanted.get("queues", ())}):
+        found = json.loads(_call(api, "GET", f"/{quote(vhost, safe='')}", None, patience))
+        queues = {each["name"] for each in found["queues"]}
+        bound = {(each["source"], each["destination"], each["routing_key"]) for each in found["bindings"]}
+        yield from (f"the queue {each['name']}" for each in wanted["queues"] if each["name"] not in queues)
+        for each in wanted["bindings"]:
+            if (each["source"], each["destination"], each["routing_key"]) not in bound:
+                yield f"the binding of {each['destination']} to {each['source']}"
+
+
+def _call(api: str, method: str, path: str, wanted: Mapping[str, Any] | None, patience: float) -> bytes:
     parts = urlsplit(api)
     account = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
     request = urllib.request.Request(  # noqa: S310 - the address is the administrator's own
         urlunsplit(
-            parts._replace(netloc=parts.netloc.rpartition("@")[2], path=parts.path.rstrip("/") + "/api/definitions")
+            parts._replace(
+                netloc=parts.netloc.rpartition("@")[2], path=parts.path.rstrip("/") + "/api/definitions" + path
+            )
         ),
-        data=json.dumps(wanted).encode(),
+        data=None if wanted is None else json.dumps(wanted).encode(),
         headers={
             "Authorization": "Basic " + base64.b64encode(account.encode()).decode(),
             "Content-Type": "application/json",
         },
-        method="POST",
+        method=method,
     )
     until = time.monotonic() + patience
     while True:
         try:
-            urllib.request.urlopen(request, timeout=_TIMEOUT_S).close()  # noqa: S310 - as above
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - as above
+                content: bytes = answer.read()
+                return content
         except urllib.error.HTTPError as error:
             if error.code < HTTPStatus.INTERNAL_SERVER_ERROR or time.monotonic() > until:
                 said = error.read().decode("utf-8", "replace")[:500]
@@ -180,8 +210,6 @@ def _import(api: str, wanted: Mapping[str, Any], patience: float) -> None:
         except OSError as error:
             if time.monotonic() > until:
                 raise Unavailable(f"the broker's management API does not answer: {error}") from error
-        else:
-            return
         time.sleep(_ASK_AGAIN_S)
 
 
@@ -192,14 +220,14 @@ def _passwords(environ: Mapping[str, str]) -> dict[str, str]:
     return {service: environ[name] for service, name in variables.items()}
 
 
-def main(environ: Mapping[str, str]) -> int:
-    """Print the definitions, or import them where ``BROKER_API`` says; one line on stderr and 2 where that cannot be."""
+def main(environ: Mapping[str, str], arguments: Sequence[str] = ()) -> int:
+    """Print the definitions, or what completes them, or import both where ``BROKER_API`` says; one line on stderr and 2 if it cannot be."""
     try:
         wanted = definitions(_passwords(environ), vhost=environ.get("BROKER_VHOST") or "suite")
         if api := environ.get("BROKER_API"):
             import_into(api, wanted)
         else:
-            sys.stdout.write(json.dumps(wanted, indent=1) + "\n")
+            sys.stdout.write(json.dumps(in_two(wanted)[list(arguments) == ["complete"]], indent=1) + "\n")
     except (ConfigurationError, Unavailable) as error:
         sys.stderr.write(f"broker accounts: {error.detail}\n")
         return 2
@@ -207,4 +235,4 @@ def main(environ: Mapping[str, str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(os.environ))
+    sys.exit(main(os.environ, sys.argv[1:]))

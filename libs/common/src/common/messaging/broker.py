@@ -55,7 +55,7 @@ class Broker:
                     self.url,
                     name=f"{self.name}.publish",
                     confirms=True,
-                    declare=topology.declare,
+                    prepare=topology.ensure,
                     stopping=self._stopping,
                     wakeup=self._wakeup,
                 ) as link:

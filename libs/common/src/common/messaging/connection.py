@@ -21,7 +21,6 @@ from aiormq.exceptions import (
 from yarl import URL
 
 from common.addresses import each_host
-from common.messaging.topology import ensure
 from common.tls import tls_complaint
 
 _log = structlog.get_logger(__name__)
@@ -31,7 +30,7 @@ _OPEN_TIMEOUT_S = 30.0
 _CLOSE_TIMEOUT_S = 2.0
 
 T = TypeVar("T")
-Declare = Callable[[AbstractChannel], Awaitable[object]]
+Prepare = Callable[[AbstractConnection], Awaitable[object]]
 
 
 class ConnectionLostError(ConnectionError):
@@ -65,9 +64,9 @@ class BrokerConnection:
 
 @asynccontextmanager
 async def open_connection(
-    url: str, *, name: str, confirms: bool, declare: Declare, stopping: asyncio.Event, wakeup: asyncio.Event
+    url: str, *, name: str, confirms: bool, prepare: Prepare, stopping: asyncio.Event, wakeup: asyncio.Event
 ) -> AsyncIterator[BrokerConnection]:
-    """Open a link to the broker, or to any node of a cluster (``amqp://…@one,two/…``), with its topology declared; close it at the end.
+    """Open a link to the broker, or to any node of a cluster (``amqp://…@one,two/…``), ``prepare``d; close it at the end.
 
     A plain connection, not aio-pika's robust one: whoever loses it starts again from the topology, so that there is one
     way of recovering, and it is the way of starting. Raises one of ``CONNECTION_ERRORS``, or ``StoppedError`` when ``stopping`` is
@@ -75,7 +74,7 @@ async def open_connection(
     """
     opened: list[AbstractConnection] = []  # known here from the first moment, whatever ends the opening
     try:
-        yield await _unless(stopping, _open(opened, url, name=name, confirms=confirms, declare=declare, wakeup=wakeup))
+        yield await _unless(stopping, _open(opened, url, name=name, confirms=confirms, prepare=prepare, wakeup=wakeup))
     finally:
         for connection in opened:
             await _close(connection)
@@ -123,7 +122,7 @@ async def pause(stopping: asyncio.Event, seconds: float) -> None:
 
 
 async def _open(
-    opened: list[AbstractConnection], url: str, *, name: str, confirms: bool, declare: Declare, wakeup: asyncio.Event
+    opened: list[AbstractConnection], url: str, *, name: str, confirms: bool, prepare: Prepare, wakeup: asyncio.Event
 ) -> BrokerConnection:
     addresses = [URL(each).update_query(heartbeat=str(_HEARTBEAT_S), name=name) for each in each_host(url)]
     with translate_connection_errors():
@@ -132,7 +131,7 @@ async def _open(
         async with asyncio.timeout(_OPEN_TIMEOUT_S):
             channel = await connection.channel(publisher_confirms=confirms, on_return_raises=confirms)
             link = BrokerConnection(connection, channel, wakeup)
-            await ensure(connection, declare)
+            await prepare(connection)
     return link
 
 

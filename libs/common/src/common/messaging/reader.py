@@ -66,7 +66,7 @@ class BatchReader:
     @property
     def connected(self) -> bool:
         """Whether the queue is being read."""
-        return self._link is not None and not self._link.lost
+        return self._reason is None and self._link is not None and not self._link.lost
 
     @property
     def stopping(self) -> asyncio.Event:
@@ -87,7 +87,7 @@ class BatchReader:
                     self._url,
                     name=f"consume.{self._queue}",
                     confirms=False,
-                    declare=partial(topology.declare_queue, spec=self._spec),
+                    prepare=partial(topology.ensure_queue, spec=self._spec),
                     stopping=self._stopping,
                     wakeup=self._wakeup,
                 ) as link:

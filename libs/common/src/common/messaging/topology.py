@@ -13,7 +13,8 @@ service declares anything; or every service declares it on each connection, for 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from aio_pika import Message
@@ -128,10 +129,11 @@ COMPLETE = f"topology.{_digest()}"
 """An exchange that nothing is bound to: where it is, an administrator has imported this very topology. No service makes it."""
 
 
-async def ensure(connection: AbstractConnection, declare: Callable[[AbstractChannel], Awaitable[object]]) -> None:
-    """Declare, unless an administrator keeps this topology: on channels of their own, because the broker closes them at a refusal.
+async def ensure(connection: AbstractConnection) -> None:
+    """Declare everything, unless an administrator keeps this topology: on channels of their own, which the broker closes at a refusal.
 
-    Raises like ``declare``, and aiormq's ``ChannelAccessRefused`` where nobody keeps it and the account may not declare either.
+    For a connection that publishes: it does. Raises like ``declare``, and aiormq's ``ChannelAccessRefused`` where nobody keeps it and the
+    account may not declare either.
     """
     try:
         # Not a passive declaration: RabbitMQ 4.2.6 and 4.3.0 want the right to declare for that too.
@@ -141,6 +143,16 @@ async def ensure(connection: AbstractConnection, declare: Callable[[AbstractChan
     except (ChannelNotFoundEntity, ChannelAccessRefused):
         async with connection.channel(publisher_confirms=False) as side:
             await declare(side)
+
+
+async def ensure_queue(connection: AbstractConnection, spec: QueueSpec) -> None:
+    """Declare what a consumer needs, unless the account may not: an administrator keeps it then, and who reads learns whether it is there.
+
+    Publishes nothing: a broker that is short of memory or disk reads no more from a connection that does, and consuming relieves it.
+    """
+    with suppress(ChannelAccessRefused):
+        async with connection.channel(publisher_confirms=False) as side:
+            await declare_queue(side, spec)
 
 
 async def declare(channel: AbstractChannel) -> dict[str, AbstractExchange]:

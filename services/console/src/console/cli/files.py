@@ -12,7 +12,7 @@ import typer
 
 from console.cli.acts import MANNER, REASON, manner_of
 from console.cli.changing import change, reason_for
-from console.cli.commands import Context, add
+from console.cli.commands import Context, add, parameter
 from console.cli.exits import EndedError, Exit
 from console.cli.fields import read_json
 
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 
 _FILE = Annotated[str, typer.Argument(metavar="FILE", help="JSON, as `show -o json` prints it; - for stdin")]
 _PEOPLE = ("people", "owners", "seniors")
+_VERSION = parameter(
+    "expected_version",
+    Annotated[
+        int | None,
+        typer.Option(min=0, metavar="NUMBER", help="the version that `show` told of; what was put since is left alone"),
+    ],
+    None,
+)
 
 
 async def show_roster(at: Context) -> Exit | None:
@@ -30,6 +38,7 @@ async def show_roster(at: Context) -> Exit | None:
         at.out.note("there is no plan of duty yet")
         return Exit.NOT_FOUND
     at.out.thing(said["plan"], name="first_week")
+    at.out.note(f"version {said['version']}")
     return None
 
 
@@ -42,10 +51,9 @@ async def show_people(at: Context) -> Exit | None:
     """Show the colleagues, their accounts, and who owns what, as `people set` takes them; phones to operators."""
     said: PeopleView = await at.suite.get("notifier", "/admin/v1/people")
     at.out.thing({name: held for name, held in said.items() if name in _PEOPLE}, name="people.0.id")
-    if not at.out.for_programs:
-        at.out.note(
-            "they are those of the file" if said["origin"] == "file" else f"they were put: version {said['version']}"
-        )
+    if said["origin"] == "file":
+        at.out.note("they are those of the file")
+    at.out.note(f"version {said['version']}")
     return None
 
 
@@ -64,8 +72,8 @@ def _read(file: str) -> Mapping[str, Any]:
 async def _put(at: Context, act: str, held: Mapping[str, Any], given: dict[str, Any]) -> Exit:
     from console.client.change import Wish
 
-    manner = manner_of(given)
-    wish = Wish(act=act, service="notifier", reason=reason_for(at, given["reason"]), fields=held)
+    manner, version = manner_of(given), given["expected_version"]
+    wish = Wish(act=act, service="notifier", reason=reason_for(at, given["reason"]), fields=held, version=version)
     return await change(at, wish, manner)
 
 
@@ -76,7 +84,7 @@ def build_roster(app: typer.Typer) -> None:
         app,
         "set",
         set_roster,
-        more=[REASON, *MANNER],
+        more=[_VERSION, REASON, *MANNER],
         example='ordersctl roster set plan.json -r "why I do it" --dry-run',
     )
 
@@ -88,6 +96,6 @@ def build_people(app: typer.Typer) -> None:
         app,
         "set",
         set_people,
-        more=[REASON, *MANNER],
+        more=[_VERSION, REASON, *MANNER],
         example='ordersctl people set people.json -r "why I do it" --dry-run',
     )

@@ -16,18 +16,34 @@ _HEADINGS = ("Options", "Commands", "Arguments")
 
 
 def translate_help(app: typer.Typer, given: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Have the help in the language of the terminal, where help is what the arguments ask for: nobody else waits for the words."""
+    """Have the help in the language of the profile, else of the terminal.
+
+    Only where help is what the arguments ask for: nobody else waits for the words.
+    """
     from typer import rich_utils
 
     if not ({"--help", "-h"} & {*given} or len(given) < 2):
         return
-    language = language_of(environment)
+    language = language_of(environment, _own_language(given))
     say = helps(language)
     for heading in _HEADINGS:
         setattr(rich_utils, f"{heading.upper()}_PANEL_TITLE", say(heading))
     if language != "en":
         for said in parts(app):
             said.help, said.epilog = (text and say(text) for text in (said.help, said.epilog))
+
+
+def _own_language(given: Sequence[str]) -> str | None:
+    """Return what the profile says that the command would use; None where it says nothing, or there is none: help needs no profile."""
+    from console.cli.exits import EndedError
+    from console.cli.profiles import chosen
+
+    named = [given[at + 1] for at, word in enumerate(given[:-1]) if word in ("-p", "--profile")]
+    named += [word.partition("=")[2] for word in given if word.startswith("--profile=")]
+    try:
+        return chosen(next(iter(named), None)).language
+    except EndedError:
+        return None
 
 
 def helps(language: str) -> Say:

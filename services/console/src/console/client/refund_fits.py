@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from console.client.suite import RefusedError, Suite, UnreachableError
+from console.client.things import THINGS
 
 _REFUNDS = "/refunds/v1/refunds"
 DOES_NOT_FIT = frozenset({"exceeds_captured", "nothing_left", "nothing_captured", "currency_mismatch"})
@@ -22,6 +23,8 @@ async def require_fit(suite: Suite, said: Mapping[str, Any], *, reason: str) -> 
         return
     body = {**wanted, "order_number": said.get("number"), "reason": reason, "dry_run": True}
     try:
+        order = await THINGS["order"].read(suite.without_customers(), str(said.get("number")))
+        body["source"] = order.get("source")  # which payment system it was paid by may go by that
         await suite.send("refunds", "POST", _REFUNDS, body)
     except RefusedError as error:
         if error.code in DOES_NOT_FIT:

@@ -10,7 +10,7 @@ import orjson
 from common.contracts.refunds import RefundStateChangedV1
 from common.postgres import Connection, Database, Lent, Record
 from orchestrator.engine.append import columns
-from orchestrator.engine.model import REFUND_REQUEST
+from orchestrator.engine.model import REFUND_REQUEST, SERVICE
 from orchestrator.refunds.model import GoodsPart, KnownRefund, RefundRequest
 
 _WENT_BACK = "(r.state_name = 'SUCCESS' OR (r.state_name = 'CLOSED' AND r.settled = 'outside'))"
@@ -41,6 +41,13 @@ FROM orders WHERE number = $1 FOR NO KEY UPDATE
 """
 _CHANGED = "UPDATE orders SET tips_revision = tips_revision + 1 WHERE number = $1"
 _KNOWN = "SELECT * FROM refund_request WHERE business_key = $1"
+# The event of a cancelled order's refund is published with the order's change; the request is noted by a workflow that may wait, stand
+# still or be skipped, and a release kept none. The order itself says that it was asked for.
+_OF_CANCELLED = """
+SELECT payment_id, currency, updated_at FROM orders
+WHERE number = $1 AND status = 'cancelled' AND paid AND payment_id IS NOT NULL
+"""
+_CANCELLATION = ":cancel"
 # What was rejected, taken back by the payment system, or given up and proven unpaid, may be asked for again.
 _STANDING = """
 SELECT q.* FROM refund_request AS q
@@ -129,7 +136,7 @@ class RefundStore:
     async def asked(self, business_key: str) -> RefundRequest | None:
         """Return what was asked for under this business key, if anything."""
         async with self._database.acquire() as connection:
-            return await request_of(connection, business_key)
+            return await request_of(connection, business_key) or await _of_cancelled(connection, business_key)
 
     async def requests(self, number: str) -> list[Record] | None:
         """Return the refunds of an order that were asked for, the oldest first; at most 200. None when there is no such order."""
@@ -161,6 +168,26 @@ async def request_of(connection: Connection, business_key: str) -> RefundRequest
             GoodsPart(item["id"], item["quantity"], item.get("of_quantity", item["quantity"]), item.get("paid", 0))
             for item in row["positions"]
         ),
+    )
+
+
+async def _of_cancelled(connection: Connection, business_key: str) -> RefundRequest | None:
+    """Return the request for all that was captured of a cancelled order, as the order itself has it, before or without its record."""
+    if not business_key.endswith(_CANCELLATION):
+        return None
+    number = business_key.removesuffix(_CANCELLATION)
+    row = await connection.fetchrow(_OF_CANCELLED, number)
+    if row is None:
+        return None
+    return RefundRequest(
+        business_key=business_key,
+        order_number=number,
+        payment_id=row["payment_id"],
+        amount=None,
+        currency=row["currency"],
+        reason="order_cancelled",
+        requested_by=SERVICE,
+        requested_at=row["updated_at"],
     )
 
 

@@ -9,7 +9,12 @@ from common.service import WaitingQueue, queue
 from refunds.refunds.queries import count_unfinished
 from refunds.refunds.states import TERMINAL, RefundState
 
-_LATE_AFTER_S = {RefundState.UNKNOWN: 3600.0, RefundState.PENDING: 86400.0, RefundState.ERROR: 0.0}
+_LATE_AFTER_S = {
+    RefundState.CREATE: 900.0,
+    RefundState.UNKNOWN: 3600.0,
+    RefundState.PENDING: 86400.0,
+    RefundState.ERROR: 0.0,
+}
 """A refund in ``ERROR`` waits for a person."""
 
 

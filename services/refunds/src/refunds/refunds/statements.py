@@ -18,11 +18,12 @@ SAVED_COLUMNS = (
     *("state", "version", "attempt", "amount", "reserved", "tries", "declines", "error"),
     *("next_attempt_at", "state_since", "settled"),
 )
+# Who settles another refund of the payment gives this one its sum, and leaves state and version: whoever read it before has read it late.
 SAVE = """
 UPDATE refunds
    SET state = $4, version = $5, attempt = $6, amount = $7, reserved = $8, tries = $9, declines = $10, error = $11,
        next_attempt_at = $12, state_since = $13, settled = $14
- WHERE id = $1 AND state = $2 AND version = $3
+ WHERE id = $1 AND state = $2 AND version = $3 AND reserved = $15
 RETURNING true
 """
 SELECT = f"SELECT {COLUMNS} FROM refunds"  # noqa: S608 - as above

@@ -137,8 +137,8 @@ class RefundStore:
         return bool(added)
 
     async def save(self, before: Refund, after: Refund) -> None:
-        """Write the refund if state and version are still those of ``before``. Raises ``Overtaken``."""
-        values = (getattr(after, column) for column in sql.SAVED_COLUMNS)
+        """Write the refund if state, version and the sum it holds are still those of ``before``. Raises ``Overtaken``."""
+        values = (*(getattr(after, column) for column in sql.SAVED_COLUMNS), before.reserved)
         if not await self.connection.fetchval(sql.SAVE, UUID(before.id), before.state, before.version, *values):
             raise _overtaken(before)
 

@@ -45,6 +45,8 @@ async def move(
         raise Impossible(f"refund {refund.id} in {refund.state.name}, {happened}: {ruling.why}")
     after = replace(refund, next_attempt_at=next_attempt_at, **changes)
     if not isinstance(ruling, Move):
+        if error is not None:
+            after = replace(after, error=error)  # why it waits
         await store.save(refund, after)
         return after
     if releases(refund.state, ruling.to):

@@ -36,7 +36,7 @@ async def close(
     state = after(found.state, Act.CLOSE, number=order.number)
     await store.save_closed(change.connection, endangered_id, outcome=outcome, at=now)
     await publish(change, *await ended_report_problems(change.connection, [uuid.UUID(endangered_id)], at=now))
-    await end_problem(change, store, found, SEEN_TO, now=now)
+    await end_problem(change, found, SEEN_TO, now=now)
     await add_act(
         change,
         "endangered_order.closed",

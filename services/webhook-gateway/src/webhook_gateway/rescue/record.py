@@ -35,7 +35,7 @@ FROM (
     ORDER BY d.source, d.external_id, d.received_at
 ) AS taken
 WHERE e.source = taken.source AND e.external_id = taken.external_id AND e.state IN ('open', 'new', 'mended') AND e.category <> $4
-RETURNING e.id::text AS endangered_id, e.number, e.arrived_at
+RETURNING e.id::text AS endangered_id, e.number, e.arrived_at, e.anonymous, e.network, e.received_at, now() AS settled_at
 """
 
 
@@ -54,11 +54,15 @@ class EndangeredRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArrivedOrder:
-    """An endangered order that the website sent again itself, and that was taken."""
+    """An endangered order that the website or the customer sent again, and that was taken; ``network``: a stranger's."""
 
     endangered_id: str
     number: str
     arrived_at: datetime
+    anonymous: bool
+    network: str | None
+    received_at: datetime
+    settled_at: datetime
 
 
 async def save_endangered(connection: Connection, rows: Sequence[EndangeredRow]) -> list[EndangeredRow]:

@@ -70,7 +70,7 @@ async def resubmit(
     await store.save_resubmitted(change.connection, endangered_id, number=number, body=hook.body, state=state, at=now)
     await outbox.add(change.connection, hook.to_envelope())
     change.tells(*await sending.foretell(change.connection, hook))
-    await end_problem(change, store, found, f"Заказ с сайта отправлен заново: {number}", now=now)
+    await end_problem(change, found, f"Заказ с сайта отправлен заново: {number}", now=now)
     await change.record(
         "endangered_order.resubmit",
         f"endangered:{endangered_id}",

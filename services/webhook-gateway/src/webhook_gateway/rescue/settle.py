@@ -7,8 +7,9 @@ import uuid
 from common.messaging import outbox
 from common.postgres import Database, Record
 from common.telemetry import get_logger
-from webhook_gateway.rescue.alerts import no_longer_endangered
+from webhook_gateway.rescue.end_problem import ended_by_arrival
 from webhook_gateway.rescue.model import WITHIN
+from webhook_gateway.rescue.record import ArrivedOrder
 from webhook_gateway.website.basket import same_goods
 
 _log = get_logger()
@@ -34,7 +35,8 @@ ORDER BY a.received_at
 _PAGE = 200
 _SETTLE = """
 UPDATE endangered_orders SET state = 'resubmitted', number = $2, arrived_at = $3
-WHERE id = $1 AND state IN ('open', 'new', 'mended') AND number IS NULL RETURNING true
+WHERE id = $1 AND state IN ('open', 'new', 'mended') AND number IS NULL
+RETURNING id::text AS endangered_id, number, arrived_at, anonymous, network, received_at, now() AS settled_at
 """
 
 
@@ -50,10 +52,12 @@ class SettleSecondTries:
         for row in await self._second_tries():
             async with self._database.transaction() as connection:
                 order = uuid.UUID(row["endangered_id"])
-                if await connection.fetchval(_SETTLE, order, row["number"], row["received_at"]):
-                    over = no_longer_endangered(row["endangered_id"], row["number"], at=row["received_at"])
+                found = await connection.fetchrow(_SETTLE, order, row["number"], row["received_at"])
+                if found is None:
+                    continue
+                settled += 1
+                for over in await ended_by_arrival(connection, [ArrivedOrder(**dict(found))]):
                     await outbox.add(connection, over)
-                    settled += 1
         if settled:
             _log.info("endangered_orders_settled", count=settled)
         return settled

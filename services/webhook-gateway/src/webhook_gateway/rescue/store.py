@@ -55,6 +55,17 @@ SELECT count(*) AS count, min(created_at) AS oldest FROM endangered_reports WHER
 _LOCK_ALL = "SELECT id::text AS id, version FROM endangered_orders WHERE id = ANY($1::uuid[]) ORDER BY id FOR UPDATE"
 
 
+async def strangers_left(connection: Connection, network: str | None, received_at: datetime) -> bool:
+    """Say whether others of an order's network and hour are still open: neither closed nor real orders by now.
+
+    Of two who see to the last two at once, the second sees what the first has done.
+    """
+    hour = hour_of(received_at)
+    await connection.execute(_ALONE, f"strangers {network} {hour.isoformat()}")
+    left: bool = await connection.fetchval(_STRANGERS, network, hour)
+    return left
+
+
 class EndangeredStore:
     """Endangered orders: for whoever reads one, and for the transaction of a person who works on it."""
 
@@ -121,16 +132,6 @@ class EndangeredStore:
     ) -> None:
         """Note who called the customer last, and whether she answered."""
         await connection.execute(_CALLED, uuid.UUID(endangered_id), at, by, reached)
-
-    async def strangers_left(self, connection: Connection, order: LostOrder) -> bool:
-        """Say whether others of the order's network and hour are still open: neither closed nor real orders by now.
-
-        Of two people who see to the last two at once, the second sees what the first has done.
-        """
-        hour = hour_of(order.received_at)
-        await connection.execute(_ALONE, f"strangers {order.network} {hour.isoformat()}")
-        left: bool = await connection.fetchval(_STRANGERS, order.network, hour)
-        return left
 
     async def cover(self, connection: Connection, report_id: str, endangered_id: str) -> None:
         """Say which report covers an order that is held and that no other covers."""

@@ -10,6 +10,7 @@ from common.contracts.intake import HOOK_RECEIVED, IntakeMessage
 from common.postgres import Connection
 from webhook_gateway.hooks.model import ORDER_CREATED, REPLAY_OF
 from webhook_gateway.rescue import alerts
+from webhook_gateway.rescue.end_problem import ended_by_arrival
 from webhook_gateway.rescue.model import UNKNOWN_NETWORK, hour_of
 from webhook_gateway.rescue.record import (
     EndangeredRow,
@@ -49,9 +50,7 @@ async def take_in(connection: Connection, hooks: Sequence[IntakeMessage]) -> lis
     events = [alerts.endangered_alert(row) for row in endangered if not row.hook.anonymous]
     events += await _anonymous(connection, [row for row in fresh if row.hook.anonymous])
     events += [alerts.unreachable_alert(hook) for hook, order in taken if not order.reachable and id(hook) not in known]
-    for arrived in await settle_arrived(connection, tried_again(hooks)):
-        events.append(alerts.no_longer_endangered(arrived.endangered_id, arrived.number, at=arrived.arrived_at))
-    return events
+    return events + await ended_by_arrival(connection, await settle_arrived(connection, tried_again(hooks)))
 
 
 def _taken(hook: IntakeMessage) -> WebsiteOrder | None:
