@@ -178,6 +178,7 @@ async def test_a_long_timeline_keeps_its_newest_lines_and_its_beginning(browser:
 async def test_a_payment_that_nothing_was_asked_back_of_is_named_and_says_so(browser: Browser, known: Services) -> None:
     known.answers["GET /admin/v1/payments"] = (200, {"items": [], "next_cursor": None})
     order = known.answers["GET /orders/v1/orders/N"]
+    assert callable(order)
     paid = {"id": "pay-1", "method": "card", "paid": True}
     known.answers["GET /orders/v1/orders/N"] = lambda query: (200, {**order(query)[1], "payment": paid})
     await browser.sign_in("token-operator")
