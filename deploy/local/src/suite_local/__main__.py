@@ -77,6 +77,14 @@ def demo() -> None:
 
 
 @app.command()
+def practise() -> None:
+    """Make trouble to practise on in the suite that runs: a late notice, a crashed workflow, a refused order."""
+    from suite_local import practise as trouble
+
+    print(*trouble.practise(run_directory()), sep="\n")
+
+
+@app.command()
 def test() -> None:
     """Run everything CI needs, on servers of this run's own."""
     from suite_local import checks
