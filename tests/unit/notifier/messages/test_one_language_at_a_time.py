@@ -197,8 +197,8 @@ def test_the_end_of_a_problem_and_a_refusal_are_told_in_russian() -> None:
     ("captured", "reserved", "amount", "currency", "russian"),
     [
         (0, 0, 5, "RUB", "ничего не было списано: платёж нужно отменить, а не возвращать"),
-        (9, 5, 7, "RUB", "7 больше остатка 4: списано 9"),
-        (9, 9, 7, "RUB", "всё списанное (9) возвращено или в пути"),
+        (9, 5, 7, "RUB", "0.07 больше остатка 0.04 RUB: списано 0.09 RUB"),
+        (9, 9, 7, "RUB", "всё списанное (0.09 RUB) возвращено или в пути"),
         (9, 0, 7, "USD", "валюта платежа RUB, возврата USD"),
     ],
 )
@@ -209,6 +209,11 @@ def test_why_a_refund_does_not_fit_is_told_in_russian(
     refused = fit(payment, amount=amount, currency=currency)
     assert isinstance(refused, DoesNotFit)
     assert phrase(str(refused), Words("ru")) == russian
+
+
+def test_a_refusal_of_the_release_before_is_told_in_russian_too() -> None:
+    before = "7 is more than the 4 left of the captured 9"
+    assert phrase(before, Words("ru")) == "7 больше остатка 4: списано 9"
 
 
 def test_what_settling_says_is_told_in_russian() -> None:

@@ -28,13 +28,13 @@ PAYMENT = Payment(payment_id="p-1", gateway="trust", captured=10_000, currency="
         pytest.param(
             PAYMENT,
             6_001,
-            ExceedsCaptured("6001 is more than the 6000 left of the captured 10000"),
+            ExceedsCaptured("60.01 is more than the 60.00 RUB left of the captured 100.00 RUB"),
             id="one more than is left",
         ),
         pytest.param(
             replace(PAYMENT, reserved=10_000),
             None,
-            NothingLeft("all of the captured 10000 is refunded or on its way"),
+            NothingLeft("all of the captured 100.00 RUB is refunded or on its way"),
             id="nothing is left",
         ),
         pytest.param(
@@ -61,6 +61,19 @@ def test_a_refund_fits_what_is_left_of_the_payment(
         assert (type(found), found.detail) == (type(fitting), fitting.detail)
     else:
         assert found == fitting
+
+
+@pytest.mark.parametrize(
+    ("currency", "told"),
+    [
+        pytest.param("KWD", "6.001 is more than the 6.000 KWD left of the captured 10.000 KWD", id="three digits"),
+        pytest.param("XQQ", "6001 is more than the 6000 XQQ left of the captured 10000 XQQ", id="one nobody knows"),
+    ],
+)
+def test_why_it_does_not_fit_is_told_in_the_digits_of_its_currency(currency: str, told: str) -> None:
+    found = fit(replace(PAYMENT, currency=currency), amount=6_001, currency=currency)
+    assert isinstance(found, ExceedsCaptured)
+    assert found.detail == told
 
 
 @given(

@@ -101,6 +101,8 @@ def add_act(app: typer.Typer, act: Act, *, find_service: FindService | None = No
         service = await find_service(at, names, service) if find_service else act.service
         if act.name == "order refund" and not fields and len(names) == 1:
             await _tell_what_is_left(at, names[0])
+        if act.name == "order refund" and "amount" in fields and at.interactive and (manner.dry_run or not manner.yes):
+            await _tell_what_stays(at, names[0], fields["amount"])
         why = reason_for(at, why)
         wish = Wish(
             act=act.name,
@@ -220,6 +222,21 @@ async def _tell_what_is_left(at: Context, number: str) -> None:
         )
     else:
         at.out.note(f"without --amount: all that is left, {sum_} of payment {left.payment}")
+
+
+async def _tell_what_stays(at: Context, number: str, amount: int) -> None:
+    """Say what a refund of a sum leaves, before anybody agrees to it; nothing where it does not fit, or nobody can tell."""
+    from console.client.money import sum_of
+    from console.client.remainder import left_of
+
+    left = await left_of(at.suite, number)
+    if left is None or amount > left.amount:
+        return
+    stays = sum_of("amount", left.amount - amount, left.currency, language=at.out.language)
+    if left.payment is None:
+        at.out.note(f"{stays} stays of what the order comes to; nothing was given back yet of it")
+    else:
+        at.out.note(f"{stays} stays of payment {left.payment}")
 
 
 async def _currency(at: Context, names: tuple[str, ...]) -> str:

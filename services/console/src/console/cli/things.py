@@ -10,9 +10,9 @@ import typer
 from console.cli.commands import Context, add, parameter
 from console.cli.exits import Exit
 from console.cli.fields import given_fields, options, read
-from console.cli.output import Columns
+from console.cli.output import Columns, Form
 from console.client.operations import operation
-from console.client.things import THINGS, Thing
+from console.client.things import THINGS, Thing, value
 
 LIMIT = Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, metavar="NUMBER", help="at most so many")]
 _LARGEST_PAGE = 200
@@ -80,10 +80,29 @@ def add_show(app: typer.Typer, noun: str, verb: str = "show") -> None:
         if noun == "payment":
             from console.client.payments import read_payment
 
-            at.out.thing(await read_payment(at.suite, given["name"]), name=thing.id)
+            found = await read_payment(at.suite, given["name"])
         else:
-            at.out.thing(await thing.read(at.suite, given["name"]), name=thing.id)
+            found = await thing.read(at.suite, given["name"])
+        at.out.thing(await _with_money(at, found) if noun == "order" else found, name=thing.id)
         return None
 
     name = parameter("name", Annotated[str, typer.Argument(metavar=thing.id.upper())])
     add(app, verb, run, more=[name], about=f"Show one {_SINGULAR.get(noun, noun)}, whole")
+
+
+async def _with_money(at: Context, order: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an order with what of its money went back, if that is shown. To people, what nobody knows is told as that."""
+    chosen = () if at.out.for_programs else at.out.columns
+    parts = [path.partition(".")[2] for path in chosen if path.partition(".")[0] == "money"]
+    if at.out.form is Form.NAME or (chosen and not parts):
+        return order
+    from console.client.remainder import money_of
+
+    money = await money_of(at.suite, order)
+    if at.out.for_programs:
+        return {**order, "money": money}
+    unknown = at.out.say("not known") if at.out.for_people else "not known"
+    if money is None:
+        return {**order, "money": dict.fromkeys(parts, unknown) if all(parts) and parts else unknown}
+    paid_by_us = bool(value(order, "payment.id"))
+    return {**order, "money": {name: unknown if held is None and paid_by_us else held for name, held in money.items()}}

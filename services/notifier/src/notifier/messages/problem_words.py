@@ -126,8 +126,14 @@ PHRASES: tuple[tuple[str, Said], ...] = (
         r"nothing was captured: the payment is to be cancelled, not refunded",
         {"ru": "ничего не было списано: платёж нужно отменить, а не возвращать"},
     ),
-    (r"(\S+) is more than the (\S+) left of the captured (\S+)", {"ru": "{0} больше остатка {1}: списано {2}"}),
-    (r"all of the captured (\S+) is refunded or on its way", {"ru": "всё списанное ({0}) возвращено или в пути"}),
+    (
+        r"(\S+) is more than the (\S+(?: \S+)?) left of the captured (\S+(?: \S+)?)",
+        {"ru": "{0} больше остатка {1}: списано {2}"},
+    ),
+    (
+        r"all of the captured (\S+(?: \S+)?) is refunded or on its way",
+        {"ru": "всё списанное ({0}) возвращено или в пути"},
+    ),
     (r"the payment is in (\S+), the refund in (\S+)", {"ru": "валюта платежа {0}, возврата {1}"}),
     (r"An older event arrived late and explains it", {"ru": "Пришло более раннее событие и всё объяснило"}),
     (r"The order has a contact now, or has ended", {"ru": "У заказа есть контакт, или он завершён"}),

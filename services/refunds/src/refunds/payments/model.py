@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from common.errors import Conflict
+from common.money import to_decimal_string
 from refunds.providers.model import PaymentInfo
 
 _FRESH = timedelta(seconds=1)  # many requests of one payment at once ask the gateway once
@@ -113,12 +114,21 @@ def fit(payment: Payment, *, amount: int | None, currency: str) -> int | DoesNot
     if payment.captured == 0:
         return NothingCaptured("nothing was captured: the payment is to be cancelled, not refunded")
     if payment.left <= 0:
-        return NothingLeft(f"all of the captured {payment.captured} is refunded or on its way")
+        return NothingLeft(f"all of the captured {_told(payment.captured, currency)} is refunded or on its way")
     if amount is None:
         return payment.left
     if amount > payment.left:
-        return ExceedsCaptured(f"{amount} is more than the {payment.left} left of the captured {payment.captured}")
+        asked, left, captured = (_told(sum_, currency) for sum_ in (amount, payment.left, payment.captured))
+        return ExceedsCaptured(f"{asked.split()[0]} is more than the {left} left of the captured {captured}")
     return amount
+
+
+def _told(minor: int, currency: str) -> str:
+    """Write a sum as people agree to it. A currency that a gateway has and this release does not know is told in minor units."""
+    try:
+        return f"{to_decimal_string(minor, currency)} {currency}"
+    except ValueError:
+        return f"{minor} {currency}"
 
 
 def is_cancellation(info: PaymentInfo, *, amount: int | None, currency: str) -> bool:
