@@ -12,12 +12,9 @@ from typing import Any
 import pytest
 
 from console.client.operations import SERVICES
-from tests.unit.console.cli.conftest import Call, Ordersctl, Services
+from tests.unit.console.cli.conftest import LEDGER, RECALCULATED, RECONCILED, Call, Ordersctl, Services, checks
 
 ORDER = {"number": "A1", "status": "paid", "external_id": "e1", "cost": 100, "currency": "RUB"}
-LEDGER = {"received": 5, "outcomes": 5, "difference": 0, "by_source": [], "refused_for": []}
-RECALCULATED = {"orders": 9, "differing": 0, "items": []}
-RECONCILED = {"registers": {"trust": "compared"}, "differences": [], "unanswered": 0}
 
 
 def pages(items: list[dict[str, Any]]) -> Any:
@@ -126,16 +123,6 @@ def test_find_says_what_it_could_not_ask_and_finds_nothing_as_not_found(
     assert ordersctl("find", "A1").code == 7
     services.on("GET /admin/v1/tickets", {"code": "forbidden"}, 403)
     assert ordersctl("find", "A1").code == 5
-
-
-UNALTERED = {"items": [{"name": "orders", "found": 0, "detail": ""}, {"name": "audit", "found": 0, "detail": ""}]}
-
-
-def checks(services: Services) -> None:
-    services.on("GET /admin/v1/ledger", LEDGER)
-    services.on("POST /admin/v1/orders/recalculate", RECALCULATED)
-    services.on("POST /admin/v1/reconciliation", RECONCILED)
-    services.on("GET /admin/v1/verdicts", UNALTERED)
 
 
 def test_all_checks_are_one_verdict_and_change_nothing(services: Services, ordersctl: Ordersctl) -> None:

@@ -106,6 +106,27 @@ async def test_a_resubmitted_order_is_linked_and_one_is_said_in_the_singular(
     assert 'href="/o/T5AVE"' not in plan
 
 
+async def test_a_mended_endangered_order_leads_on_to_its_resubmission(browser: Browser, services: Services) -> None:
+    order = "/admin/v1/endangered-orders/e-1"
+    services.answers[f"GET {order}"] = (200, {"id": "e-1", "version": 4, "state": "open"})
+    services.answers[f"POST {order}/mend"] = (200, {"id": "e-1", "state": "open", "dry_run": False})
+    await browser.sign_in("token-operator")
+    plan, page = await done(browser, "/change/endangered/mend", ids="e-1", **{"field.body": "{}"})
+    onward = 'href="/change/endangered/resubmit?ids=e-1"'
+    assert ("Next: " in page, onward in page, onward in plan) == (True, True, False), page
+
+
+async def test_a_delivery_that_cannot_go_as_it_came_leads_on_to_its_mending(
+    browser: Browser, services: Services
+) -> None:
+    said = {"id": "d-1", "outcome": "refused", "code": "unprocessable", "detail": "send a mended one"}
+    services.answers["POST /admin/v1/deliveries/replay"] = (200, planned(said))
+    await browser.sign_in("token-operator")
+    await browser.get("/change/intake/replay?ids=d-1")
+    plan = await browser.post("/change/intake/replay", reason="for a test", ids="d-1")
+    assert 'href="/change/intake/mend?ids=d-1"' in plan, plan
+
+
 async def test_a_payment_without_a_refund_is_shown_by_its_order(browser: Browser, services: Services) -> None:
     order = {"number": "A1", "status": "paid", "cost": 8500, "currency": "RUB"}
     services.answers["GET /admin/v1/orders"] = lambda query: (

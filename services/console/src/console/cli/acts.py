@@ -20,6 +20,7 @@ from console.cli.fields import (
     options,
     read,
     read_filter,
+    read_moment,
 )
 from console.client.acts import Act
 from console.client.operations import SERVICES, Operation
@@ -48,7 +49,7 @@ _AT_LEAST = {
     "order correct": "--customer-phone +79990001122",
     "silence add": "--match-alert NAME --ends-at +2h",
     "known-defect add": "--match-alert NAME --development-ticket DEV-1",
-    "duty override": "--person NAME --starts-at now --ends-at +8h",
+    "duty override": "--person NAME --ends-at +8h",
     "ticket link": "--development-ticket DEV-1",
     "limits lift": "--phone +79990001122",
 }
@@ -184,6 +185,8 @@ async def _fields(at: Context, act: Act, given: Mapping[str, Any], names: tuple[
             found[name] = {part: [each.strip() for each in text.split(",")] for part, text in written.items()}
         else:
             found[name] = read(known[name], written)
+    if act.name == "duty override" and "ends_at" in found:
+        found.setdefault("starts_at", read_moment("now", "--starts-at"))
     missing = [f"--{name.replace('_', '-')}" for name, field in known.items() if field.required and name not in found]
     if missing:
         raise EndedError(f"needed: {', '.join(missing)}")

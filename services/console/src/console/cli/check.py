@@ -1,4 +1,7 @@
-"""``check all|ledger|orders|refunds|dead-letters|audit``: one verdict over what the services say of themselves. 0: nothing differs."""
+"""``check all|ledger|orders|refunds|dead-letters|audit``: one verdict over what the services say of themselves. 0: nothing differs.
+
+``all`` also says what is kept and waits for a person: that is neither lost nor does it differ.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from console.cli.commands import Context, add
 from console.cli.exits import EndedError, Exit
 from console.cli.fields import read_moment
 from console.cli.output import Columns
-from console.client.checks import CHECKS
+from console.client.checks import CHECKS, unsettled
 
 _COLUMNS = Columns(("check", "verdict", "detail"), name="check")
 
@@ -33,6 +36,8 @@ def _command(names: tuple[str, ...]) -> Callable[..., Awaitable[Exit | None]]:
         at.out.rows([row for row, _ in verdicts], _COLUMNS)
         codes = {code for _, code in verdicts}
         at.out.note("nothing is lost, nothing differs" if codes == {Exit.DONE} else "NOT proved", style="bold")
+        for line in await unsettled(at.suite) if len(names) > 1 else ():
+            at.out.note(line)
         return Exit.REFUSED if Exit.REFUSED in codes else max(codes)
 
     return run

@@ -112,6 +112,8 @@ _OF_ONE: Mapping[tuple[str, str], str] = {
     ("stock-movement list", "kind"): "why they left or came back",
     ("incident list", "kind"): "such as workflow.crashed",
     ("incident list", "source"): "who reported it",
+    ("duty override", "starts_at"): "from when on; now unless given",
+    ("duty override", "ends_at"): "until when; needed, but for --swap",
     ("dead-letter list", "state"): "what was decided",
     ("refund list", "error"): "such as gateway_silent or declined",
 }

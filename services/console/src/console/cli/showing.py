@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from console.cli.commands import Context
 from console.cli.output import Columns, Output, flat, readable
-from console.client.made import made_by, names_in
+from console.client.made import made_by, names_in, next_of
 from console.client.money import amount_told
 from console.client.things import value
 
@@ -53,6 +53,8 @@ def show_plan(at: Context, plan: Plan, *, aside: bool = False, plans: int = 1) -
             out.note(f"  and {len(plan.items) - _MOST_ASIDE} more: --dry-run shows each")
     else:
         show_items(out, wish.act, plan.items)
+    if not aside:
+        show_next(out, wish.act, plan.items, done=False)
     out.note(
         f"plan: {wish.act} on {at.profile.name}: {counted(Counter(item.outcome for item in plan.items)) or 'nothing'}"
     )
@@ -83,6 +85,15 @@ def show_made(out: Output, done: Done) -> None:
     made = dict.fromkeys(each for item in done.items for each in made_by(act, item))
     for each in list(made)[:_MOST_ASIDE]:
         out.note(f"made: ordersctl {_command(each.noun, each.name, of=each.of)}")
+    show_next(out, act, done.items)
+
+
+def show_next(out: Output, act: str, items: tuple[Item, ...], *, done: bool = True) -> None:
+    """Say which commands lead on. ``done``: from what was done, and not only rehearsed."""
+    found = [(each, item.id) for item in items if (each := next_of(act, item, done=done))]
+    for each, name in found[:_MOST_ASIDE]:
+        body = " --body @FILE" if each.verb == "mend" else ""
+        out.note(f"next: ordersctl {each.noun} {each.verb} {name}{body}")
 
 
 def _command(noun: str, name: str, *, of: bool) -> str:

@@ -115,6 +115,33 @@ CHECKS: dict[str, Checker] = {
 """By name. Each asks services for what they rehearse or count, and changes nothing; it needs an operator."""
 
 
+async def unsettled(suite: Suite) -> list[str]:
+    """Say what is not lost and still waits for a person, each with how many there are and the command that lists them."""
+
+    async def count(noun: str, **query: str) -> int | None:
+        """Count such things; None where the service does not say."""
+        try:
+            page = await THINGS[noun].page(suite, **query, limit=1, count=True)
+        except (RefusedError, UnreachableError):
+            return None
+        return page.count or len(page.items)
+
+    hooks, waiting, unknown, failed = await asyncio.gather(
+        count("intake", outcome="quarantined", undecided="true"),
+        count("endangered", state="open"),
+        count("refund", state="UNKNOWN"),
+        count("refund", state="ERROR"),
+    )
+    said = [
+        (hooks, f"quarantined hooks wait for a decision: {hooks} (intake list --outcome=quarantined --undecided)"),
+        (waiting, f"customers wait, their orders are endangered: {waiting} (endangered list --state=open)"),
+        (unknown, f"refunds of which nobody knows: {unknown} (refund list --state=UNKNOWN)"),
+        (failed, f"refunds that failed: {failed} (refund list --state=ERROR)"),
+    ]
+    away = ["not known all that waits for a person"] if None in (hooks, waiting, unknown, failed) else []
+    return [line for number, line in said if number] + away
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What a check found. ``wrong`` is None where it could not be found out: ``problem`` says why. ``at`` is when it was looked."""

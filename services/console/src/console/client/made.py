@@ -1,4 +1,4 @@
-"""What a change makes, and where its answer names it: an order, a refund, a silence. Pure."""
+"""What a change makes, where its answer names it (an order, a refund, a silence), and which change comes next. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from console.client.acts import ACTS, Act
 from console.client.effects import RECIPES
 from console.client.items import Item
 from console.client.things import value
@@ -89,6 +90,18 @@ def _others(act: str, item: Item) -> Iterator[Mapping[str, Any]]:
         yield from (
             each for each in item.shown.get("items") or () if each.get("id") not in (None, item.shown.get("id"))
         )
+
+
+def next_of(act: str, item: Item, *, done: bool = True) -> Act | None:
+    """Return the change of the same thing that leads on, None where none is wanted. ``done``: and not only rehearsed.
+
+    A mended order is still no order, and what cannot be sent again as it came can be once it is mended.
+    """
+    if act == "endangered mend" and done and item.code is None and item.outcome != "unknown":
+        return ACTS["endangered resubmit"]
+    if act == "intake replay" and item.code == "unprocessable":
+        return ACTS["intake mend"]
+    return None
 
 
 def not_made_yet(act: str, item: Item) -> Item:

@@ -195,7 +195,7 @@ THINGS = {
             one="/admin/v1/incidents/{id}",
             state="state",
             columns=("id", "severity", "state", "kind", "order_number", "summary", "occurrences", "opened_at"),
-            wide=("service", "acknowledged_by", "environment", "last_seen_at", "version"),
+            wide=("service", "acknowledged_by", "environment", "last_seen_at", "version", "details.alert"),
             address="/i/{id}",
         ),
         Thing(
