@@ -61,7 +61,9 @@ def up(
     run.create()
     with locked(run.lock_file):
         if run.unfinished_restore.exists():
-            raise BackupError(f"a backup was not brought into {run.root} to the end: restore it again with --replace")
+            raise BackupError(
+                f"a backup was not brought into {run.root} to the end: restore it again with --replace (`make restore REPLACE=1`)"
+            )
         supervisor = Supervisor(run)
         running = supervisor.running
         try:

@@ -1,4 +1,4 @@
-"""Starts the service of ``shop_service.py`` as a process and reads what it says."""
+"""Starts the service of ``shop_service.py`` as a process and reads what it says; opens a service's database, as who serves and past it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
+from common.postgres import Database
+from common.testing import as_served
 from tests.support.forked import Mother, mother
 
 SERVICE = Path(__file__).with_name("shop_service.py")
@@ -50,6 +53,29 @@ class Shop:
 
 Start = Callable[..., Awaitable[Shop]]
 Ended = Callable[..., Awaitable[tuple[int, str, str]]]
+
+
+@pytest.fixture
+async def dsn(database_for: Callable[[str], Awaitable[str]]) -> str:
+    """A service's database, as its superuser reaches it."""
+    return await database_for("refunds")
+
+
+@pytest.fixture
+async def owner(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    """A superuser's connection."""
+    connection = await asyncpg.connect(dsn)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def database(dsn: str) -> AsyncIterator[Database]:
+    """The pool of the account that serves."""
+    opened = Database(as_served(dsn), application_name="test")
+    await opened.open()
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import asyncpg
@@ -27,27 +26,10 @@ _VERDICT = "SELECT found, detail FROM check_verdicts WHERE name = 'audit'"
 
 
 @pytest.fixture
-async def dsn(database_for: Callable[[str], Awaitable[str]]) -> str:
-    """A service's database, as its superuser reaches it."""
-    return await database_for("refunds")
-
-
-@pytest.fixture
-async def owner(dsn: str) -> AsyncIterator[asyncpg.Connection]:
+async def owner(owner: asyncpg.Connection) -> asyncpg.Connection:
     """A superuser's connection, past every guard."""
-    connection = await asyncpg.connect(dsn)
-    await connection.execute(_TAMPER)
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-async def database(dsn: str) -> AsyncIterator[Database]:
-    """The pool of the account that serves."""
-    opened = Database(as_served(dsn), application_name="test")
-    await opened.open()
-    yield opened
-    await opened.close()
+    await owner.execute(_TAMPER)
+    return owner
 
 
 async def sealed(database: Database, count: int) -> list[int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 
 import asyncpg
@@ -39,29 +38,6 @@ BEGIN
 END $$
 """
 """All hashes anew, as one does who knows how."""
-
-
-@pytest.fixture
-async def dsn(database_for: Callable[[str], Awaitable[str]]) -> str:
-    """A service's database, as its superuser reaches it."""
-    return await database_for("refunds")
-
-
-@pytest.fixture
-async def owner(dsn: str) -> AsyncIterator[asyncpg.Connection]:
-    """A superuser's connection."""
-    connection = await asyncpg.connect(dsn)
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-async def database(dsn: str) -> AsyncIterator[Database]:
-    """The pool of the account that serves."""
-    opened = Database(as_served(dsn), application_name="test")
-    await opened.open()
-    yield opened
-    await opened.close()
 
 
 async def written(database: Database, count: int) -> list[int]:

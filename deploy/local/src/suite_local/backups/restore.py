@@ -76,7 +76,9 @@ def _look_first(
         raise BackupError(f"{survivors.root} is not the run directory of a suite")
     held = [name for name in _HELD if _holds(run.root / name)]
     if held and not replace:
-        raise BackupError(f"{run.root} holds {', '.join(held)} already: --replace sets that aside")
+        raise BackupError(
+            f"{run.root} holds {', '.join(held)} already: --replace (`make restore REPLACE=1`) sets that aside"
+        )
     manifest = folder.read()
     major = databases.major_version()
     if manifest.postgres_major != major and manifest.postgres == "base":

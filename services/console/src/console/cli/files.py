@@ -12,7 +12,7 @@ import typer
 
 from console.cli.acts import MANNER, REASON, manner_of
 from console.cli.changing import change, reason_for
-from console.cli.commands import Context, add, parameter
+from console.cli.commands import Context, Run, add, parameter
 from console.cli.exits import EndedError, Exit
 from console.cli.fields import read_json
 
@@ -79,23 +79,15 @@ async def _put(at: Context, act: str, held: Mapping[str, Any], given: dict[str, 
 
 def build_roster(app: typer.Typer) -> None:
     """Add ``roster``."""
-    add(app, "show", show_roster)
-    add(
-        app,
-        "set",
-        set_roster,
-        more=[_VERSION, REASON, *MANNER],
-        example='ordersctl roster set plan.json -r "why I do it" --dry-run',
-    )
+    _build(app, show_roster, set_roster, example="roster set plan.json")
 
 
 def build_people(app: typer.Typer) -> None:
     """Add ``people``."""
-    add(app, "show", show_people)
-    add(
-        app,
-        "set",
-        set_people,
-        more=[_VERSION, REASON, *MANNER],
-        example='ordersctl people set people.json -r "why I do it" --dry-run',
-    )
+    _build(app, show_people, set_people, example="people set people.json")
+
+
+def _build(app: typer.Typer, show: Run, put: Run, *, example: str) -> None:
+    add(app, "show", show)
+    more = [_VERSION, REASON, *MANNER]
+    add(app, "set", put, more=more, example=f'ordersctl {example} -r "why I do it" --dry-run')
