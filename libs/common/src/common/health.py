@@ -21,7 +21,7 @@ DRAINING = "draining"
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """The state of every check: ``"ok"`` or the reason why not. Ready only if all are ok and nothing drains."""
+    """The state of every check: ``"ok"`` or the reason why not; and notes. Ready only if all checks are ok and nothing drains."""
 
     ready: bool
     checks: Mapping[str, str]
@@ -38,6 +38,7 @@ class Health:
         self._deadline = deadline
         self._fresh_for = fresh_for
         self._checks: dict[str, Check] = {}
+        self._notes: dict[str, Callable[[], str | None]] = {}
         self._draining = False
         self._cached: HealthReport | None = None
         self._cached_at = 0.0
@@ -54,6 +55,10 @@ class Health:
             raise ValueError(f"there is a check named {name!r} already")
         self._checks[name] = check
         self._cached = None
+
+    def add_note(self, name: str, note: Callable[[], str | None]) -> None:
+        """Register what is said beside the checks, if anything is, and does not decide whether the service is ready."""
+        self._notes[name] = note
 
     def start_draining(self) -> None:
         """Make the service not ready from now on, with the reason ``draining``. There is no way back."""
@@ -76,8 +81,9 @@ class Health:
     async def _run(self) -> HealthReport:
         checks = dict(self._checks)
         results = await asyncio.gather(*(self._one(check) for check in checks.values()))
+        notes = {name: said for name, note in self._notes.items() if (said := note()) is not None}
         report = HealthReport(
-            ready=all(result == OK for result in results), checks=dict(zip(checks, results, strict=True))
+            ready=all(result == OK for result in results), checks={**dict(zip(checks, results, strict=True)), **notes}
         )
         self._cached, self._cached_at = report, time.monotonic()
         return report

@@ -23,6 +23,7 @@ from common.service import (
     every,
     guard_audit,
     required,
+    tell_of_failures,
     watch_files,
 )
 from common.telemetry.metrics import new_registry
@@ -135,6 +136,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         await asyncio.wait_for(await_schema(), _SCHEMA_PATIENCE_S)
     except TimeoutError:
         lifecycle.supervise("schema", await_schema, may_finish=True)
+    tell_of_failures(lifecycle, database, registry, service=SERVICE, after=recordable)
 
     # Storage paths
     spool = Spool(

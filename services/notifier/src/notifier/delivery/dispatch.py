@@ -78,7 +78,7 @@ class Dispatcher:
         """Send until ``stop``. To be supervised."""
         if self._prepare is not None:
             await self._prepare()
-        self._ready = True
+        self._ready, self._failure = True, None
         try:
             while not self._stopping.is_set():
                 self._work.clear()

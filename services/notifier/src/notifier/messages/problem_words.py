@@ -30,6 +30,7 @@ SUMMARIES: Mapping[str, Said] = {
         "ru": "Повторяют {times} раз за 30 дней: {action} ({reason})",
         "en": "Repeated {times} times within 30 days: {action} ({reason})",
     },
+    "problem.task.failing": {"ru": "Сбой в программе: {task} ({item}), попыток {attempts}"},
     "problem.dead_letter": {"ru": "Событие из очереди {queue} отложено ({handler}): не обработано"},
     "problem.website_order.endangered": {"en": "A website order is endangered: answer {status}, category {category}"},
     "problem.website_order.anonymous": {
@@ -67,6 +68,9 @@ INSTRUCTIONS: Mapping[str, Said] = {
         "решено: POST /admin/v1/differences/{{id}}/adopt принимает сторону шлюза, …/acknowledge отмечает, что решено людьми; инцидент "
         "закончится после этого или когда сверка увидит, что расхождения нет.",
     },
+    "problem.task.failing": {
+        "ru": "Остальное идёт, это повторяется само. Найдите {error} в журнале (task_failed) и устраните причину."
+    },
     "problem.dead_letter": {
         "ru": "Не решено здесь: {letters}, последнее № {letter}. В консоли или командой ordersctl dead-letter: посмотрите его, устраните "
         "причину, затем отправьте заново, исправьте или закройте; тогда проблема закончится.",
@@ -87,6 +91,7 @@ INSTRUCTIONS: Mapping[str, Said] = {
 }
 # What services write into details and ends of problems, word for word; groups of a pattern are the values told.
 PHRASES: tuple[tuple[str, Said], ...] = (
+    (r"all of it", {"ru": "всё целиком"}),
     (r"everything captured", {"ru": "всё списанное"}),
     (r"proven not to have gone out", {"ru": "доказано, что не ушли"}),
     (r"may have gone out; counted as spent", {"ru": "могли уйти; считаются потраченными"}),

@@ -228,6 +228,8 @@ ENGLISH: Mapping[str, str] = MappingProxyType(
         "business_key": "Business key",
         "queue": "Queue",
         "handler": "Handler",
+        "task": "Background task",
+        "item": "What fails",
         "event_type": "Type of event",
         "refund_id": "Refund",
         "payment_id": "Payment",

@@ -228,6 +228,8 @@ RUSSIAN: Mapping[str, str] = MappingProxyType(
         "business_key": "Ключ возврата",
         "queue": "Очередь",
         "handler": "Обработчик",
+        "task": "Фоновая задача",
+        "item": "Не удаётся",
         "event_type": "Вид события",
         "refund_id": "Возврат",
         "payment_id": "Платёж",
