@@ -23,6 +23,9 @@ CHAIN = {
     },
     "routes": [{"name": "everything", "match": {"kind": ["problem.order_conflict"]}, "to": ["team"]}],
 }
+TICKETS = """
+SELECT i.fingerprint, t.queue FROM incidents AS i JOIN tickets AS t ON t.incident_id = i.id WHERE i.kind = 'problem.task.failing'
+"""
 HISTORY = (
     "SELECT FROM incident_history AS h JOIN incidents AS i ON i.id = h.incident_id WHERE i.summary = $1 AND h.act = $2"
 )
@@ -44,10 +47,8 @@ async def told_once(kit: Kit, task: str, item: str) -> None:
     """The notifier tells of its own fault as of any other problem: one incident, with a ticket."""
 
     async def told() -> bool:
-        rows = await kit.fetch(
-            "SELECT i.fingerprint, t.queue FROM incidents AS i JOIN tickets AS t ON t.incident_id = i.id WHERE i.kind = 'problem.task.failing'"
-        )
-        return [(row["fingerprint"], row["queue"]) for row in rows] == [(f"task:notifier:{task}:{item}", "TRAVELBACK")]
+        rows = await kit.fetch(TICKETS)
+        return [tuple(row.values()) for row in rows] == [(f"task:notifier:{task}:{item}", "TRAVELBACK")]
 
     await eventually(told, what="one incident of the task")
     assert kit.applications[0].lifecycle.failure is None
