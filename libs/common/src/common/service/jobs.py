@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass, field
 
 from prometheus_client import CollectorRegistry
 
@@ -19,6 +20,7 @@ _log = get_logger()
 _LOOK_AT_FAILURES_S = 60.0
 
 
+@dataclass(eq=False)
 class PeriodicJob:
     """Work that is done again and again, ``seconds`` apart, the first time at once. Runs in every replica: it must be safe beside itself.
 
@@ -27,24 +29,15 @@ class PeriodicJob:
     differ by a fifth either way. ``last_round``: once asked to stop, the work is done one more time, as a flush has to be.
     """
 
-    def __init__(
-        self,
-        name: str,
-        seconds: float,
-        work: Callable[[], Awaitable[object]],
-        *,
-        jitter: float = 0.0,
-        last_round: bool = False,
-        failures: TaskFailures | None = None,
-    ) -> None:
-        self._failures = failures or TaskFailures()
-        self._name = name
-        self._seconds = seconds
-        self._work = work
-        self._jitter = jitter
-        self._last_round = last_round
-        self._stopping = asyncio.Event()
-        self._due = asyncio.Event()
+    name: str
+    seconds: float
+    work: Callable[[], Awaitable[object]]
+    _: KW_ONLY
+    jitter: float = 0.0
+    last_round: bool = False
+    failures: TaskFailures = field(default_factory=TaskFailures)
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _due: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
         """Work until ``stop``. To be supervised."""
@@ -56,7 +49,7 @@ class PeriodicJob:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause or self._next_wait()):
                         await (self._stopping if pause else self._due).wait()
-        if self._last_round:
+        if self.last_round:
             await self._round()
 
     def wake(self) -> None:
@@ -69,19 +62,19 @@ class PeriodicJob:
         self._due.set()
 
     def _next_wait(self) -> float:
-        return self._seconds * random.uniform(1 - self._jitter, 1 + self._jitter)  # noqa: S311 - spreads load, guards nothing
+        return self.seconds * random.uniform(1 - self.jitter, 1 + self.jitter)  # noqa: S311 - spreads load, guards nothing
 
     async def _round(self) -> float:
         """Work once; return for how many seconds nothing is to be tried because of a fault, 0 without one."""
         try:
-            with self._failures.of(self._name):
-                await self._work()
+            with self.failures.of(self.name):
+                await self.work()
         except Exception as error:  # noqa: BLE001 - a fault is counted, told of and tried again; it must not end the others' service
             if not is_retryable(error):
-                return self._failures.failed(self._name, error)
-            _log.warning("job_interrupted", job=self._name, reason=type(error).__name__)
+                return self.failures.failed(self.name, error)
+            _log.warning("job_interrupted", job=self.name, reason=type(error).__name__)
         else:
-            self._failures.passed(self._name)
+            self.failures.passed(self.name)
         return 0.0
 
 
@@ -102,13 +95,7 @@ def every(
     hand end first, ``last_round`` also adds one. See ``PeriodicJob`` for its guarantees; its ``wake`` shortens a wait.
     """
     job = PeriodicJob(name, seconds, work, jitter=jitter, last_round=last_round, failures=lifecycle.failures)
-
-    async def _run() -> None:
-        if after is not None:
-            await after.wait()
-        await job.run()
-
-    lifecycle.supervise(name, _run, stop=job.stop if finish or last_round else None)
+    lifecycle.supervise(name, job.run, stop=job.stop if finish or last_round else None, after=after)
     return job
 
 

@@ -70,8 +70,9 @@ class Lifecycle:
         *,
         stop: Stop | None = None,
         may_finish: bool = False,
+        after: asyncio.Event | None = None,
     ) -> asyncio.Task[None]:
-        """Run a background task that the service cannot do without.
+        """Run a background task that the service cannot do without, now, or when ``after`` is set.
 
         If it raises, it is told of (``failures``) and ``run`` is called again after a pause that grows: it must leave nothing behind that
         keeps it from beginning anew. Where only another process can help (it returns although nobody asked it to, is cancelled by a
@@ -84,6 +85,8 @@ class Lifecycle:
 
         async def again_and_again() -> None:
             """Run the task until it returns, anew after each fault."""
+            if after is not None:
+                await after.wait()
             while not ending.is_set():
                 try:
                     with self.failures.of(name):
