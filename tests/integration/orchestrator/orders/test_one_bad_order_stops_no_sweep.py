@@ -116,7 +116,6 @@ async def test_customers_are_forgotten_but_for_the_order_that_cannot_be(
     task: Poisoned, pool: Database, database: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in (*GOOD, BAD):
-        await database.execute(ORDER, number, "finished", {})
         await database.execute(
             "INSERT INTO order_contact (number, digest, created_at, phone, grams) VALUES ($1, 'd', $2, '79161234567', '{}')",
             number,

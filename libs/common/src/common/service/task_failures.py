@@ -228,15 +228,16 @@ async def in_halves(
     ``do`` is a transaction; or, ``within`` one, it gets a savepoint. Returns what it has returned each time.
     """
     done: list[R] = []
-    if items:
-        try:
+    try:
+        if items:
             with apart(*map(name, items)):
                 async with nullcontext() if within is None else within.transaction():
                     done.append(await do(items))
-        except Exception as error:
-            if is_retryable(error) or len(items) == 1:
-                raise
-            half = len(items) // 2
-            done += await in_halves(items[:half], do, name=name, within=within)
-            done += await in_halves(items[half:], do, name=name, within=within)
+    except Exception as error:
+        if is_retryable(error) or len(items) == 1:
+            raise
+    else:
+        return done
+    for half in (items[: len(items) // 2], items[len(items) // 2 :]):
+        done += await in_halves(half, do, name=name, within=within)
     return done
