@@ -10,8 +10,8 @@ import pytest
 from common.testing import eventually
 from notifier.delivery import fail_over
 from notifier.duty.fire_timers import FireTimers
-from notifier.tickets import follow_up
 from notifier.tickets.follow_up import FollowUp
+from notifier.tickets.model import ticket_for
 from tests.integration.notifier.factories import PICKERS, Kit, MakeKit, a_problem
 from tests.integration.notifier.people import FAST_CHAIN, settings_for
 
@@ -73,8 +73,8 @@ async def all_but_the_bad(kit: Kit, act: str) -> None:
 
 
 async def test_tickets_are_opened_of_the_others(make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = stumbling(follow_up.ticket_for, lambda _id, fact: fact.summary == BAD)
-    monkeypatch.setattr(follow_up, "ticket_for", whole)
+    whole = stumbling(ticket_for, lambda _id, fact: fact.summary == BAD)
+    monkeypatch.setattr("notifier.tickets.follow_up.ticket_for", whole)
     kit = await make_kit()
     item = await publish(kit)
 

@@ -100,7 +100,7 @@ async def test_overdue_orders_are_told_of_without_the_one_that_cannot_be(
     monkeypatch.setattr(parked, "_alert", stumbling)
 
     async def overdue() -> int:
-        return await raise_overdue(pool, ManualClock(NOW), limit=timedelta(hours=1), notify=list)
+        return await raise_overdue(pool, ManualClock(NOW), limit=timedelta(hours=1), notify=lambda: None)
 
     assert await task.run(overdue) == len(GOOD)
     assert await task.run(overdue) == 0
@@ -201,5 +201,5 @@ async def test_a_running_orchestrator_goes_on_and_tells_of_the_order_once(
 
 async def problems(listener: Listener) -> list[Any]:
     """What has come of problems of tasks since the last time."""
-    found = [envelope.data for envelope in await listener.take("notifier.alerts")]
+    found = [envelope.data or {} for envelope in await listener.take("notifier.alerts")]
     return [each for each in found if str(each.get("fingerprint")).startswith("task:")]

@@ -14,7 +14,7 @@ from common.ids import derived_id
 from common.messaging import topology
 from common.testing import eventually
 from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer, watched
-from webhook_gateway.rescue import settle
+from webhook_gateway.rescue.end_problem import ended_by_arrival
 
 Arrived = Callable[[int], Awaitable[list[IntakeMessage]]]
 ORDERS = "/api/v1/orders/"
@@ -110,7 +110,7 @@ async def test_a_second_try_that_cannot_be_settled_holds_up_no_other(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad: list[str] = []
-    whole = settle.ended_by_arrival
+    whole = ended_by_arrival
 
     async def stumbling(connection: Any, arrived: Any) -> Any:
         """Stumble over one order."""
@@ -118,7 +118,7 @@ async def test_a_second_try_that_cannot_be_settled_holds_up_no_other(
             raise KeyError("nobody foresaw this")
         return await whole(connection, arrived)
 
-    monkeypatch.setattr(settle, "ended_by_arrival", stumbling)
+    monkeypatch.setattr("webhook_gateway.rescue.settle.ended_by_arrival", stumbling)
     async with start(**PATIENT) as gateway:
         phones = [f"+7999000112{number}" for number in range(3)]
         for phone in phones:

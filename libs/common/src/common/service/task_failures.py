@@ -22,7 +22,8 @@ from common.postgres import Connection, Database, is_retryable
 from common.telemetry import get_logger, report_exception
 
 _log = get_logger()
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 TOLD_AFTER = 3
 _TOLD_AGAIN = 100

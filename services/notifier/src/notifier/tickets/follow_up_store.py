@@ -18,7 +18,8 @@ from notifier.incidents.store import incident_of
 from notifier.tickets.model import HistoryLine
 from notifier.tickets.store import InstructionStore, TicketStore
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 _LOCK = 7_003_002
 _UNFOLLOWED = """
 SELECT * FROM incidents WHERE followed_up_kind IS DISTINCT FROM kind ORDER BY id LIMIT $1 FOR UPDATE
