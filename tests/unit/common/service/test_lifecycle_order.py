@@ -92,7 +92,7 @@ async def test_a_task_that_is_asked_to_stop_finishes_what_it_holds() -> None:
     assert (batches, lifecycle.failure) == (["finished"], None)
 
 
-async def test_what_only_another_process_mends_stops_the_service_and_the_first_failure_counts() -> None:
+async def test_what_another_process_mends_stops_the_service_and_the_first_failure_counts() -> None:
     lifecycle = Lifecycle()
 
     async def dies() -> None:

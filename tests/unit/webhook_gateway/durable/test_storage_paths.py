@@ -219,7 +219,7 @@ async def test_the_oldest_record_probes_and_the_rest_follows_in_order() -> None:
 
 
 @pytest.mark.parametrize("probed", [True, False])
-async def test_a_record_that_cannot_be_relayed_holds_up_no_other_and_leaves_the_broker_in_use(
+async def test_a_record_that_cannot_be_relayed_holds_up_no_other_nor_opens_the_circuit(
     probed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench, failures = Bench(failures=1), TaskFailures()
