@@ -122,8 +122,9 @@ async def test_the_command_takes_an_administrators_token_and_what_it_said(
         {"name": name, "token": f"token-of-{name}", "role": role}
         for name, role in (("anna", "admin"), ("oleg", "operator"))
     ]
+    entries.append({"name": "olga", "token": "token-of-olga", "role": "admin", "scopes": ["refunds:admin:read"]})
     (tmp_path / "tokens.json").write_text(json.dumps({"tokens": entries}))
-    for name in ("anna", "oleg", "nobody"):
+    for name in ("anna", "oleg", "olga", "nobody"):
         (tmp_path / name).write_text(f"token-of-{name}\n")
 
     async def run(*words: str) -> tuple[int, str, str]:
@@ -138,7 +139,7 @@ async def test_the_command_takes_an_administrators_token_and_what_it_said(
     code, what, _ = await run()
     assert (code, f"record {first}" in what) == (1, True)
     why = ("--what", what, "--reason", "a mistake in a script")
-    for name in ("oleg", "nobody", "no-file"):
+    for name in ("oleg", "olga", "nobody", "no-file"):
         code, out, err = await run(*why, "--token-file", str(tmp_path / name))
         assert (code, out, err != "") == (2, "", True)
     assert (await run("--what", what, "--token-file", str(tmp_path / "anna")))[0] == 2, "without a reason"
