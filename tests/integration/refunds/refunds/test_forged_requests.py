@@ -219,10 +219,8 @@ async def test_a_callers_refund_that_nobody_asked_for_pays_nothing_and_is_told(
     await service.reaches(asked["id"], "REJECTED")
     told = await service.event("notifier.refunds", "refunds.refund.rejected.v1", business_key=KEY)
     assert (told["code"], told["detail"]) == ("not_asked_for", "the orchestrator has not asked for it")
-    assert await service.call("POST", "/refunds/v1/refunds", role=role, json=body) == (
-        202,
-        {**asked, "state": 9, "state_name": "REJECTED"},
-    )
+    status, again = await service.call("POST", "/refunds/v1/refunds", role=role, json=body)
+    assert (status, again["id"], again["state_name"]) == (202, asked["id"], "REJECTED")
     assert await nothing_was_sent(service)
 
 
