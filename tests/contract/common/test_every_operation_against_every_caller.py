@@ -42,13 +42,13 @@ def tokens_of(package: str) -> list[dict[str, Any]]:
     role may not do anyhow, and two that are over.
     """
     entries = shipped(_FILES.get(package, "suite-files"))
+    narrow = {role: ["notifier:admin" if role == "internal" else "tips:tips"] for role in sorted(ROLES)}
     every: list[dict[str, Any]] = [
-        {"name": f"{name} {role}", "token": f"{name}-{role}", "role": role, **more}
-        for role in sorted(ROLES)
-        for name, more in (
-            ("every", {}),
-            ("narrow", {"scopes": ["notifier:admin" if role == "internal" else "tips:tips"]}),
-        )
+        *({"name": f"every {role}", "token": f"every-{role}", "role": role} for role in narrow),
+        *(
+            {"name": f"narrow {role}", "token": f"narrow-{role}", "role": role, "scopes": scopes}
+            for role, scopes in narrow.items()
+        ),
     ]
     over: list[dict[str, Any]] = [
         {"name": "expired", "token": "expired", "role": "admin", "expires_at": "2020-01-01T00:00:00Z"},
