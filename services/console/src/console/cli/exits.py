@@ -59,7 +59,8 @@ def told(error: BaseException) -> tuple[str, Exit] | None:
     if isinstance(error, UnreachableError):
         return str(error), Exit.TIMED_OUT if error.timed_out else Exit.UNREACHABLE
     if isinstance(error, RefusedError):
-        fields = () if error.scope else error.fields  # what is wrong with the whole names no field
+        # What is wrong with the whole names no field; a scope that is lacking is named already.
+        fields = () if error.scope else error.fields
         parts = ([each[name] for name in ("field", "message") if each.get(name)] for each in fields)
         at_fault = "".join(f"\n  {': '.join(each)}" for each in parts)
         trace = f"\n  request {error.request_id}" if error.request_id and error.status >= 500 else ""
