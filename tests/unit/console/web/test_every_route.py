@@ -149,8 +149,8 @@ async def test_every_call_of_every_page_goes_with_the_persons_token_and_her_role
     assert len(called) > 20
     for line in called:
         method, path = line.split(" ")
-        asked = {needed for service in SERVICES if (needed := role_for(service, method, path)) is not None}
-        assert not asked or any(LADDER.index(role) >= LADDER.index(needed) for needed in asked), line
+        asked = {role_for(service, method, path) for service in SERVICES} & {*LADDER}
+        assert not asked or any(LADDER.index(role) >= LADDER.index(str(needed)) for needed in asked), line
 
 
 async def _status(browser: Browser, path: str) -> int:
