@@ -110,7 +110,7 @@ def asking() -> list[tuple[str, Operation]]:
         (on_one_machine, {name: lines for name, lines in HERE.items() if name not in {"machine", "alertmanager"}}),
     ],
 )
-def test_a_machines_token_opens_what_that_machine_does_and_a_persons_all_that_her_role_may(
+def test_a_machines_token_opens_what_it_does_and_a_persons_all_that_her_role_may(
     made: Callable[[Path], Tokens], machines: dict[str, set[str]], tmp_path: Path
 ) -> None:
     found = {entry["name"]: entry for entry in made(tmp_path)}

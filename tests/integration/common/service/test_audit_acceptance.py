@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -118,7 +119,7 @@ async def test_an_acceptance_that_was_put_in_past_the_service_accepts_nothing(
 async def test_the_command_takes_an_administrators_token_and_what_it_said(
     database: Database, owner: asyncpg.Connection, dsn: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    entries = [
+    entries: list[dict[str, Any]] = [
         {"name": name, "token": f"token-of-{name}", "role": role}
         for name, role in (("anna", "admin"), ("oleg", "operator"))
     ]
