@@ -176,8 +176,8 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
         clock=clock,
         metrics=metrics,
     )
-    keep_inbox = timedelta(days=settings.keep_inbox_days)
-    forget_platform = PlatformRetention.of(settings, database, clock, keep_inbox=keep_inbox)
+    keep = timedelta(days=settings.keep_inbox_days)
+    forget_platform = PlatformRetention.of(settings, database, clock, keep_inbox=keep)
     keep_customers = timedelta(days=settings.keep_customers_days)
     forget_customers = ForgetCustomers(database=database, keep=keep_customers, clock=clock)
     measure = Measure(database, metrics)

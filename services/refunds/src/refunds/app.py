@@ -141,8 +141,8 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
     every(lifecycle, _GAUGES_SECONDS, parts.show_gauges, name="gauges")
     forget = Forget(database=database, clock=parts.clock, keep=timedelta(days=settings.evidence_days))
     every(lifecycle, _RETENTION_SECONDS, forget, name="retention")
-    keep_inbox = timedelta(days=settings.inbox_days)
-    forget_platform = PlatformRetention.of(settings, database, parts.clock, keep_inbox=keep_inbox)
+    keep = timedelta(days=settings.inbox_days)
+    forget_platform = PlatformRetention.of(settings, database, parts.clock, keep_inbox=keep)
     every(lifecycle, _RETENTION_SECONDS, forget_platform, name="platform-retention")
     guard_audit(lifecycle, database, registry)
     sizes = TableSizes(registry, TABLES)
@@ -243,7 +243,9 @@ class _Parts:
                 calls,
                 apply_answer,
                 clock,
-                None if record is None else ConfirmRequest(transactions, record, clock),
+                None
+                if record is None
+                else ConfirmRequest(transactions, record, clock, callers=settings.confirm_callers),
             ),
             clock,
             concurrency=settings.concurrency,

@@ -111,8 +111,8 @@ class FollowUpBatch:
     ) -> list[R]:
         """Do items together, those of incidents that fail by a fault left out (``in_halves``)."""
         left_out = kept_apart()
-        items = [item for item in items if _name(incident(item)) not in left_out]
-        return await in_halves(items, do, name=lambda item: _name(incident(item)), within=self._connection)
+        items = [item for item in items if f"incident {incident(item).id}" not in left_out]
+        return await in_halves(items, do, name=lambda each: f"incident {incident(each).id}", within=self._connection)
 
     async def followed(self, incident_ids: Sequence[int]) -> None:
         """Mark them as decided on."""
@@ -141,10 +141,6 @@ class FollowUpBatch:
 async def own_lines(connection: Connection, incident_ids: Sequence[int]) -> Sequence[HistoryLine]:
     """Return the lines that this very transaction has written about these incidents, to be followed up once it is committed."""
     return [_line_of(row, silenced=None) for row in await connection.fetch(_OWN_LINES, list(incident_ids))]
-
-
-def _name(incident: Incident) -> str:
-    return f"incident {incident.id}"
 
 
 def _line_of(row: Any, *, silenced: str | None) -> HistoryLine:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from operator import itemgetter
 
 from common.clock import Clock
 from common.contracts.alerts import ProblemRaisedV1
@@ -39,7 +40,9 @@ async def raise_overdue(database: Database, clock: Clock, *, limit: timedelta, n
             return 0
     async with database.transaction() as connection:
         rows = await connection.fetch(_OVERDUE, now - limit, kept_apart())
-        raised = sum(await in_halves(rows, partial(_raise, connection, now), name=_number, within=connection))
+        raised = sum(
+            await in_halves(rows, partial(_raise, connection, now), name=itemgetter("order_number"), within=connection)
+        )
     if raised:
         _log.warning("parked_orders_overdue", orders=raised)
         notify()
@@ -53,10 +56,6 @@ async def _raise(connection: Connection, now: datetime, rows: Sequence[Record]) 
     await outbox.add_encoded(connection, [_alert(item, since, now=now) for item, since in parked])
     await connection.execute(_MARK_OVERDUE, [row["workflow_id"] for row in rows])
     return len(rows)
-
-
-def _number(row: Record) -> str:
-    return str(row["order_number"])
 
 
 def _alert(parked: Parked, since: datetime, *, now: datetime) -> Encoded:
