@@ -10,7 +10,7 @@ import orjson
 from prometheus_client import CollectorRegistry
 
 from common.postgres import Database
-from common.service import TaskFailures
+from common.service.task_failures import TaskFailures
 from common.testing import eventually
 
 
@@ -35,7 +35,7 @@ class Poisoned:
         """Let the pause of everything that is kept apart be over, as if it had been waited for."""
         kept = self.failures._failing["task"]
         for item, failing in kept.items():
-            kept[item] = failing._replace(until=0.0)
+            kept[item] = (*failing[:2], 0.0)
 
     async def told(self) -> list[str]:
         """The items that a person was told of, each as often as that was."""

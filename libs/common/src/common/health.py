@@ -38,7 +38,8 @@ class Health:
         self._deadline = deadline
         self._fresh_for = fresh_for
         self._checks: dict[str, Check] = {}
-        self._notes: dict[str, Callable[[], str | None]] = {}
+        self.notes: dict[str, Callable[[], str | None]] = {}
+        """What is said beside the checks, if anything is, and does not decide whether the service is ready."""
         self._draining = False
         self._cached: HealthReport | None = None
         self._cached_at = 0.0
@@ -55,10 +56,6 @@ class Health:
             raise ValueError(f"there is a check named {name!r} already")
         self._checks[name] = check
         self._cached = None
-
-    def add_note(self, name: str, note: Callable[[], str | None]) -> None:
-        """Register what is said beside the checks, if anything is, and does not decide whether the service is ready."""
-        self._notes[name] = note
 
     def start_draining(self) -> None:
         """Make the service not ready from now on, with the reason ``draining``. There is no way back."""
@@ -81,7 +78,7 @@ class Health:
     async def _run(self) -> HealthReport:
         checks = dict(self._checks)
         results = await asyncio.gather(*(self._one(check) for check in checks.values()))
-        notes = {name: said for name, note in self._notes.items() if (said := note()) is not None}
+        notes = {name: said for name, note in self.notes.items() if (said := note()) is not None}
         report = HealthReport(
             ready=all(result == OK for result in results), checks={**dict(zip(checks, results, strict=True)), **notes}
         )

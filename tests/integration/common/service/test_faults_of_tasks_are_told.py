@@ -8,7 +8,7 @@ import orjson
 from prometheus_client import CollectorRegistry
 
 from common.postgres import Database
-from common.service import TaskFailures
+from common.service.task_failures import TaskFailures
 from common.testing import as_served, eventually, proxied
 
 COUNTED = "SELECT consumer, event_id, attempts FROM delivery_failures ORDER BY 1, 2"

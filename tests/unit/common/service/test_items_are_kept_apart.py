@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from common.errors import Unavailable
-from common.service import TaskFailures, apart, in_halves, kept_apart
+from common.service.task_failures import TaskFailures, apart, in_halves, kept_apart
 
 ITEMS = [f"{number}" for number in range(20)]
 

@@ -17,7 +17,7 @@ from common.contracts.intake import IntakeMessage
 from common.errors import Unavailable
 from common.messaging.publisher import ChannelClosed, Publisher, PublishFailed, Refused, Unroutable
 from common.resilience import CircuitBreaker, CircuitState
-from common.service import TaskFailures
+from common.service.task_failures import TaskFailures
 from webhook_gateway.durable.batches import HookBatches
 from webhook_gateway.durable.keep_safe import KeepSafe
 from webhook_gateway.durable.metrics import DurabilityMetrics

@@ -16,7 +16,7 @@ from common.service.retention import PlatformRetention, RetentionSettings
 from common.service.runner import Application, run_service, running
 from common.service.settings import Issuer, OwnerSettings, ProcessSettings, ServiceSettings, load_settings, required
 from common.service.table_sizes import PLATFORM_TABLES, TableSizes
-from common.service.task_failures import TaskFailures, apart, in_halves, kept_apart
+from common.service.task_failures import apart, in_halves, kept_apart
 from common.service.text_erasure import TextPlace, erase_texts
 from common.service.tls import Tls
 from common.service.verdicts import Verdict, keep_verdict, verdict_routes
@@ -40,7 +40,6 @@ __all__ = [
     "ServiceSettings",
     "Subject",
     "TableSizes",
-    "TaskFailures",
     "TextPlace",
     "Tls",
     "Verdict",

@@ -45,9 +45,10 @@ class PeriodicJob:
             self._due.clear()
             pause = await self._round()
             if not self._stopping.is_set():
+                wait = self.seconds * random.uniform(1 - self.jitter, 1 + self.jitter)  # noqa: S311 - spreads load, guards nothing
                 # Not wait_for: that of Python 3.11 swallows a cancellation which comes together with the wake-up.
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(pause or self._next_wait()):
+                    async with asyncio.timeout(pause or wait):
                         await (self._stopping if pause else self._due).wait()
         if self.last_round:
             await self._round()
@@ -60,9 +61,6 @@ class PeriodicJob:
         """Let ``run`` end after the round in hand."""
         self._stopping.set()
         self._due.set()
-
-    def _next_wait(self) -> float:
-        return self.seconds * random.uniform(1 - self.jitter, 1 + self.jitter)  # noqa: S311 - spreads load, guards nothing
 
     async def _round(self) -> float:
         """Work once; return for how many seconds nothing is to be tried because of a fault, 0 without one."""

@@ -37,7 +37,7 @@ class Lifecycle:
     def __init__(self, *, drain_seconds: float = 8.0) -> None:
         self.health = Health()
         self.failures = TaskFailures()
-        self.health.add_note("tasks", self.failures.report)
+        self.health.notes["tasks"] = self.failures.report
         self.stopping = asyncio.Event()
         self.failure: BaseException | None = None
         self._drain_seconds = drain_seconds
@@ -83,27 +83,22 @@ class Lifecycle:
         asked = False
         ending = asyncio.Event()
 
-        async def again_and_again() -> None:
-            """Run the task until it returns, anew after each fault."""
-            if after is not None:
-                await after.wait()
-            while not ending.is_set():
-                try:
-                    with self.failures.of(name):
-                        await run()
-                except Exception as error:
-                    if may_finish or asked or self.stopping.is_set():
-                        raise
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(self.failures.failed(name, error)):
-                            await ending.wait()
-                else:
-                    return
-
         async def supervised() -> None:
-            """Run the task and report to the life cycle how it ended."""
+            """Run the task, anew after each fault, and report to the life cycle how it ended."""
             try:
-                await again_and_again()
+                if after is not None:
+                    await after.wait()
+                while not ending.is_set():
+                    try:
+                        with self.failures.of(name):
+                            await run()
+                        break
+                    except Exception as error:
+                        if may_finish or asked or self.stopping.is_set():
+                            raise
+                        with suppress(TimeoutError):
+                            async with asyncio.timeout(self.failures.failed(name, error)):
+                                await ending.wait()
             except asyncio.CancelledError:
                 current = asyncio.current_task()
                 if not asked and not self.stopping.is_set() and not (current and current.cancelling()):

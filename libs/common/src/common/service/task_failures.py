@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -30,7 +30,6 @@ _TOLD_AGAIN = 100
 _MOST_TOLD = 20  # of one task: where more fail, all have one reason
 _LONGEST_S = 300.0
 _QUIET_S = 600.0  # longer than any pause: what has not failed for so long is over, or is no more
-_MOST_WAITING = 1000
 _TASK = "task:"
 _OVER = "DELETE FROM delivery_failures WHERE consumer = $1 AND event_id = $2 RETURNING attempts"
 _QUIET = """
@@ -38,12 +37,6 @@ SELECT consumer, event_id FROM delivery_failures
 WHERE consumer LIKE 'task:%' AND updated_at < now() - make_interval(secs => $1)
 """
 _DO = "it is tried again by itself, the others go on; look for {error} in the log (task_failed) and mend the cause"
-
-
-class _Failing(NamedTuple):
-    attempts: int
-    at: float
-    until: float
 
 
 class TaskFailures:
@@ -56,7 +49,7 @@ class TaskFailures:
     """
 
     def __init__(self) -> None:
-        self._failing: defaultdict[str, dict[str, _Failing]] = defaultdict(dict)
+        self._failing: defaultdict[str, dict[str, tuple[int, float, float]]] = defaultdict(dict)  # attempts, at, until
         self._gauge: Gauge | None = None
         self._database: Database | None = None
         self._service = ""
@@ -86,10 +79,10 @@ class TaskFailures:
         if isinstance(error, MemoryError):
             raise error
         now, failing = time.monotonic(), self._failing[task]
-        before = failing.get(item)
-        attempts = 1 if before is None or now - before.at > _QUIET_S else before.attempts + 1
+        before, at, _ = failing.get(item, (0, now, 0.0))
+        attempts = 1 if now - at > _QUIET_S else before + 1
         seconds = min(2.0 ** min(attempts - 1, 16), _LONGEST_S)
-        failing[item] = _Failing(attempts, now, now + seconds)
+        failing[item] = (attempts, now, now + seconds)
         self._show(task)
         if item and len(failing) > _MOST_TOLD:
             _log.warning("task_failed_too", task=task, item=item, failing=len(failing), error=place_of(error))
@@ -111,7 +104,7 @@ class TaskFailures:
     def apart(self, task: str) -> list[str]:
         """Return the items of a task that are to be left alone now."""
         now = time.monotonic()
-        return [item for item, kept in self._failing[task].items() if item and kept.until > now]
+        return [item for item, (_, _, until) in self._failing[task].items() if item and until > now]
 
     def report(self) -> str | None:
         """Say which tasks fail as a whole, for people; None when none does."""
@@ -122,7 +115,7 @@ class TaskFailures:
         """End what has been quiet for long, whoever counted it. Safe in every replica at once."""
         now = time.monotonic()
         for task, items in self._failing.items():
-            self._failing[task] = {item: kept for item, kept in items.items() if now - kept.at <= _QUIET_S}
+            self._failing[task] = {item: kept for item, kept in items.items() if now - kept[1] <= _QUIET_S}
             self._show(task)
         if self._database is not None:
             async with self._database.acquire() as connection:
@@ -142,7 +135,7 @@ class TaskFailures:
             self._gauge.labels(task).set(failing)
 
     def _write_later(self, task: str, item: str, error: str | None) -> None:
-        if self._database is not None and len(self._waiting) < _MOST_WAITING:
+        if self._database is not None:
             self._waiting.append((task, item, error))
             if self._writer is None or self._writer.done():
                 self._writer = asyncio.create_task(self._write_all(self._database), name="task-failures-written")
@@ -162,15 +155,13 @@ class TaskFailures:
 
     async def _write(self, connection: Connection, task: str, item: str, error: str | None) -> None:
         """Count, or forget, and say so when it is time: in one transaction, so that of all replicas one says it."""
-        fingerprint, now = f"{_TASK}{self._service}:{task}:{item}", datetime.now(UTC)
+        service, now = self._service, datetime.now(UTC)
+        fingerprint, summary = f"{_TASK}{service}:{task}:{item}", f"{task} fails no more"
         message: ProblemRaisedV1 | ProblemResolvedV1
         if error is None:
             if (await connection.fetchval(_OVER, _TASK + task, item) or 0) < TOLD_AFTER:
                 return
-            summary = f"{task} fails no more"
-            message = ProblemResolvedV1(
-                fingerprint=fingerprint, summary=summary, service=self._service, occurred_at=now
-            )
+            message = ProblemResolvedV1(fingerprint=fingerprint, summary=summary, service=service, occurred_at=now)
         else:
             attempts = await connection.fetchval(COUNT_FAILURE, _TASK + task, item, error)
             if attempts % _TOLD_AGAIN != TOLD_AFTER:
@@ -182,12 +173,12 @@ class TaskFailures:
                 fingerprint=fingerprint,
                 summary=f"{task} fails by a fault: {details['item']}, {attempts} times",
                 details={**details, "instruction": _DO.format(error=error)},
-                service=self._service,
+                service=service,
                 order_number=None if not item or " " in item else item,
                 occurred_at=now,
             )
-        source = f"/{self._service}"
-        await outbox.add(connection, Envelope.of(message, event_id=new_id(), source=source, subject=None, time=now))
+        event = Envelope.of(message, event_id=new_id(), source=f"/{service}", subject=None, time=now)
+        await outbox.add(connection, event)
 
 
 _CURRENT: ContextVar[tuple[TaskFailures, str] | None] = ContextVar("task", default=None)

@@ -75,9 +75,8 @@ class SyncTracker:
                 found = await self._find(comment) if comment.repeated else None
                 if comment.link is not None:
                     await self._link(comment.key, comment.link)
-                assigned = (
-                    comment.assign is not None and found is None and await self._assign(comment.key, comment.assign)
-                )
+                whom = None if found is not None else comment.assign
+                assigned = whom is not None and await self._assign(comment.key, whom)
                 outside_id = found or await self._tracker.comment(comment.key, comment.text, summon=comment.summon)
             except (Unavailable, TrackerRefused) as error:
                 await self._failed("comment", comment, error, for_good=isinstance(error, TrackerRefused))

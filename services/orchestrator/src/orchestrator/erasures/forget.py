@@ -43,6 +43,5 @@ class ForgetCustomers:
                 if not numbers:
                     return total
                 await in_halves(numbers, partial(erase_orders, connection), within=connection)
-            forgotten = len(set(numbers).difference(kept_apart()))
-            total += forgotten
-            _log.info("customers_forgotten", orders=forgotten)
+            total += len(set(numbers).difference(kept_apart()))
+            _log.info("customers_forgotten", orders=total)

@@ -84,19 +84,16 @@ class RefundWorker:
     async def _carry_on(self, refund_id: str) -> None:
         try:
             with apart(f"refund {refund_id}"):  # its lease keeps it apart
-                await self._once(refund_id)
+                try:
+                    await self._advance(refund_id)
+                    await self._queue.release(refund_id)
+                except Exception as error:
+                    if not is_retryable(error):
+                        self._failed()
+                        _log.error("refund_failed_unexpectedly", refund_id=refund_id, exc_info=error)
+                    raise
         except Exception as error:  # noqa: BLE001 - one refund's trouble must not stop the others
             _log.warning("refund_put_off", refund_id=refund_id, reason=type(error).__name__)
-
-    async def _once(self, refund_id: str) -> None:
-        try:
-            await self._advance(refund_id)
-            await self._queue.release(refund_id)
-        except Exception as error:
-            if not is_retryable(error):
-                self._failed()
-                _log.error("refund_failed_unexpectedly", refund_id=refund_id, exc_info=error)
-            raise
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)

@@ -84,7 +84,7 @@ class RelaySpool:
         except Unavailable:
             self._end_probe_without_record()
             raise
-        records = [record for record in found if _name(record) not in aside][:limit]
+        records = [record for record in found if f"spool record {record.id}" not in aside][:limit]
         if not records:
             self._end_probe_without_record()
             return False
@@ -110,7 +110,7 @@ class RelaySpool:
             if outcome is None:
                 confirmed.append(record.id)
             elif not isinstance(outcome, Unavailable):
-                with apart(_name(record)):  # the records behind it are relayed all the same
+                with apart(f"spool record {record.id}"):  # the records behind it are relayed all the same
                     raise outcome
         if confirmed:
             self._breaker.succeeded()
@@ -129,7 +129,3 @@ class RelaySpool:
             *(self._publisher.publish_raw(EXCHANGE, key, body, deadline=deadline) for body in bodies),
             return_exceptions=True,
         )
-
-
-def _name(record: SpoolRecord) -> str:
-    return f"spool record {record.id}"
