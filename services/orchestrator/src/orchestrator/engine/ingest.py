@@ -51,7 +51,7 @@ class Ingest:
         appended = await append_locked(connection, events)
         outcomes = await self._carry_out(connection, appended) if appended.free else []
         done = {outcome.claim.workflow_id for outcome in outcomes}
-        left = [each for each in appended.ids if each not in done]
+        left = {each: cursor for each, cursor in appended.cursors.items() if each not in done}
         await make_ready(connection, left)
         if outcomes:
             await write_all(connection, outcomes, self._handler(connection).write)
