@@ -134,12 +134,12 @@ def _nobody() -> None:
     return None
 
 
-def batches(prefix: str) -> Iterator[list[bytes]]:
+def batches(prefix: str, *, orders: int = ORDERS) -> Iterator[list[bytes]]:
     """Yield the messages of whole lives, wave by wave; no batch has two of one order."""
     wave: list[bytes] = []
-    for place, each in enumerate(waves(ORDERS, prefix=prefix), 1):
+    for place, each in enumerate(waves(orders, prefix=prefix), 1):
         wave.append(each.encode())
-        if len(wave) == BATCH or place % ORDERS == 0:
+        if len(wave) == BATCH or place % orders == 0:
             yield wave
             wave = []
 
@@ -182,12 +182,15 @@ async def replay(database: Database) -> None:
     for what, place in (("this process", 0), ("its server process", 1)):
         costs = [each[place] / events * 1e6 for each in used[1:]]
         figure(
-            "P2", f"an event taken in: processor time of {what}, µs", round(min(costs), 1), median=round(median(costs), 1)
+            "P2",
+            f"an event taken in: processor time of {what}, µs",
+            round(min(costs), 1),
+            median=round(median(costs), 1),
         )
     figure("P2", f"statements for an event, {BATCH} a batch", round(counted.statements.total() / events, 3))
     for statement, seconds in counted.seconds.most_common() if "-v" in sys.argv else ():
         many = counted.statements[statement] / (events / BATCH)
-        print(f"{seconds / events * 1e6:7.1f} µs {many:6.2f} a batch  {statement}", file=sys.stderr)  # noqa: T201 - asked for
+        print(f"{seconds / events * 1e6:7.1f} µs {many:6.2f} a batch  {statement}", file=sys.stderr)
     async with database.acquire() as connection:
         with suppress(AttributeError):
             await connection.execute("SELECT pg_stat_force_next_flush()")

@@ -71,7 +71,7 @@ _log = get_logger()
 _QUEUES = (topology.ORCHESTRATOR_INTAKE, topology.ORCHESTRATOR_JOURNAL, topology.ORCHESTRATOR_REFUNDS)
 _REPEATED_SECONDS = 3600.0
 _LINGER_S = 0.005
-_JOURNAL_LINGER_S = 0.1  # nobody waits for a line of a timeline: a transaction for ten costs little more than one
+_JOURNAL_LINGER_S = 0.5  # nobody waits for a line of a timeline: a transaction for ten costs little more than one
 _JITTER = 0.2
 
 
