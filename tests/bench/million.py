@@ -63,25 +63,26 @@ _PLAIN = (
     "source, status, aggregate_state, closed, shipped, paid, revision, store_id, zone, tariff, currency, payment_method, cost_total,"
     " finished_at"
 )
-_COPIES = (
-    ("sample_order", f"INSERT INTO orders (number, external_id, payment_id, document, created_at, {_PLAIN})"
-     " SELECT 'N' || n, 'E' || n, 'pay-E' || n, s.document || jsonb_build_object('number', 'N' || n, 'external_id', 'E' || n),"
-     f" '{START.isoformat()}'::timestamptz + n * interval '1 second', {_PLAIN}"),
-    ("sample_workflow", "INSERT INTO workflow (id, order_number, kind, key, state, last_seq, done_seq) OVERRIDING SYSTEM VALUE"
-     f" SELECT {_WORKFLOW} + s.nth, 'N' || n, s.kind, s.key, s.state, s.last_seq, s.done_seq"),
-    ("sample_event", "INSERT INTO workflow_event (workflow_id, seq, type, event_id, attributes, payload, traceparent, received_at)"
-     f" SELECT {_WORKFLOW} + s.nth, s.seq, s.type, {_AGAIN.format('event_id')}, {_SAID}, s.payload, {_TRACE}, s.received_at"),
-    ("sample_inbox", f"INSERT INTO inbox (consumer, event_id) SELECT s.consumer, {_AGAIN.format('event_id')}"),
-    ("sample_timeline", "INSERT INTO timeline (order_number, occurred_at, service, kind, actor, summary, details, traceparent)"
-     f" SELECT 'N' || n, s.occurred_at, s.service, s.kind, s.actor, s.summary, {_TOLD}, {_TRACE}"),
-    ("sample_movement", "INSERT INTO stock_movements (number, revision, store_id, position_id, quantity, kind, occurred_at)"
-     " SELECT 'N' || n, s.revision, s.store_id, s.position_id, s.quantity, s.kind, s.occurred_at"),
-    ("sample_document", "INSERT INTO order_document (order_number, version, digest, content_type, content, order_revision, issued_at, issued_by, reason)"
-     " SELECT 'N' || n, s.version, s.digest, s.content_type, s.content, s.order_revision, s.issued_at, s.issued_by, s.reason"),
-    ("sample_sum", "INSERT INTO order_transactions (number, sum_to_pay, refunded, tips, currency, decided_by, computed_at)"
-     " SELECT 'N' || n, s.sum_to_pay, s.refunded, s.tips, s.currency, s.decided_by, s.computed_at"),
-)  # fmt: skip
-"""The table of the sample, and how a table of the product gets copies of its rows."""
+_COPIES = {
+    "sample_order": f"INSERT INTO orders (number, external_id, payment_id, document, created_at, {_PLAIN})"
+    " SELECT 'N' || n, 'E' || n, s.payment_id, s.document || jsonb_build_object('number', 'N' || n, 'external_id', 'E' || n),"
+    f" '{START.isoformat()}'::timestamptz + n * interval '1 second', {_PLAIN}",
+    "sample_workflow": "INSERT INTO workflow (id, order_number, kind, key, state, last_seq, done_seq) OVERRIDING SYSTEM VALUE"
+    f" SELECT {_WORKFLOW} + s.nth, 'N' || n, s.kind, s.key, s.state, s.last_seq, s.done_seq",
+    "sample_event": "INSERT INTO workflow_event (workflow_id, seq, type, event_id, attributes, payload, traceparent, received_at)"
+    f" SELECT {_WORKFLOW} + s.nth, s.seq, s.type, {_AGAIN.format('event_id')}, {_SAID}, s.payload, {_TRACE}, s.received_at",
+    "sample_inbox": f"INSERT INTO inbox (consumer, event_id) SELECT s.consumer, {_AGAIN.format('event_id')}",
+    "sample_timeline": "INSERT INTO timeline (order_number, occurred_at, service, kind, actor, summary, details, traceparent)"
+    f" SELECT 'N' || n, s.occurred_at, s.service, s.kind, s.actor, s.summary, {_TOLD}, {_TRACE}",
+    "sample_movement": "INSERT INTO stock_movements (number, revision, store_id, position_id, quantity, kind, occurred_at)"
+    " SELECT 'N' || n, s.revision, s.store_id, s.position_id, s.quantity, s.kind, s.occurred_at",
+    "sample_document": "INSERT INTO order_document (order_number, version, digest, content_type, content, order_revision, issued_at,"
+    " issued_by, reason) SELECT 'N' || n, s.version, s.digest, s.content_type, s.content, s.order_revision, s.issued_at, s.issued_by,"
+    " s.reason",
+    "sample_sum": "INSERT INTO order_transactions (number, sum_to_pay, refunded, tips, currency, decided_by, computed_at)"
+    " SELECT 'N' || n, s.sum_to_pay, s.refunded, s.tips, s.currency, s.decided_by, s.computed_at",
+}
+"""The table of the sample → how a table of the product gets copies of its rows."""
 
 
 async def main() -> None:
@@ -119,7 +120,7 @@ async def fill(dsn: str) -> None:
         await connection.execute("DELETE FROM outbox")
         await connection.execute(_PREPARE)
         for first in range(0, ORDERS, STEP):
-            for sample, statement in _COPIES:
+            for sample, statement in _COPIES.items():
                 await connection.execute(
                     f"{statement} {_MADE.format(sample)}", first, min(first + STEP, ORDERS), SAMPLE
                 )

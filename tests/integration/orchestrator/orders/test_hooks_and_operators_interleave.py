@@ -99,7 +99,9 @@ def _forgets_the_fence(patch: pytest.MonkeyPatch) -> None:
 
 
 def _carries_out_at_once_what_others_have(patch: pytest.MonkeyPatch) -> None:
-    before, waits, after = ingest_store._APPEND_LOCKED.partition("CASE WHEN w.done_seq = w.last_seq AND w.state IN (1, 3)")
+    before, waits, after = ingest_store._APPEND_LOCKED.partition(
+        "CASE WHEN w.done_seq = w.last_seq AND w.state IN (1, 3)"
+    )
     assert waits
     unguarded = f"{before}w.last_seq - w.done_seq + excluded.done_seq{after.partition('ELSE 0 END')[2]}"
     patch.setattr(ingest_store, "_APPEND_LOCKED", unguarded)
