@@ -308,10 +308,13 @@ def evolve(state: OrderState, **changes: Any) -> OrderState:
     """Return the state with these fields changed: what ``dataclasses.replace`` does, in a thirtieth of the time (the hot path does it
     twice an event).
     """
-    if not _FIELDS.issuperset(changes):
-        raise TypeError(f"an order has no {', '.join(sorted(changes.keys() - _FIELDS))}")
+    return state_of({**vars(state), **changes})
+
+
+def state_of(values: dict[str, Any]) -> OrderState:
+    """Return the state with these values, one for each field; they are its own from then on. Raises ``TypeError``."""
+    if values.keys() != _FIELDS:
+        raise TypeError(f"an order has other fields: {', '.join(sorted(values.keys() ^ _FIELDS))}")
     made = object.__new__(OrderState)
-    values = vars(made)
-    values.update(vars(state))
-    values.update(changes)
+    object.__setattr__(made, "__dict__", values)
     return made
