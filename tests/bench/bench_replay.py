@@ -77,6 +77,7 @@ class Intake:
             metrics=metrics,
             clock=clock,
             notify_workers=_nobody,
+            notify_calls=_nobody,
             notify_relay=_nobody,
         )
         self._calls = Worker(
