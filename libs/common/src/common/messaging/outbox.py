@@ -74,21 +74,18 @@ async def add_encoded(
     ``beside``, a statement that writes, and its values, is run with it: each round trip costs more than most statements.
     """
     pairs = list(events)
-    values = () if beside is None else tuple(beside[1])
-    rows = ([exchange_of(kind) for kind, _ in pairs], [kind for kind, _ in pairs], [body for _, body in pairs])
-    if beside is None:
-        if pairs:
-            await connection.execute(_ADD, *rows)
-    elif pairs:
-        await connection.execute(_add_beside(beside[0], len(values)), *values, *rows)
-    else:
-        await connection.execute(beside[0], *values)
+    statement, values = beside or ("", ())
+    if pairs:
+        rows = ([exchange_of(kind) for kind, _ in pairs], [kind for kind, _ in pairs], [body for _, body in pairs])
+        statement, values = _add_beside(statement, len(values)), (*values, *rows)
+    if statement:
+        await connection.execute(statement, *values)
 
 
 @lru_cache(maxsize=16)
 def _add_beside(statement: str, values: int) -> str:
     shifted = re.sub(r"\$(\d)", lambda place: f"${int(place[1]) + values}", _ADD)
-    return f"WITH beside AS ({statement}) {shifted}"
+    return f"WITH beside AS ({statement}) {shifted}" if statement else shifted
 
 
 async def add_raw(connection: Connection, *, exchange: str, routing_key: str, body: bytes) -> None:
