@@ -118,7 +118,7 @@ class Counted:
         self.statements: Counter[str] = Counter()
         self.seconds: Counter[str] = Counter()
         self._server = server
-        connection.add_query_logger(self._asked)  # type: ignore[union-attr]  # the stubs of this version lack it
+        connection.add_query_logger(self._asked)
 
     def _asked(self, query: Any) -> None:
         name = " ".join(query.query.split())[:60]
@@ -200,8 +200,10 @@ async def replay(database: Database) -> None:
             name: tuple(round((now - was) / events / (ROUNDS + 1)) for now, was in zip(size, before[name], strict=True))
             for name, size in (await sizes(connection)).items()
         }
-        cold = {row[0]: f"{row[2]}/{row[1]}" for row in await connection.fetch(_UPDATES)}
-    shares = {name: each for name, each in sorted(grown.items(), key=lambda item: -sum(item[1])) if sum(each)}
+        cold: dict[str, Any] = {row[0]: f"{row[2]}/{row[1]}" for row in await connection.fetch(_UPDATES)}
+    shares: dict[str, Any] = {
+        name: each for name, each in sorted(grown.items(), key=lambda item: -sum(item[1])) if sum(each)
+    }
     figure("P8", "orchestrator: bytes for a hook, rows and indexes", sum(map(sum, shares.values())), **shares)
     figure("P8", "orchestrator: heap-only updates", "of all", **cold)
 

@@ -13,6 +13,7 @@ import sys
 import time
 from itertools import islice
 from statistics import median
+from typing import Any
 
 import aio_pika
 import asyncpg
@@ -144,7 +145,7 @@ async def show_sizes(dsn: str, when: str) -> None:
     finally:
         await connection.close()
     big = {name: tuple(round(each / ORDERS) for each in size) for name, size in found.items() if sum(size) > ORDERS}
-    shares = dict(sorted(big.items(), key=lambda item: -sum(item[1])))
+    shares: dict[str, Any] = dict(sorted(big.items(), key=lambda item: -sum(item[1])))
     figure("P5", f"{when}: bytes for an order, rows and indexes", round(whole / ORDERS), bytes=whole, **shares)
 
 
