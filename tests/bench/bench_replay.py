@@ -15,7 +15,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -193,9 +192,7 @@ async def replay(database: Database) -> None:
         many = counted.statements[statement] / (events / BATCH)
         print(f"{seconds / events * 1e6:7.1f} µs {many:6.2f} a batch  {statement}", file=sys.stderr)
     async with database.acquire() as connection:
-        with suppress(AttributeError):
-            await connection.execute("SELECT pg_stat_force_next_flush()")
-        await asyncio.sleep(0.1)
+        await connection.execute("SELECT pg_stat_force_next_flush()")
         grown = {
             name: tuple(round((now - was) / events / (ROUNDS + 1)) for now, was in zip(size, before[name], strict=True))
             for name, size in (await sizes(connection)).items()
