@@ -8,6 +8,8 @@ from collections.abc import Callable, Coroutine
 from tests.cluster.broker_nodes import BrokerNodes
 
 Fault = Callable[[BrokerNodes, int], Coroutine[None, None, None]]
+_LONG_ENOUGH_S = 20
+"""The others have given a silent node up by then."""
 
 
 async def killed(nodes: BrokerNodes, node: int) -> None:
@@ -20,17 +22,13 @@ async def killed(nodes: BrokerNodes, node: int) -> None:
 async def frozen(nodes: BrokerNodes, node: int) -> None:
     """The node hangs for longer than a heartbeat allows."""
     with nodes.frozen(node):
-        await asyncio.sleep(30)
+        await asyncio.sleep(_LONG_ENOUGH_S)
 
 
 async def cut_off(nodes: BrokerNodes, node: int) -> None:
-    """The node and the others do not believe one another."""
-    manager = nodes.cut_off(node)
-    await asyncio.to_thread(manager.__enter__)
-    try:
-        await asyncio.sleep(20)
-    finally:
-        await asyncio.to_thread(manager.__exit__, None, None, None)
+    """The node's network is gone for longer than the others wait for it: it pauses itself, and they go on."""
+    with nodes.cut_off(node):
+        await asyncio.sleep(_LONG_ENOUGH_S)
 
 
 async def stopped(nodes: BrokerNodes, node: int) -> None:
