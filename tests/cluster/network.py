@@ -58,7 +58,7 @@ class Host:
     def end(self) -> None:
         """Let it go; what runs there is to be ended first."""
         self._holder.kill()
-        self._holder.wait()
+        self._holder.communicate()
 
 
 @contextmanager
