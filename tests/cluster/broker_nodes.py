@@ -149,10 +149,11 @@ class BrokerNodes:
         return self._nodes[0].version()
 
     def start(self) -> None:
-        """Start one node after the other; returns when all are one cluster."""
-        for number, mapper in enumerate(self._mappers):
-            mapper.start()
-            self.begin(number)
+        """Start all nodes at once, for the first to begin a cluster of RabbitMQ 4 looks for the others; returns when all are one cluster."""
+        for process in (*self._mappers, *self._running):
+            process.start()
+        for node in self._nodes:
+            node.wait_ready(120)
         self.whole()
 
     def begin(self, number: int) -> None:
