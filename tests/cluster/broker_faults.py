@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 
 from tests.cluster.broker_nodes import BrokerNodes
+from tests.cluster.page import Section
 
 Fault = Callable[[BrokerNodes, int], Coroutine[None, None, None]]
 _LONG_ENOUGH_S = 20
@@ -35,6 +36,12 @@ async def stopped(nodes: BrokerNodes, node: int) -> None:
     """The node is stopped in order, as for a new version, and begun again."""
     await asyncio.to_thread(nodes.stop, node)
     await asyncio.to_thread(nodes.begin, node)
+
+
+async def until_whole(nodes: BrokerNodes, section: Section) -> None:
+    """Wait until the cluster is whole again, and note what had to be done for it."""
+    for number in await asyncio.to_thread(nodes.whole):
+        section.notes.append(f"node {number + 1} stayed apart, and was begun anew")
 
 
 EACH: tuple[Fault, ...] = (killed, frozen, cut_off, stopped)

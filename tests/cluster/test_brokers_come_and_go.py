@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import datetime
 
 import pytest
 
-from tests.cluster.broker_faults import EACH, Fault, stopped
+from tests.cluster.broker_faults import EACH, Fault, stopped, until_whole
 from tests.cluster.broker_nodes import NODES
 from tests.cluster.conftest import Stand
 from tests.cluster.page import Section, Seen
@@ -25,7 +24,7 @@ async def test_no_acknowledged_hook_is_lost_when_each_node(
             with section.fails(f"node {node + 1} {fault.__name__}"):
                 await fault(stand.brokers, node)
             with section.fails("and until the cluster is whole"):
-                await asyncio.to_thread(stand.brokers.whole)
+                await until_whole(stand.brokers, section)
 
     section = await trials.withstands(f"Each broker is {fault.__name__}", each_in_turn, since, seed=91)
     if fault is stopped:

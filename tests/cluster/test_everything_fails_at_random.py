@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.cluster.broker_faults import EACH, Fault
+from tests.cluster.broker_faults import EACH, Fault, until_whole
 from tests.cluster.broker_nodes import NODES
 from tests.cluster.conftest import Stand
 from tests.cluster.page import Section
@@ -53,7 +53,7 @@ class Misfortune:
             with self.section.fails(what):
                 await failing
             await asyncio.sleep(self.chance.uniform(0, 10))
-        await asyncio.to_thread(self.stand.brokers.whole)
+        await until_whole(self.stand.brokers, self.section)
 
     def _service(self) -> tuple[str, Coroutine[Any, Any, None]]:
         name = self.chance.choice(sorted(self.trials.suite.description["services"]))
@@ -78,7 +78,7 @@ class Misfortune:
 
     async def _broker_fails(self, fault: Fault, node: int) -> None:
         await fault(self.stand.brokers, node)
-        await asyncio.to_thread(self.stand.brokers.whole)
+        await until_whole(self.stand.brokers, self.section)
 
     def _database(self) -> tuple[str, Coroutine[Any, Any, None]]:
         frozen = self.chance.random() < 0.5
