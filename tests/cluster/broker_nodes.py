@@ -204,8 +204,8 @@ class BrokerNodes:
     def whole(self) -> list[int]:
         """Return when each node sees all of them run, and no queue lacks one. A failure shows what is seen.
 
-        A node that hung may stay apart for good, though its queues do not (RabbitMQ's issue 17319): as an operator does, it is begun anew.
-        The numbers of such nodes are returned.
+        A node that hung may stay apart for good, though its queues do not: RabbitMQ's makers know that. As an operator does, it is begun
+        anew; the numbers of such nodes are returned.
         """
         start, begun_anew = time.monotonic(), list[int]()
         everybody = {node.name for node in self._nodes}
