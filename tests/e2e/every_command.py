@@ -394,5 +394,5 @@ CHAINS: Mapping[str, tuple[Step, ...]] = {
     "duty": DUTY,
 }
 """Steps of one chain are taken one after the other, chains at once."""
-APART = frozenset({"apply", "audit", "roster set", "people set"})
-"""Commands whose proof is made of what the others did; and those that put a whole file, which would hold for every other test, too."""
+APART = frozenset({"apply", "audit", *("roster set", "people set")})
+"""Commands whose proof is made of what the others did; and those that put a whole file, which has a test of its own that puts it back."""

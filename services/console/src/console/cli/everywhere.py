@@ -63,7 +63,7 @@ def add_everywhere(app: typer.Typer, noun: str, verb: str) -> None:
 
     async def run(at: Context, *, service: _SERVICE = None, limit: _LIMIT = 50, **given: Any) -> Exit | None:
         """List them."""
-        query = {name: read(known[name], held) for name, held in given_fields(given).items()}
+        query = {name: read(known[name], held, at.out.zone) for name, held in given_fields(given).items()}
         items, silent = await listed(at, noun, service, limit, query)
         at.out.rows(
             items, Columns(("service", *columns), ("role", "request_id") if noun == "audit" else ("handler", "type"))

@@ -21,7 +21,9 @@ _QUEUES = Columns(
     ("late_after_seconds", "late_above", "as_of"),
     name="name",
 )
-_NEEDED = Columns(("what", "count", "look"), name="what")
+_NEEDED = Columns(("what", "count", "silenced", "look"), name="what")
+_MOST_SILENCED = 200
+"""So many incidents are looked at for how many of them are silenced."""
 _Need = tuple[str, str, dict[str, str]]
 _NEEDS: tuple[_Need, ...] = (
     ("orders that the marketplace will cancel", "countdown", {"state": "running"}),
@@ -117,7 +119,8 @@ async def _needed(
     look = of_list(noun, query, service=service)
     what += f" ({service})" if service else ""
     try:
-        page = await thing_of(noun, service).page(at.suite, **query, limit=1, count=True)
+        limit = _MOST_SILENCED if noun == "incident" else 1
+        page = await thing_of(noun, service).page(at.suite, **query, limit=limit, count=True)
     except UnreachableError:
         return {"what": what, "count": "unknown", "look": look}
     except RefusedError as error:
@@ -125,7 +128,8 @@ async def _needed(
             raise
         return {"what": what, "count": "unknown", "look": look}
     count = page.count if page.count is not None else len(page.items)
-    return {"what": what, "count": count if page.exact else f"{count}+", "look": look}
+    silenced = sum(bool(item.get("silenced_until")) for item in page.items) or None
+    return {"what": what, "count": count if page.exact else f"{count}+", "silenced": silenced, "look": look}
 
 
 async def _coverage(at: Context) -> CoverageView | None:

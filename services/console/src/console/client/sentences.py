@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 
@@ -25,7 +26,7 @@ def sentences(language: str) -> Say:
     if language != "ru":
         return str
     known = catalogue("client/locale/ru.po")
-    return _Sentences(known, catalogue("web/locale/ru.services.po"))
+    return Sentences(known, catalogue("web/locale/ru.services.po"))
 
 
 def catalogue(path: str) -> Mapping[str, str]:
@@ -36,7 +37,9 @@ def catalogue(path: str) -> Mapping[str, str]:
         return {str(each.id): str(each.string) for each in read_po(file) if each.id}
 
 
-class _Sentences:
+class Sentences:
+    """Says the sentences of two catalogues; those ``known`` may vary."""
+
     def __init__(self, known: Mapping[str, str], of_services: Mapping[str, str]) -> None:
         self._whole = {**of_services, **known}
         varying = sorted((text for text in known if _VARIES in text), key=_plain, reverse=True)
@@ -72,6 +75,13 @@ class _Sentences:
 def _plain(text: str) -> int:
     """How much of a sentence does not vary: the one that says most is looked for first."""
     return len(text.replace(_VARIES, ""))
+
+
+class Language(StrEnum):
+    """The languages of both tools."""
+
+    EN = "en"
+    RU = "ru"
 
 
 def language_of(environment: Mapping[str, str], own: str | None = None) -> str:
