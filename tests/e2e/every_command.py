@@ -107,7 +107,7 @@ SUITE: tuple[Step, ...] = (
     Look(command="profile token", words=("local",), shown=("not from the keyring",), form=None, code=2),
     Look(command="login", shown=("names no OpenID provider",), form=None, code=2),
     Look(command="logout", shown=("names no OpenID provider",), form=None, code=2),
-    Look(command="check ledger", shown=("ledger",), holds=_verdicts("ledger"), code=None),
+    Look(command="check ledger", shown=("ledger", "= confirmed"), holds=_verdicts("ledger"), code=None),
     Look(command="check orders", shown=("orders", "differs", "NOT proved"), holds=_verdicts("orders"), code=1),
     Look(command="check refunds", shown=("refunds",), holds=_verdicts("refunds"), code=None),
     Look(command="check dead-letters", shown=("dead-letters",), holds=_verdicts("dead-letters"), code=None),
@@ -132,7 +132,7 @@ ORDERS: tuple[Step, ...] = (
     Look(
         command="order timeline",
         words=("{order}",),
-        shown=("hook.received", "order.pay"),
+        shown=("hook.received", "order.pay", "MSK"),
         holds=_has(service="orchestrator", kind="order.pay"),
     ),
     Look(
@@ -295,7 +295,10 @@ WEBSITE: tuple[Step, ...] = (
         holds=_has(id="{endangered}", state="new"),
     ),
     Look(
-        command="endangered show", words=("{endangered}",), shown=("+7926", "positions"), holds=_is(id="{endangered}")
+        command="endangered show",
+        words=("{endangered}",),
+        shown=("+7926", "report.draft"),
+        holds=_is(id="{endangered}"),
     ),
     Do(command="endangered call", target="{endangered}", words=("--reached",), done="call"),
     Do(command="endangered mend", target="{endangered}", words=("--body", "{basket}"), done="mend"),

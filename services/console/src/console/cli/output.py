@@ -25,7 +25,6 @@ from console.client.things import value
 if TYPE_CHECKING:
     from rich.console import Console
 
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 # Control characters, what turns the direction of writing, and halves of characters, which no terminal can show.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]")
 _UNSAFE_BUT_LINES = re.compile(_UNSAFE.pattern.replace("\x00-\x1f", "\x00-\x09\x0b-\x1f"))
@@ -355,7 +354,7 @@ def readable(
         return sum_
     if isinstance(held, bool):
         return sentences(language)("yes" if held else "no")
-    if isinstance(held, str) and _MOMENT.fullmatch(held):
+    if times.as_time(held) is not None:
         return moment(held, language=language, zone=zone, now=now)
     if isinstance(held, list):
         return "\n".join(_line(each, currency, language, zone) for each in held)

@@ -111,16 +111,15 @@ async def _with_money(at: Context, order: Mapping[str, Any]) -> Mapping[str, Any
 
 async def _with_report(at: Context, order: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return an endangered order with the draft of its report to the owner, and what was sent of it; None where that cannot be read."""
-    if at.out.form is Form.NAME or (at.out.columns and not at.out.for_programs and "report" not in _begins(at)):
+    chosen = "" if at.out.for_programs else ",".join(at.out.columns)
+    if at.out.form is Form.NAME or (chosen and "report" not in chosen):
         return order
     from console.client.operations import filled
-    from console.client.suite import RefusedError, UnreachableError
+    from console.client.suite import or_none
 
-    try:
-        path = filled("/admin/v1/endangered-orders/{id}/report", id=str(order["id"]))
-        return {**order, "report": await at.suite.get("webhook-gateway", path)}
-    except (RefusedError, UnreachableError):
-        return {**order, "report": None if at.out.for_programs else at.out.say("not known")}
+    path = filled("/admin/v1/endangered-orders/{id}/report", id=str(order["id"]))
+    report = await or_none(at.suite.get("webhook-gateway", path))
+    return {**order, "report": report or (None if at.out.for_programs else at.out.say("not known"))}
 
 
 async def _said_once(at: Context, message: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -146,10 +145,6 @@ async def _read_once(at: Context, delivery: Mapping[str, Any]) -> Mapping[str, A
     if at.out.for_programs or at.out.columns or delivery.get("body") is None:
         return delivery
     return {name: held for name, held in delivery.items() if name != "body_base64"}
-
-
-def _begins(at: Context) -> set[str]:
-    return {path.partition(".")[0] for path in at.out.columns}
 
 
 _WHOLE = {"order": _with_money, "endangered": _with_report, "message": _said_once, "intake": _read_once}

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from console.client.operations import SERVICES, operations
-from console.client.suite import RefusedError, UnreachableError
+from console.client.suite import or_none
 from console.client.things import THINGS, services_with, thing_of
 
 if TYPE_CHECKING:
@@ -129,11 +129,8 @@ async def unsettled(suite: Suite) -> list[str]:
 
     async def count(noun: str, **query: str) -> int | None:
         """Count such things; None where the service does not say."""
-        try:
-            page = await THINGS[noun].page(suite, **query, limit=1, count=True)
-        except (RefusedError, UnreachableError):
-            return None
-        return page.count or len(page.items)
+        page = await or_none(THINGS[noun].page(suite, **query, limit=1, count=True))
+        return page and (page.count or len(page.items))
 
     hooks, waiting, unknown, failed = await asyncio.gather(
         count("intake", outcome="quarantined", undecided="true"),
@@ -180,11 +177,5 @@ async def last_verdicts(suite: Suite) -> Mapping[str, Sequence[Mapping[str, Any]
     """Return by service what its own checkers found when they looked last, None where it could not say."""
     keepers = [each for each in SERVICES if (each, "GET", "/admin/v1/verdicts") in operations()]
 
-    async def of(service: str) -> Sequence[Mapping[str, Any]] | None:
-        """Ask one service."""
-        try:
-            return (await suite.page(service, "/admin/v1/verdicts")).items
-        except (RefusedError, UnreachableError):
-            return None
-
-    return dict(zip(keepers, await asyncio.gather(*map(of, keepers)), strict=True))
+    pages = await asyncio.gather(*(or_none(suite.page(keeper, "/admin/v1/verdicts")) for keeper in keepers))
+    return {keeper: page and page.items for keeper, page in zip(keepers, pages, strict=True)}

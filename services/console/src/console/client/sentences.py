@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from functools import cache
 from importlib.resources import files
+from typing import Literal
 
+Language = Literal["en", "ru"]
 Say = Callable[[str], str]
 _REFUSED = re.compile(r"([a-z-]+): (.+) \(([a-z_]+)\)", re.DOTALL)
 _CODED = re.compile(r"(.+) \(([a-z_]+)\)", re.DOTALL)
@@ -75,13 +76,6 @@ class Sentences:
 def _plain(text: str) -> int:
     """How much of a sentence does not vary: the one that says most is looked for first."""
     return len(text.replace(_VARIES, ""))
-
-
-class Language(StrEnum):
-    """The languages of both tools."""
-
-    EN = "en"
-    RU = "ru"
 
 
 def language_of(environment: Mapping[str, str], own: str | None = None) -> str:

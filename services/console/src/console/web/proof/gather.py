@@ -11,9 +11,9 @@ from urllib.parse import urlencode
 
 from console.client.checks import COUNTED
 from console.client.operations import operation
-from console.client.suite import Page, Suite
+from console.client.suite import Page, Suite, or_none
 from console.client.things import services_with, thing_of
-from console.web.asking import or_none, page_or_none
+from console.web.asking import page_or_none
 from console.web.screens import list_path
 
 _DAYS = 7
