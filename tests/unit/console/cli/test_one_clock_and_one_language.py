@@ -10,17 +10,27 @@ from pathlib import Path
 import pytest
 
 from console.web.filters import writers
-from tests.unit.console.cli.conftest import Ordersctl, Services
+from tests.unit.console.cli.conftest import Ended, Ordersctl, Services
 
 AT = "2026-11-29T20:00:00Z"
 REFUND = "GET /refunds/v1/refunds/r1"
+
+
+@pytest.fixture
+def ordersctl(ordersctl: Ordersctl, monkeypatch: pytest.MonkeyPatch) -> Ordersctl:
+    """At a terminal."""
+
+    def run(*arguments: str) -> Ended:
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        return ordersctl(*arguments)
+
+    return run
 
 
 @pytest.fixture(autouse=True)
 def in_tokyo(services: Services, config: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A wide terminal on a machine whose own clock is Tokyo's."""
     services.on(REFUND, {"id": "r1", "created_at": AT})
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "400")
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     with monkeypatch.context() as there:

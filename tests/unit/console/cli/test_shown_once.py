@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.console.cli.conftest import LEDGER, Ordersctl, Services, checks
+from tests.unit.console.cli.conftest import LEDGER, Ended, Ordersctl, Services, checks
 
 AT = "2026-11-29T10:00:00Z"
 TEXT = "New order N1 of the store 42"
@@ -23,12 +23,17 @@ DRAFT = {"recipient": "owner@example", "copies": [], "subject": "Two orders were
 REPORT = {"draft": DRAFT, "reports": []}
 
 
-@pytest.fixture(autouse=True)
-def wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A person at a wide terminal."""
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+@pytest.fixture
+def ordersctl(ordersctl: Ordersctl, monkeypatch: pytest.MonkeyPatch) -> Ordersctl:
+    """At a wide terminal."""
     monkeypatch.setenv("COLUMNS", "400")
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
+
+    def run(*arguments: str) -> Ended:
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        return ordersctl(*arguments)
+
+    return run
 
 
 def test_a_message_says_its_text_once_and_why_a_copy_was_late(services: Services, ordersctl: Ordersctl) -> None:
@@ -101,6 +106,7 @@ def test_silenced_incidents_are_marked_where_they_are_listed_and_counted(
     silenced = {"id": 5, "state": "open", "silenced_until": AT}
     other = {"id": 6, "state": "open", "silenced_until": None}
     services.on("GET /admin/v1/incidents", {"items": [silenced, other], "count": 2, "next_cursor": None})
+    services.on("GET /admin/v1/coverage", {"covered": True, "missing": []})
     lines = {line.split()[0]: line for line in ordersctl("incident", "list").out.splitlines() if line.strip()}
     assert ("2026-11-29 13:00:00 MSK" in lines["5"], "MSK" in lines["6"]) == (True, False)
     [needed] = [each for each in ordersctl("status", "-o", "json").json["needed"] if "incident list" in each["look"]]
