@@ -21,7 +21,7 @@ Document = Mapping[str, Any]
 
 def _a_week_more(plan: Document) -> Document:
     """The last one twice in a row: who is on duty in the first weeks stays."""
-    return {**plan, "rotation": [*plan["rotation"], plan["rotation"][-1]], "backups": []}
+    return {**plan, "rotation": [*plan["rotation"], plan["rotation"][-1]]}
 
 
 def _a_colleague_more(people: Document) -> Document:

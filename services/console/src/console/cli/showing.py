@@ -175,14 +175,15 @@ def _effects(item: Item, out: Output) -> list[str]:
 
 
 def _part(shown: Mapping[str, Any], path: str, held: Any, out: Output) -> str:
-    return "; ".join(map(_flat, held)) if isinstance(held, list) else out.readable(shown, path)
+    return "; ".join(_flat(each, out) for each in held) if isinstance(held, list) else out.readable(shown, path)
 
 
-def _flat(held: Any) -> str:
+def _flat(held: Any, out: Output) -> str:
     if isinstance(held, list | tuple) and held:  # a field, and what it holds before and after
-        return f"{held[0]}: {' → '.join('-' if part is None else str(part) for part in held[1:])}"
+        parts = ("-" if part is None else out.readable({"part": part}, "part") for part in held[1:])
+        return f"{held[0]}: {' → '.join(parts)}"
     if isinstance(held, Mapping):
-        return "  ".join(f"{name}={each}" for name, each in flat(held).items())
+        return "  ".join(f"{name}={out.readable(held, name)}" for name in flat(held))
     return str(held)
 
 
