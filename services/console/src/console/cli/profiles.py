@@ -127,7 +127,7 @@ def chosen_if_any(name: str | None) -> Profile | None:
     """Return the same, or None: what a command says, and its help, need no profile."""
     try:
         return chosen(name)
-    except EndedError:
+    except (EndedError, OSError):
         return None
 
 
