@@ -19,7 +19,12 @@ COPY = {
     "held_by": "the messenger answered 502",
     "failed_at": "2026-11-29T10:00:02Z",
 }
-DRAFT = {"recipient": "owner@example", "copies": [], "subject": "Two orders were endangered", "text": "We mend them."}
+DRAFT: dict[str, Any] = {
+    "recipient": "owner@example",
+    "copies": [],
+    "subject": "Two orders were endangered",
+    "text": "We mend them.",
+}
 REPORT = {"draft": DRAFT, "reports": []}
 
 

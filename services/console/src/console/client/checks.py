@@ -130,7 +130,7 @@ async def unsettled(suite: Suite) -> list[str]:
     async def count(noun: str, **query: str) -> int | None:
         """Count such things; None where the service does not say."""
         page = await or_none(THINGS[noun].page(suite, **query, limit=1, count=True))
-        return page and (page.count or len(page.items))
+        return None if page is None else page.count or len(page.items)
 
     hooks, waiting, unknown, failed = await asyncio.gather(
         count("intake", outcome="quarantined", undecided="true"),
@@ -178,4 +178,4 @@ async def last_verdicts(suite: Suite) -> Mapping[str, Sequence[Mapping[str, Any]
     keepers = [each for each in SERVICES if (each, "GET", "/admin/v1/verdicts") in operations()]
 
     pages = await asyncio.gather(*(or_none(suite.page(keeper, "/admin/v1/verdicts")) for keeper in keepers))
-    return {keeper: page and page.items for keeper, page in zip(keepers, pages, strict=True)}
+    return {keeper: None if page is None else page.items for keeper, page in zip(keepers, pages, strict=True)}

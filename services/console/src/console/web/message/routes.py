@@ -71,7 +71,8 @@ def _fields() -> tuple[Field, ...]:
 
 async def _around(visit: Visit, _page: Page) -> Mapping[str, Any]:
     page = await page_or_none(visit.person.suite, "silence")
-    return {"silences": page and page.items, "add_silence": ACTS["silence add"], "end_silence": ACTS["silence end"]}
+    silences = None if page is None else page.items
+    return {"silences": silences, "add_silence": ACTS["silence add"], "end_silence": ACTS["silence end"]}
 
 
 AROUND = Around("message/list.html", _around)

@@ -142,10 +142,10 @@ async def _sums(suite: Suite, number: str) -> Mapping[str, Any] | None:
 async def _payments(suite: Suite, number: str) -> Sequence[Mapping[str, Any]] | None:
     """Return the payments that refunds were asked of, with what was captured; None where the service could not say."""
     page = await page_or_none(suite, "payment", order=number)
-    return page and page.items
+    return None if page is None else page.items
 
 
 async def _beside(suite: Suite, noun: str, by: str, number: str) -> Sequence[Mapping[str, Any]] | None:
     """Return what else there is of the order; None where the service could not say."""
     page = await page_or_none(suite, noun, **{by: number}, limit=_MOST_BESIDE)
-    return page and page.items
+    return None if page is None else page.items
