@@ -70,4 +70,4 @@ async def test_all_that_is_left_is_told_before_and_is_what_goes_back(
 
     await eventually(paid, what="both halves paid back")
     assert await books(client, payment) == (17000, 17000, 0)
-    await refused(change, terminal, browser, number, amount="", code="nothing_left")
+    await refused(change, terminal, browser, number, amount="", code="asked_before")

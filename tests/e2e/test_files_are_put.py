@@ -79,7 +79,7 @@ async def test_a_file_is_rehearsed_put_and_put_back(
         assert (await shown())[1] == version + 1
         refused = await real_terminal.piped(*words, "--yes", "--expected-version", str(version))
         assert (refused.code, (await shown())[1]) == (1, version + 1), refused.remarks
-        late = await real_terminal.piped("apply", "-", "--yes", "-o", "json", typed=plan.out)
+        late = await real_terminal.piped("apply", "-", "--yes", "-p", profile, "-o", "json", typed=plan.out)
         assert (late.code, late.json["items"][0]["outcome"]) == (1, "changed_since"), late.remarks
     finally:
         await put_at_the_terminal(before)
