@@ -128,6 +128,10 @@ async def test_every_key_of_the_page_of_keys_does_what_it_says(client: Client, c
         await page.wait_for_url(f"**/i/{names[0]}")
         await page.keyboard.press("?")
         await page.wait_for_url("**/keys")
+        for address, wanted in (("/tips", "a[href^='/change/flag/set']"), ("/change/silence/add", "button.primary")):
+            await page.goto(console + address)
+            await page.keyboard.press(".")
+            await expect(page.locator(f"main {wanted}").first).to_be_focused()
         for chord in ("Control+k", "Meta+k", "/"):
             await page.goto(console + listed)
             await page.keyboard.press(chord)

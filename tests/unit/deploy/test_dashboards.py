@@ -1,4 +1,4 @@
-"""The first row of every dashboard is what an owner looks at: figures that change colour, each with a way to the console and to what to do."""
+"""The first row of every dashboard is what an owner looks at: figures that change colour, and lead to the console and to what to do."""
 
 from __future__ import annotations
 

@@ -2,8 +2,11 @@
 "use strict";
 (() => {
   const rows = () => [...document.querySelectorAll("[data-row]")];
-  // What can be done, not the ways from view to view (.ways).
-  const ACTS = ".acts:not(.ways) a.button, .acts:not(.ways) button:not([disabled])";
+  // What can be done, not the ways from view to view that stand among it.
+  const ACTS = ["a[href^='/change/']", "a[href*='/mend/']", "a[href='#mended']", "button[formaction]:not(:disabled)", "button[name=check]:not(:disabled)"]
+    .map((act) => `.acts ${act}`)
+    .join();
+  const act = () => document.querySelector(ACTS) ?? document.querySelector("main a[href^='/change/'], main button.primary");
   let current = -1;
 
   function go(step) {
@@ -24,8 +27,8 @@
     j: () => go(1),
     k: () => go(-1),
     x: () => rows()[current]?.querySelector("input[type=checkbox]")?.click(),
-    e: () => (rows()[current]?.querySelector(".acts a.button") ?? document.querySelector(ACTS))?.focus(),
-    ".": () => document.querySelector(ACTS)?.focus(),
+    e: () => (rows()[current]?.querySelector(ACTS) ?? act())?.focus(),
+    ".": () => act()?.focus(),
     "/": () => {
       const box = document.querySelector("input[type=search]");
       if (box) box.focus();
@@ -47,12 +50,12 @@
       return;
     }
     if (event.metaKey || event.ctrlKey || event.altKey || event.target.closest("input:not([type=checkbox]), textarea, select")) return;
-    const act = keys[pressed(event)];
-    if (act) {
+    const wanted = keys[pressed(event)];
+    if (wanted) {
       const row = event.target.closest("[data-row]"); // whoever came here by Tab is in another row than the keys were
       if (row) current = rows().indexOf(row);
       event.preventDefault();
-      act();
+      wanted();
     }
   });
 
