@@ -10,6 +10,7 @@ from playwright.async_api import Browser, CDPSession, Locator, Page, expect
 
 from tests.e2e.browsers import PATIENCE_MS, signed_in, violations
 from tests.e2e.trouble import GATEWAY, ORCHESTRATOR, Trouble
+from tests.support.chromium import complaints
 from tests.support.suite_client import POSITIONS, Client, hook
 
 _CURRENT = "[...document.querySelectorAll('[data-row]')].findIndex(each => each.classList.contains('current'))"
@@ -18,7 +19,8 @@ _CURRENT = "[...document.querySelectorAll('[data-row]')].findIndex(each => each.
 async def test_a_countdown_ticks_in_hours_minutes_and_seconds(client: Client, chromium: Browser) -> None:
     external_id = await Trouble(client).countdown()
     running = (await client.get(GATEWAY, "/admin/v1/countdowns", limit=200))["items"]
-    [ends] = [datetime.fromisoformat(each["cancels_at"]) for each in running if each["external_id"] == external_id]
+    [mine] = [each for each in running if each["external_id"] == external_id]
+    ends = datetime.fromisoformat(mine["cancels_at"])
     async with signed_in(chromium, client, "operator", "/intake") as page:
         await page.clock.install()
         for address in ("/", "/intake"):
@@ -39,6 +41,9 @@ async def test_a_countdown_ticks_in_hours_minutes_and_seconds(client: Client, ch
             assert 60 <= await seconds(told, r"−(\d):(\d\d)") <= 63
             assert await marked(page), "the page was loaded anew"
             await page.clock.resume()
+        await page.goto(client.suite.url("console") + f"/c/{mine['number']}")
+        await expect(page.locator("main")).to_contain_text(external_id)
+        assert await complaints(page, colours=True) == []
     whole = hook("created", external_id, at=datetime.now(UTC), positions=POSITIONS)
     assert (await client.hook(whole))[0] == 200  # the marketplace has its answer: nothing is counted down any more
 
