@@ -111,7 +111,7 @@ async def test_every_key_of_the_page_of_keys_does_what_it_says(client: Client, c
     trouble = Trouble(client)
     names = [await trouble.incident() for _ in range(2)]
     console, listed = client.suite.url("console"), "/incidents?kind=problem.alert&state=open"
-    async with signed_in(chromium, client, "operator", "/keys") as page:
+    async with signed_in(chromium, client, "admin", "/keys") as page:
         told = set(await page.locator("main kbd").all_inner_texts())
         await page.goto(console + listed)
         for key, current in (("j", 0), ("j", 1), ("k", 0), ("k", 0), ("j", 1)):
