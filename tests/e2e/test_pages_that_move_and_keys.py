@@ -150,11 +150,10 @@ async def test_every_key_of_the_page_of_keys_does_what_it_says(client: Client, c
     assert told == {"j", "k", "Enter", "x", "e", ".", "/", "Ctrl K", "?"}
 
 
-@pytest.mark.parametrize("letters", ["jke", "олу"])
+@pytest.mark.parametrize(("down", "up", "act"), [("j", "k", "e"), ("о", "л", "у")])
 async def test_a_row_of_now_is_acted_on_by_keys_of_either_keyboard(
-    client: Client, chromium: Browser, letters: str
+    client: Client, chromium: Browser, down: str, up: str, act: str
 ) -> None:
-    down, up, act = letters
     for _ in range(2):
         await Trouble(client).incident("critical")
     async with signed_in(chromium, client, "operator", "/") as page:
