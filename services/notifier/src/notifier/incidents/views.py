@@ -72,7 +72,10 @@ class AcknowledgeIncidents(ChangeIncidents):
 
 
 class IncidentView(BaseModel):
-    """One problem, however often it was reported. `muted` says why nobody has been told of it."""
+    """One problem, however often it was reported. `muted` says why nobody has been told of it.
+
+    `silenced_until`: as long as silences that cover it now last, whether or not somebody was told before they began.
+    """
 
     id: int
     fingerprint: str
@@ -91,6 +94,7 @@ class IncidentView(BaseModel):
     instruction: str | None
     responsible: list[str]
     muted: str | None
+    silenced_until: datetime | None
     occurrences: int
     first_seen_at: datetime
     last_seen_at: datetime
