@@ -47,27 +47,31 @@ def restore(
     Raises ``BackupError``: before anything is written, or, once it has begun, leaving a run directory that no ``up`` starts. Killed at any
     moment it leaves the same, and perhaps a server that it had started, which the next restore there ends.
     """
-    with private_files(), _marked(run):
+    with private_files():
         run.root.mkdir(parents=True, exist_ok=True)
         with locked(run.lock_file):
             if run.unfinished_restore.exists():
                 sweep(run)  # no ``up`` has begun anything here since
             manifest = _look_first(run, folder, environ, survivors, replace=replace)
             run.unfinished_restore.touch()
-            _set_aside(run, say)
-            run.create()
-            for secret in folder.secrets.iterdir():
-                shutil.copyfile(secret, run.secrets / secret.name)
-            _restore_databases(run, folder, manifest, environ, say)
-            _restore_spools(run, folder, survivors, say)
-            _restore_broker(run, folder, manifest, survivors, say)
+            with _marked(run):
+                _set_aside(run, say)
+                run.create()
+                for secret in folder.secrets.iterdir():
+                    shutil.copyfile(secret, run.secrets / secret.name)
+                _restore_databases(run, folder, manifest, environ, say)
+                _restore_spools(run, folder, survivors, say)
+                _restore_broker(run, folder, manifest, survivors, say)
             run.unfinished_restore.unlink()
     say(f"restored into {run.root}; now bring it up there, and let the checkers look")
 
 
 @contextmanager
 def _marked(run: RunDirectory) -> Iterator[None]:
-    """Have everything that is started meanwhile found as this run directory's, should it outlive us; end what does (epmd)."""
+    """Have everything that is started meanwhile found as this run directory's, should it outlive us; end what does (epmd).
+
+    Nothing else of the run directory may run.
+    """
     before = os.environ.get(MARKER)
     os.environ[MARKER] = str(run.root)
     try:
