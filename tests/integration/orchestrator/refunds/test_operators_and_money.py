@@ -109,7 +109,7 @@ async def test_a_refund_that_cannot_be_made_or_is_never_answered_is_a_problem(
     assert [row["rejected"] for row in codes] == ["nothing_left", None]
 
 
-async def test_a_request_that_was_lost_on_its_way_is_named_until_the_refunds_service_knows_it(
+async def test_a_request_lost_on_its_way_is_named_until_the_refunds_service_knows_it(
     start: Any, gateway: Any, listener: Any, database: Any, dsn: str
 ) -> None:
     api = await start()
