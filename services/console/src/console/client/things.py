@@ -219,6 +219,7 @@ THINGS = {
             columns=(
                 "occurred_at",
                 "sent_at",
+                "waited",
                 "held_by",
                 "kind",
                 "channel",
@@ -227,7 +228,7 @@ THINGS = {
                 "order_number",
                 "reason",
             ),
-            wide=("severity", "attempts", "failed_at", "route", "incident_id", "text"),
+            wide=("received_at", "severity", "attempts", "failed_at", "route", "incident_id", "text"),
             address="/m/{id}",
         ),
         Thing(

@@ -110,12 +110,24 @@ def take(
     return (*counted, held), held
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """When the gateway first took a hook, and, if it was long on its way, when the orchestrator had it, and what it came by."""
+
+    received_at: datetime | None = None
+    taken_at: datetime | None = None
+    came_by: str | None = None
+
+
+NO_WAY = Way()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewNotice:
     """A notice to be sent, and to whom. With no ``document`` nobody is notified and ``reason`` says why.
 
     One (subject, transition) is kept once; ``sequence`` orders the transitions of a subject. ``hold_for`` (seconds) keeps the first
-    attempt back, for an earlier notice that may still be on its way in.
+    attempt back, for an earlier notice that may still be on its way in. ``way`` is that of the hook that the notice tells of.
     """
 
     id: str
@@ -135,6 +147,7 @@ class NewNotice:
     hold_for: float = 0.0
     group: str | None = None
     labels: Labels | None = None
+    way: Way = NO_WAY
 
     @property
     def priority(self) -> int:

@@ -28,6 +28,11 @@ _ADMIN = ("admin",)
 _DAY = timedelta(days=1)
 _FIRST = datetime(1970, 1, 2, tzinfo=UTC)
 _MOST_COPIES = 200
+_WAYS = {
+    "spool": "the broker was away, and the gateway kept the hook",
+    "queue": "its queue waited",
+    "person": "a person sent the hook again",
+}
 
 
 class DeliveryRoutes:
@@ -136,5 +141,33 @@ def notification_of(row: Mapping[str, Any]) -> Notification:
         "possibly_repeated": bool(row["possibly_repeated"]),
         "message_ids": row["message_ids"] or [],
         "text": text,
+        "waited": waited(row),
     }
     return Notification.model_validate(known)
+
+
+def waited(row: Mapping[str, Any]) -> str | None:
+    """Say where the time went between a hook's receipt and its notice, part by part; of other notices how long they waited here."""
+    received, occurred, here = row["received_at"], row["occurred_at"], row["created_at"]
+    steps = [(row["sent_at"], "in the notifier")]
+    if received is not None:
+        on_the_way = (
+            f"before the orchestrator: {_WAYS[row['came_by']]}"
+            if row["came_by"] in _WAYS
+            else "before the orchestrator"
+        )
+        steps = [
+            (row["taken_at"], on_the_way),
+            (occurred, "in the orchestrator: it waited for its turn, for another event or for a person"),
+            (here, "before the notifier: the broker was away, or its queue waited"),
+            *steps,
+        ]
+    since, parts = received or here, list[str]()
+    for until, where in steps:
+        if until is None or until <= since:
+            continue
+        seconds = round((until - since).total_seconds())
+        since = until
+        if seconds:
+            parts.append(f"{seconds} s {where}")
+    return "; ".join(parts) or None

@@ -1,0 +1,48 @@
+"""What an error that is not ours says, without anybody in it: such words may quote what was to be carried out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from common.telemetry import MASK, mask_names, scrub_text
+from common.telemetry.masking import is_sensitive
+from orchestrator.engine.model import WorkflowEvent
+
+LONGEST = 200
+_QUOTED = re.compile(r"""'[^']*'?|"[^"]*"?|«[^»]*»?|`[^`]*`?""")
+_NAME_OF_OURS = re.compile(r"['\"`][a-z_][a-z0-9_.]{0,62}['\"`]")  # of a field, a column, a table
+
+
+def harmless(text: str, events: Sequence[WorkflowEvent]) -> str:
+    """Return an error's words on one line of at most ``LONGEST`` characters, scrubbed as a log line is.
+
+    What it quotes is masked but for names like a field's, and so is what stands under a person's keys in these events.
+    """
+    said = scrub_text(" ".join(text.split()))
+    said = _QUOTED.sub(lambda found: found[0] if _NAME_OF_OURS.fullmatch(found[0]) else MASK, said)
+    people = [each for event in events for each in _people(_document(event.payload))]
+    said = mask_names(said, people) or ""
+    return said if len(said) <= LONGEST else said[: LONGEST - 1] + "…"
+
+
+def _document(payload: bytes) -> Any:
+    try:
+        return orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _people(value: Any, *, within: bool = False) -> Iterator[str]:
+    """Yield the texts under keys of people, however deep; ``payload`` is only the whole of what came."""
+    if isinstance(value, str):
+        yield from [value] if within else []
+    elif isinstance(value, Mapping):
+        for key, held in value.items():
+            yield from _people(held, within=within or (key != "payload" and is_sensitive(key)))
+    elif isinstance(value, list):
+        for held in value:
+            yield from _people(held, within=within)
