@@ -27,6 +27,7 @@ class Services:
     readers: list[tuple[str, str, str | None]] = field(
         default_factory=list
     )  # line, token, how customers' data are wanted
+    languages: list[str | None] = field(default_factory=list)
     withdrawn: set[str] = field(default_factory=set)
     failing: set[str] = field(default_factory=set)
     open: dict[str, str] = field(default_factory=dict)
@@ -50,6 +51,7 @@ class Services:
             ]
             return web.json_response({"name": role, "role": role, "permissions": allowed})
         body = await request.json() if request.can_read_body else dict(request.query)
+        self.languages.append(request.headers.get("Accept-Language"))
         self.calls.append((line, body, request.headers.get("Idempotency-Key")))
         found = self.answers.get(line)
         if found is not None:

@@ -72,7 +72,11 @@ class AcknowledgeIncidents(ChangeIncidents):
 
 
 class IncidentView(BaseModel):
-    """One problem, however often it was reported. `muted` says why nobody has been told of it."""
+    """One problem, however often it was reported. `muted` says why nobody has been told of it.
+
+    `summary`, `instruction` and `details` come in the language that `Accept-Language` names first (`ru`, `en`), else in that of the
+    notices; what people, alerts and error reports say stays as it is.
+    """
 
     id: int
     fingerprint: str

@@ -132,7 +132,7 @@ class IngestEvents:
 
 def workflow_fact(event: WorkflowStoppedV1 | WorkflowCrashedV1, words: Words) -> ProblemFact:
     """A stopped workflow is information, a crashed one is critical. One workflow is one incident."""
-    again = ""
+    summary = f"{event.kind} {event.workflow_id}"
     if isinstance(event, WorkflowStoppedV1):
         kind, severity = "workflow.stopped", "info"
         details = {"who": event.actor, "why": scrub_text(event.reason)}
@@ -141,15 +141,13 @@ def workflow_fact(event: WorkflowStoppedV1 | WorkflowCrashedV1, words: Words) ->
         failed = event.event_type if event.event is None else f"{event.event_type} {event.event}"
         details = {"event": failed, "attempts": str(event.attempts), "error": scrub_text(event.error)}
         if event.retried_by is not None and event.retried_at is not None:
-            at = event.retried_at.astimezone(UTC)
-            again = ": " + phrase(
-                f"crashed again after the retry of {event.retried_by} at {at:%Y-%m-%d %H:%M} UTC", words
-            )
+            at = f"{event.retried_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+            summary = words["crashed.again"].format(workflow=summary, who=event.retried_by, at=at)
     return ProblemFact(
         kind=kind,
         severity="info" if severity == "info" else "critical",
         fingerprint=f"workflow:{event.workflow_id}",
-        summary=f"{event.kind} {event.workflow_id}{again}",
+        summary=summary,
         service="orchestrator",
         occurred_at=event.occurred_at,
         details=details,

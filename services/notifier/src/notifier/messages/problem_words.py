@@ -168,7 +168,6 @@ PHRASES: tuple[tuple[str, Said], ...] = (
     (r"silenced by maintenance (\d+) until (\S+)", {"ru": "обслуживание {0} до {1}"}),
     (r"order\.created arrived", {"ru": "пришёл order.created"}),
     (r"it will never be created", {"ru": "заказ так и не будет создан"}),
-    (r"crashed again after the retry of (.+) at (.+)", {"ru": "снова упал после повтора ({0}, {1})"}),
     (r"(.+) lets the workflow go on", {"ru": "{0}: обработка продолжена"}),
     (
         r"Заказ принят: nginx не дождался ответа, но шлюз его записал",

@@ -85,6 +85,7 @@ ENGLISH: Mapping[str, str] = MappingProxyType(
         "event": "Event",
         "error": "Error",
         "attempts": "Attempts",
+        "crashed.again": "{workflow}: crashed again after the retry of {who} at {at}",
         "do.workflow.crashed": "find the cause and retry the step: POST /admin/v1/workflows/{id}/retry; or mend the event itself: "
         "POST /admin/v1/workflow-events/<event>/mend, skip it: …/skip; if its polling does harm: …/stop.",
         "do.workflow.stopped": "nothing if it was meant; to go on: POST /admin/v1/workflows/{id}/resume.",

@@ -85,6 +85,7 @@ RUSSIAN: Mapping[str, str] = MappingProxyType(
         "event": "Событие",
         "error": "Ошибка",
         "attempts": "Попыток",
+        "crashed.again": "{workflow}: снова упал после повтора ({who}, {at})",
         "do.workflow.crashed": "устранить причину и повторить шаг: POST /admin/v1/workflows/{id}/retry; или исправить само событие: "
         "POST /admin/v1/workflow-events/<событие>/mend, пропустить его: …/skip; если опрос мешает — …/stop.",
         "do.workflow.stopped": "ничего, если так и задумано; продолжить: POST /admin/v1/workflows/{id}/resume.",
