@@ -221,7 +221,7 @@ class NotificationStore:
             [notice.priority for notice, _ in pairs],
             [notice.hold_for for notice, _ in pairs],
             [notice.group for notice, _ in pairs],
-            *([getattr(notice.way, name) for notice in notices] for name in ("received_at", "taken_at", "came_by")),
+            *([getattr(notice, name) for notice in notices] for name in ("received_at", "taken_at", "came_by")),
         )
         added = {str(row["notice_id"]) for row in rows}
         by_place = {(notice.id, chosen.destination.name): (notice, chosen) for notice, chosen in pairs}

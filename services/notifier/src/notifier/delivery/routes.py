@@ -29,9 +29,9 @@ _DAY = timedelta(days=1)
 _FIRST = datetime(1970, 1, 2, tzinfo=UTC)
 _MOST_COPIES = 200
 _WAYS = {
-    "spool": "the broker was away, and the gateway kept the hook",
-    "queue": "its queue waited",
-    "person": "a person sent the hook again",
+    "spool": ": the broker was away, and the gateway kept the hook",
+    "queue": ": its queue waited",
+    "person": ": a person sent the hook again",
 }
 
 
@@ -148,26 +148,17 @@ def notification_of(row: Mapping[str, Any]) -> Notification:
 
 def waited(row: Mapping[str, Any]) -> str | None:
     """Say where the time went between a hook's receipt and its notice, part by part; of other notices how long they waited here."""
-    received, occurred, here = row["received_at"], row["occurred_at"], row["created_at"]
+    received, since, parts = row["received_at"], row["received_at"] or row["created_at"], list[str]()
     steps = [(row["sent_at"], "in the notifier")]
     if received is not None:
-        on_the_way = (
-            f"before the orchestrator: {_WAYS[row['came_by']]}"
-            if row["came_by"] in _WAYS
-            else "before the orchestrator"
-        )
         steps = [
-            (row["taken_at"], on_the_way),
-            (occurred, "in the orchestrator: it waited for its turn, for another event or for a person"),
-            (here, "before the notifier: the broker was away, or its queue waited"),
+            (row["taken_at"], f"before the orchestrator{_WAYS.get(row['came_by'], '')}"),
+            (row["occurred_at"], "in the orchestrator: it waited for its turn, for another event or for a person"),
+            (row["created_at"], "before the notifier: the broker was away, or its queue waited"),
             *steps,
         ]
-    since, parts = received or here, list[str]()
     for until, where in steps:
-        if until is None or until <= since:
-            continue
-        seconds = round((until - since).total_seconds())
-        since = until
-        if seconds:
-            parts.append(f"{seconds} s {where}")
+        if until is not None and until > since:
+            seconds, since = round((until - since).total_seconds()), until
+            parts += [f"{seconds} s {where}"] if seconds else []
     return "; ".join(parts) or None

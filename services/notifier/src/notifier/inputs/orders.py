@@ -26,7 +26,7 @@ from common.contracts.orders import (
 from common.ids import new_id
 from common.reading import read_moment
 from common.telemetry import scrub_text
-from notifier.delivery.model import NewNotice, Way
+from notifier.delivery.model import NewNotice
 from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.problems import NO_ROUTE
 from notifier.messages.links import Links
@@ -96,7 +96,10 @@ class OrderNotices:
             traceparent=envelope.traceparent,
             chosen=chosen,
             labels=labels if fact.notify else None,
-            way=way_of(envelope),
+            # Of an older orchestrator nothing is known.
+            received_at=read_moment(envelope.extension("receivedat")),
+            taken_at=read_moment(envelope.extension("takenat")),
+            came_by=by if (by := envelope.extension("cameby") or "").isalpha() else None,
         )
 
     def _choose(self, fact: OrderFact, labels: Labels) -> tuple[Chosen, ...]:
@@ -109,13 +112,6 @@ class OrderNotices:
         places = {(each.destination.chat, each.destination.topic) for each in chosen}
         others = self._routes.choose(replace(labels, store_id=left))
         return (*chosen, *(each for each in others if (each.destination.chat, each.destination.topic) not in places))
-
-
-def way_of(envelope: Envelope) -> Way:
-    """Return the way of the hook that an order event tells of, as far as the event says it: an older orchestrator says nothing."""
-    received, taken = map(read_moment, map(envelope.extension, ("receivedat", "takenat")))
-    by = envelope.extension("cameby")
-    return Way(received, taken, by if by is not None and by.isalpha() else None)
 
 
 async def held_behind_gaps(notifications: NotificationStore, notices: list[NewNotice]) -> list[NewNotice]:

@@ -10,66 +10,16 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
-from notifier.messages.problem_words import INSTRUCTIONS, PHRASES, SUMMARIES
+from notifier.messages.problem_words import INSTRUCTIONS, OWN, PHRASES, SUMMARIES
 from notifier.messages.words import Language, languages
 
-# What services say themselves, each in its one language: where SUMMARIES and INSTRUCTIONS have the other.
-ORIGINALS: Mapping[str, str] = {
-    "problem.order_created_differs": "The order came again with another content; the first content was kept",
-    "problem.order_changed_after_closing": "The order was changed after it had been closed for changes; the change was not applied",
-    "problem.order_received_after_cancelling": "The order was handed to a courier after it had been cancelled",
-    "problem.order_delivered_after_cancelling": "The order was delivered after it had been cancelled",
-    "problem.order_emptied": "A hook says that the order has no goods; the goods were kept",
-    "problem.order_currency_differs": "A hook names another currency than the order's; its goods and sums were not applied",
-    "problem.order_quantity_missing": "A hook names a new position and not how many; its goods and sums were not applied",
-    "problem.order_never_created": "Events of an order arrived, its order.created did not; the order is not known to the store",
-    "problem.refund.unanswered": "A refund was asked for, and the refunds service has not answered",
-    "problem.refund.error": "Refund {refund_id} is in RS_ERROR after attempt {attempt}",
-    "problem.refund.reversed": "The payment system took refund {refund_id} back, attempt {attempt}",
-    "problem.refund.difference": "The refund and the payment system disagree: {difference}",
-    "problem.dead_letter": "{handler} gave up on an event of {queue}",
-    "problem.website_order.endangered": "Заказ с сайта под угрозой: ответ {status}, категория {category}",
-    "problem.website_order.anonymous": "Заказы без действующего токена сайта: сеть {network}, час {hour}",
-    "problem.website_order.unreachable": "Заказ с сайта {number} принят, но покупателю нельзя ни позвонить, ни написать",
-    "problem.endangered_report.failed": "Письмо о проблемном заказе не отправлено",
-    "problem.hook.quarantined": "Хук источника {source} не удалось разобрать и отложен в карантин ({reason})",
-    "problem.hook.ignored_order": "Источник {source} прислал событие {event}, которого мы не знаем, с позициями: заказ не изменился",
-    "problem.hook.time_unreadable": "Время в хуках источника {source} не читается ({timestamp}): их порядок определяет приход",
-    "problem.edge.refused": "nginx отклонил запрос от {source} ({path}): {status}; ни один сервис его не видел",
-    "problem.source.refused": "Источник {source} получил отказ {status}, хотя раньше его хуки принимались; заказы могут отменить",
-}
-_TO_DO: Mapping[str, str] = {
-    "problem.refund.error": "Look the refund up at the gateway and mend the cause with its people (runbook refunds-error), then restart "
-    "it; it asks the gateway first and cannot pay twice. If people settled it otherwise, close it",
-    "problem.refund.reversed": "The gateway took a finished refund back: the customer does not have the money. Tell support, then make a "
-    "new refund under a new business key (runbook refunds-error)",
-    "problem.refund.difference": "Compare our refund with the gateway's own records (runbook refunds-differences), then adopt its side, or "
-    "acknowledge that people have settled it",
-    "problem.dead_letter": "{letters} undecided here, the newest is {letter}: look at it, mend the cause, then replay, mend or dismiss it",
-    "problem.website_order.endangered": "Сверить с похожими заказами, исправить и отправить заново, написать отчёт: runbook "
-    "webhook-gateway-endangered",
-    "problem.website_order.anonymous": "Не наш ли это сайт с потерянным токеном? Если нет, закрыть все разом (close с фильтром anonymous, "
-    "network)",
-    "problem.website_order.unreachable": "Нет ни телефона, ни почты: найти покупателя по заказу и адресу, дополнить контакт в заказе",
-    "problem.edge.refused": "Найти у отправителя, что было в запросе, передать это иначе и устранить причину (инструкция "
-    "webhook-gateway-edge-refused)",
-}
-_OURS = (
-    "channel.refused",
-    "do.",
-    "crashed.",
-    "notice.refused",
-    "refused.",
-    "roster.",
-    "silent.",
-    "status.",
-    "summons",
-    "unread.",
-)
+_OURS = ("channel.refused", "crashed.", "do.", "notice.refused", "refused.", "roster.", "silent.", "status.", "summons",
+         "unread.")  # fmt: skip
 """How the keys of words begin in which this service says summaries, instructions and details."""
 _WRITTEN = frozenset({"problem.alert", "problem.sentry"})
+_LONGEST = 600  # characters: nothing of ours is longer
 _FIELD = re.compile(r"{(\w+)}")
 _GROUP = re.compile(r"(?<!\\)\((?:[^()]|\(\?:[^()]*\))*(?<!\\)\)")
 
@@ -80,8 +30,8 @@ def otherwise(row: Mapping[str, Any], *, kept_in: Language, language: Language) 
         return dict(row)
     values = defaultdict(lambda: "–", row["details"])
     values |= {"number": row["order_number"] or "–", "source": row["source"] or "–"}
-    summary = SUMMARIES.get(row["kind"], {}).get(language) or _original(ORIGINALS, row["kind"], language)
-    to_do = INSTRUCTIONS.get(row["kind"], {}).get(language) or _original(_TO_DO, row["kind"], language)
+    summary = SUMMARIES.get(row["kind"], {}).get(language) or _original("summaries", row["kind"], language)
+    to_do = INSTRUCTIONS.get(row["kind"], {}).get(language) or _original("instructions", row["kind"], language)
     say = _recogniser(kept_in, language)
     return {
         **row,
@@ -91,9 +41,9 @@ def otherwise(row: Mapping[str, Any], *, kept_in: Language, language: Language) 
     }
 
 
-def _original(said: Mapping[str, str], kind: str, language: Language) -> str | None:
-    text = said.get(kind)
-    return text if text is not None and (re.search("[А-Яа-я]", text) is not None) == (language == "ru") else None
+def _original(of: Literal["summaries", "instructions"], kind: str, language: Language) -> str | None:
+    text = OWN[of].get(kind, "")
+    return text if text and (re.search("[А-Яа-я]", text) is not None) == (language == "ru") else None
 
 
 @cache
@@ -103,12 +53,12 @@ def _recogniser(kept_in: Language, language: Language) -> Callable[[Any], Any]:
     known = [(_pattern(said), told) for said, told in pairs]
 
     def say(text: Any) -> Any:
-        if not isinstance(text, str):
+        if not isinstance(text, str) or len(text) > _LONGEST:
             return text
         for pattern, told in known:
             if found := pattern.fullmatch(text):
                 values = {name: str(say(value)) for name, value in found.groupdict().items()}
-                return _filled(told, values)
+                return _FIELD.sub(lambda field, values=values: values[f"_{field[1]}"], told)  # type: ignore[misc]  # bound at once
         head, between, rest = text.partition(": ")
         return f"{say(head)}: {say(rest)}" if between else text
 
@@ -122,10 +72,6 @@ def _pairs(kept_in: Language, language: Language) -> Iterator[tuple[str, str]]:
         first, *others = _GROUP.split(pattern.removesuffix(".*"))
         plain = re.sub(r"\\(.)", r"\1", first + "".join(f"{{{place}}}{part}" for place, part in enumerate(others)))
         yield said.get(kept_in, plain), said.get(language, plain)
-
-
-def _filled(template: str, values: Mapping[str, str]) -> str:
-    return _FIELD.sub(lambda field: values[f"_{field[1]}"], template)
 
 
 def _pattern(template: str) -> re.Pattern[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -24,16 +25,12 @@ def harmless(text: str, events: Sequence[WorkflowEvent]) -> str:
     """
     said = scrub_text(" ".join(text.split()))
     said = _QUOTED.sub(lambda found: found[0] if _NAME_OF_OURS.fullmatch(found[0]) else MASK, said)
-    people = [each for event in events for each in _people(_document(event.payload))]
+    people: list[str] = []
+    for event in events:
+        with suppress(orjson.JSONDecodeError):
+            people += _people(orjson.loads(event.payload))
     said = mask_names(said, people) or ""
     return said if len(said) <= LONGEST else said[: LONGEST - 1] + "…"
-
-
-def _document(payload: bytes) -> Any:
-    try:
-        return orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        return None
 
 
 def _people(value: Any, *, within: bool = False) -> Iterator[str]:

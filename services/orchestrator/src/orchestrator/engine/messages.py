@@ -83,18 +83,11 @@ def workflow_crashed(
 def crashed_again(failure: Failure, by: str, at: datetime) -> TimelineEntry:
     """Return the line of an event that failed again after a person had it tried again."""
     claim, event = failure.claim, failure.event
+    summary = f"The workflow crashed again after the retry of {by}"
+    details = {"workflow_id": str(claim.workflow_id), "retried_at": at.isoformat(), "error": failure.error}
+    now, trace = failure.at or at, None if event is None else event.traceparent
     return timeline_entry(
-        claim.order_number,
-        "workflow.crashed_again",
-        f"The workflow crashed again after the retry of {by}",
-        now=failure.at or at,
-        traceparent=None if event is None else event.traceparent,
-        details={
-            "workflow_id": str(claim.workflow_id),
-            "workflow": claim.kind,
-            "retried_at": at.isoformat(),
-            "error": failure.error,
-        },
+        claim.order_number, "workflow.crashed_again", summary, now=now, traceparent=trace, details=details
     )
 
 

@@ -321,21 +321,24 @@ async def _fail(connection: Connection, owner: str, failures: Sequence[Failure])
 
 async def _tell_of(connection: Connection, failures: Sequence[Failure]) -> None:
     """Have people told of failures for good, each once; of what failed again who had it tried, and when, in the order's timeline too."""
-    targets = [f"workflow:{item.claim.workflow_id}" for item in failures if item.retried and item.at is not None]
-    rows = await connection.fetch(_LAST_RETRY, targets) if targets else []
-    retries = {row["target"]: (row["actor"], row["at"]) for row in rows}
-    messages: list[Encoded] = []
-    again: list[TimelineEntry] = []
-    for item in failures:
-        if item.at is None:
-            continue
-        retried = retries.get(f"workflow:{item.claim.workflow_id}") if item.retried else None
-        told = {"code": item.code, "error": item.error}
-        messages.append(workflow_crashed(item.claim, item.event, **told, now=item.at, retried=retried))
-        if retried is not None:
-            again.append(crashed_again(item, *retried))
+    targets = {f"workflow:{item.claim.workflow_id}": item for item in failures if item.retried and item.at is not None}
+    rows = await connection.fetch(_LAST_RETRY, list(targets)) if targets else []
+    retries = {targets[row["target"]].claim.workflow_id: (row["actor"], row["at"]) for row in rows}
+    messages = [
+        workflow_crashed(
+            item.claim,
+            item.event,
+            code=item.code,
+            error=item.error,
+            now=item.at,
+            retried=retries.get(item.claim.workflow_id),
+        )
+        for item in failures
+        if item.at is not None
+    ]
     await outbox.add_encoded(connection, messages)
-    await add_to_timeline(connection, again)
+    again = [item for item in failures if item.claim.workflow_id in retries]
+    await add_to_timeline(connection, [crashed_again(item, *retries[item.claim.workflow_id]) for item in again])
 
 
 async def _append_timers(connection: Connection, owner: str, failures: Sequence[Failure]) -> list[Failure]:
