@@ -9,7 +9,13 @@ from console.client.suite import RefusedError, Suite, UnreachableError
 from console.client.things import THINGS
 
 _REFUNDS = "/refunds/v1/refunds"
-DOES_NOT_FIT = frozenset({"exceeds_captured", "nothing_left", "nothing_captured", "currency_mismatch"})
+DOES_NOT_FIT = frozenset(
+    {
+        *("exceeds_captured", "nothing_left", "nothing_captured", "currency_mismatch"),
+        "line_conflict",
+        "lines_do_not_add_up",
+    }
+)
 """What the refunds service would turn the request down with after it was accepted."""
 
 
