@@ -328,3 +328,12 @@ def _place_of(error: BaseException, claim: Claim | None = None) -> str:
         error.detail if isinstance(error, SuiteError) else harmless(str(error), () if claim is None else claim.events)
     )
     return f"{type(error).__name__} at {place} ({said})" if said else f"{type(error).__name__} at {place}"
+
+
+async def free_leases(store: WorkflowStore, metrics: OrchestratorMetrics, notify: Callable[[], None]) -> None:
+    """Give workflows whose worker died to another one. A job of every replica."""
+    freed = await store.release_expired()
+    if freed:
+        metrics.expired.inc(freed)
+        _log.warning("leases_expired", workflows=freed)
+        notify()

@@ -102,10 +102,11 @@ def announcement(
 
 def _way_of(fact: OrderFact) -> dict[str, Any]:
     """Return the attributes that say when the gateway took the hook first, and if it was long on its way, until when and by which way."""
-    if fact.taken_at is None:
+    taken = fact.taken_at or fact.replayed_at
+    if taken is None:
         return {"receivedat": fact.received_at}
     by = "person" if fact.replayed_at is not None else "spool" if fact.spooled else "queue"
-    return {"receivedat": fact.received_at, "takenat": fact.taken_at, "cameby": by}
+    return {"receivedat": fact.received_at, "takenat": taken, "cameby": by}
 
 
 def announced_type(item: Announcement) -> str:
