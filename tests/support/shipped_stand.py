@@ -245,7 +245,10 @@ async def stand(
             edge=edge.url,
             sandbox=world,
             programs=programs,
-            tokens={entry["role"]: entry["token"] for entry in entries},
+            tokens={
+                **{entry["role"]: entry["token"] for entry in reversed(entries)},  # people before machines
+                **{entry["name"]: entry["token"] for entry in entries},
+            },
             amqp_url=amqp_url,
             trusted=trusted,
             chats=Chats(world, edge.url, programs[NOTIFIER.name].environment["NOTIFIER_SLACK_SIGNING_SECRET"]),

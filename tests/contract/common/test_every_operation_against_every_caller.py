@@ -1,7 +1,7 @@
 """Each operation of the OpenAPI documents, called as each caller there is: only those may in whom its document names.
 
-Callers are the tokens of the files that are shipped, one of every other role, those that must not work any more, and other systems'
-secrets.
+Callers are the tokens of the files that are shipped, with their scopes, one of every role without scopes and one whose scopes are for
+something else, those that must not work any more, and other systems' secrets.
 Whoever may in is answered what a body of ``{}`` deserves; nobody else gets that far.
 """
 
@@ -11,15 +11,16 @@ import asyncio
 import json
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from common.http.auth import ROLES, satisfying
+from common.http.auth import ROLES
+from common.http.scopes import opened_by
+from tests.contract.common.operations import EVERYBODYS, Caller, Operation, operations
 from tests.contract.surface.observed import DATABASES, SERVICES, needed, stored
 from tests.support.openapi_calls import bearer, serving
 
@@ -29,68 +30,6 @@ _WEBHOOK_SECRET = "secret-of-the-webhook"
 _AT_ONCE = 16
 _TELEGRAM = "X-Telegram-Bot-Api-Secret-Token"
 
-EVERYBODYS = {
-    "GET /livez",
-    "GET /readyz",
-    "GET /metrics",
-    "GET /on-call",
-    "GET /on-call.ics",
-    "POST /notifications/v1/{gateway}",
-}
-"""What needs no proof: probes, the mirror of who is on duty, and calls of which nothing is believed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who calls, with which headers; ``role`` by a token that the service knows, ``proof`` by the name of a security scheme."""
-
-    name: str
-    headers: Mapping[str, str]
-    role: str | None = None
-    proof: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """A line of the document, who may call it, by which other proofs, and whether it may answer 503."""
-
-    method: str
-    path: str
-    roles: frozenset[str]
-    proofs: frozenset[str]
-    unavailable: bool
-
-    @property
-    def line(self) -> str:
-        """Its name."""
-        return f"{self.method} {self.path}"
-
-    def lets_in(self, caller: Caller) -> bool:
-        """Whether this caller may, by the document."""
-        return self.line in EVERYBODYS or caller.role in self.roles or caller.proof in self.proofs
-
-    def refuses_with(self, caller: Caller) -> set[int]:
-        """What a caller who may not is answered. A hook without its source's proof is 403, whoever sends it."""
-        if "Client-token" in self.proofs:
-            return {403}
-        return {403 if self.roles and caller.role else 401}
-
-
-def operations(document: Mapping[str, Any]) -> Iterator[Operation]:
-    """Every operation, with whom its document names."""
-    for path, methods in document["paths"].items():
-        for method, found in methods.items():
-            schemes = {name for each in found.get("security", ()) for name in each}
-            named = re.search(r"Role: ([\w ]+)\.$", found.get("description") or found.get("role", ""))
-            roles = satisfying(named.group(1).split(" or ")) if named else ROLES
-            yield Operation(
-                method.upper(),
-                path,
-                roles if "bearer" in schemes else frozenset(),
-                frozenset(schemes - {"bearer"}),
-                unavailable="503" in found["responses"],
-            )
-
 
 def shipped(directory: str) -> list[dict[str, Any]]:
     """The tokens of a file that is shipped."""
@@ -99,21 +38,35 @@ def shipped(directory: str) -> list[dict[str, Any]]:
 
 
 def tokens_of(package: str) -> list[dict[str, Any]]:
-    """What this service's file holds here: all that is shipped with it, every other role, and two that are over."""
+    """What this service's file holds here: all that is shipped with it, every role as it was before scopes and for something that its
+    role may not do anyhow, and two that are over.
+    """
     entries = shipped(_FILES.get(package, "suite-files"))
-    missing = sorted(ROLES - {entry["role"] for entry in entries})
+    narrow = {role: ["notifier:admin" if role == "internal" else "tips:tips"] for role in sorted(ROLES)}
+    every: list[dict[str, Any]] = [
+        *({"name": f"every {role}", "token": f"every-{role}", "role": role} for role in narrow),
+        *(
+            {"name": f"narrow {role}", "token": f"narrow-{role}", "role": role, "scopes": scopes}
+            for role, scopes in narrow.items()
+        ),
+    ]
     over: list[dict[str, Any]] = [
         {"name": "expired", "token": "expired", "role": "admin", "expires_at": "2020-01-01T00:00:00Z"},
         {"name": "revoked", "token": "revoked", "role": "admin", "revoked": True},
     ]
-    return [*entries, *({"name": role, "token": f"every-{role}", "role": role} for role in missing), *over]
+    return [*entries, *every, *over]
 
 
 def callers_of(package: str) -> list[Caller]:
     """Everybody who may knock at this service's door."""
     entries = tokens_of(package)
     known = [
-        Caller(f"{entry['name']}, {entry['role']}", bearer(entry["token"]), role=entry["role"])
+        Caller(
+            f"{entry['name']}, {entry['role']}",
+            bearer(entry["token"]),
+            role=entry["role"],
+            scopes=opened_by(entry["scopes"]) if "scopes" in entry else None,
+        )
         for entry in entries
         if not {"expires_at", "revoked"} & entry.keys()
     ]
@@ -156,7 +109,7 @@ async def test_an_operation_lets_in_whom_its_document_names_and_nobody_else(
         async with session.get(url + "/openapi.json") as served:
             found = list(operations(await served.json()))
 
-        async def wrong(operation: Operation, caller: Caller) -> tuple[str, str, int] | None:
+        async def wrong(operation: Operation, caller: Caller) -> tuple[str, str, int, str | None] | None:
             path = re.sub(r"\{\w+\}", "sbermarket" if operation.path.startswith("/hooks/") else "0", operation.path)
             async with (
                 turn,
@@ -171,8 +124,8 @@ async def test_an_operation_lets_in_whom_its_document_names_and_nobody_else(
             if operation.lets_in(caller):
                 fits = answer.status not in {401, 403} and (answer.status < 500 or operation.unavailable)
             else:
-                fits = answer.status in operation.refuses_with(caller) and code in {"unauthorized", "forbidden"}
-            return None if fits else (operation.line, caller.name, answer.status)
+                fits = (answer.status, code) == operation.refuses_with(caller)
+            return None if fits else (operation.line, caller.name, answer.status, code)
 
         answers = await asyncio.gather(*(wrong(operation, caller) for operation in found for caller in callers))
     assert [each for each in answers if each is not None] == []

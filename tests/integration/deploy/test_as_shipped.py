@@ -80,19 +80,11 @@ async def endanger_an_order(at: Stand) -> Raised:
 
 
 async def fail_a_refund(at: Stand) -> Raised:
-    """A refund that Trust declines for good."""
+    """A refund that Trust declines for good, of the order whose workflow crashed: refunds has asked the orchestrator before."""
     await at.sandbox.put_payment("pay-1", captured=17_000)
     await at.sandbox.fault("trust", mode="declined", match="start_refund")
-    number = order_number("sbermarket", "H123")
-    wish = {
-        "order_number": number,
-        "payment_id": "pay-1",
-        "amount": 6_000,
-        "currency": "RUB",
-        "reason": "cancelled by the customer",
-        "business_key": f"{number}:as-shipped",
-    }
-    await at.call("POST", f"{at.url(REFUNDS)}/refunds/v1/refunds", role="internal", body=wish)
+    url = f"{at.url(ORCHESTRATOR)}/admin/v1/orders/{order_number('sbermarket', 'H123')}/refund"
+    await at.call("POST", url, role="operator", body={"amount": 6_000, "reason": "cancelled by the customer"})
     return Raised("problem.refund.error")
 
 
@@ -106,7 +98,7 @@ async def send_an_alert(at: Stand) -> Raised:
         "fingerprint": "as-shipped",
     }
     notification = {"version": "4", "status": "firing", "alerts": [alert]}
-    await at.call("POST", f"{at.edge}/alerts/v1/alertmanager/", role="internal", body=notification)
+    await at.call("POST", f"{at.edge}/alerts/v1/alertmanager/", role="alertmanager", body=notification)
     return Raised("problem.alert", "Tips does not answer")
 
 
@@ -352,7 +344,8 @@ async def test_what_kubernetes_ships_brings_every_problem_to_a_person(
         at.tokens = {**at.tokens, "hook": hook}
         await people_are_put_on_duty(at)
         known = {f"{GATEWAY.name}-1:{GATEWAY.port}": f"{LOOPBACK}:{ports.services[GATEWAY.name]}"}
-        token = tmp_path / ORCHESTRATOR.name / "internal-token"
+        token = tmp_path / "alertmanager-token"
+        token.write_text(at.tokens["alertmanager"])
         (tmp_path / "monitoring").mkdir()
         async with monitoring(tmp_path / "monitoring", targets=known, notifier_url=at.edge, token_file=token):
             told = await each_reaches_a_person(

@@ -97,8 +97,13 @@ def test_files_made_of_the_development_values_are_read_by_the_services_own_reade
         entries = json.loads((tmp_path / file).read_text())["tokens"]
         known = {(entry["name"], entry["token"], entry["role"]) for entry in entries}
         assert {(person.id, person.token, person.role) for person in people} <= known
-        for config, role in (("internal-token", "internal"), ("viewer-token", "viewer")):
-            assert (compose["configs"][config]["content"], role) in {(token, of) for _, token, of in known}
+        for config, caller, role in (
+            ("orchestrator-token", "orchestrator", "internal"),
+            ("refunds-token", "refunds", "internal"),
+            ("alertmanager-token", "alertmanager", "internal"),
+            ("viewer-token", "shadow", "viewer"),
+        ):
+            assert (caller, compose["configs"][config]["content"], role) in known
     assert load_sites(tmp_path / "websites", currency="EUR").named("website").currency == "RUB"
 
 

@@ -232,9 +232,9 @@ def test_no_secret_is_in_a_manifest_and_every_one_that_is_named_has_an_example(
     assert set(load_sources(examples / "webhook-gateway-files" / "sources.json")) == {"sbermarket"}
     sites = load_sites(examples / "webhook-gateway-files" / "websites.json", currency="EUR")
     assert sites.of_server("203.0.113.80").currency == "RUB"
-    tokens = {each["token"]: each["role"] for each in known}
-    for role in ("internal", "viewer"):
-        assert tokens[(examples / "suite-files" / f"{role}-token").read_text()] == role
+    owners = {each["token"]: each["name"] for each in known}
+    for name, owner in (("orchestrator", "orchestrator"), ("refunds", "refunds"), ("viewer", "shadow")):
+        assert owners[(examples / "suite-files" / f"{name}-token").read_text()] == owner
 
 
 def test_every_file_that_a_setting_names_is_in_the_secret_that_is_mounted(

@@ -199,7 +199,7 @@ def test_alertmanager_sends_everything_to_the_notifier_as_an_internal_caller(
     assert configuration["route"]["receiver"] == receiver["name"]
     assert (webhook["url"], webhook["send_resolved"]) == ("http://notifier:8085/alerts/v1/alertmanager", True)
     mounted = {config["target"]: config["source"] for config in compose["services"]["alertmanager"]["configs"]}
-    assert mounted[webhook["http_config"]["authorization"]["credentials_file"]] == "internal-token"
+    assert mounted[webhook["http_config"]["authorization"]["credentials_file"]] == "alertmanager-token"
 
 
 def test_every_dashboard_asks_for_series_that_exist(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -55,3 +56,18 @@ PEOPLE = {"viewer": "vera", "operator": "oleg", "admin": "anna"}
 """The invented people whose tokens these are, by role; the other tokens are machines' own."""
 GATEWAY_ROLES = ("website", "website_manager")
 """Further ones of the gateway: a website's own, and the one that orders without limit."""
+CALLERS = {"orchestrator_token": "internal", "refunds_token": "internal", "shadow_token": "viewer"}
+"""Tokens that services of the suite call others with, by the name of the secret: nobody else is given them. The others call nobody."""
+
+_OF_PEOPLE = ("*:admin", "webhook-gateway:endangered", "webhook-gateway:website", "orchestrator:orders:read")
+_OF_WEBSITES = ("webhook-gateway:website",)
+SCOPES: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(PEOPLE, (*_OF_PEOPLE, "refunds:refunds")),
+    # Whoever tries this suite out plays every system outside with it: the shop's own, Alertmanager, who asks for refunds.
+    "internal": ("orchestrator:orders", "orchestrator:refunds:read", "tips:tips", "refunds:refunds", "notifier:alerts"),
+    **dict.fromkeys(GATEWAY_ROLES, _OF_WEBSITES),
+    "orchestrator_token": ("tips:tips",),
+    "refunds_token": ("orchestrator:refunds:read",),
+    "shadow_token": ("tips:admin:read",),
+}
+"""What each token may be used for within its role, by its secret's name."""

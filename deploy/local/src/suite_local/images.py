@@ -224,7 +224,7 @@ def _document(ports: Mapping[str, int], compose: Mapping[str, Any]) -> dict[str,
     return {
         "infrastructure": {SANDBOX: {"url": f"http://{LOOPBACK}:{ports[SANDBOX]}"}},
         "services": {name: {"url": f"http://{LOOPBACK}:{ports[name]}"} for name in (ORCHESTRATOR.name, CONSOLE.name)},
-        "tokens": {entry["role"]: entry["token"] for entry in tokens},
+        "tokens": {entry["role"]: entry["token"] for entry in reversed(tokens)},  # people before machines
     }
 
 

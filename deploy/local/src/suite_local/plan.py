@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from suite_local.catalogue import (
+    CALLERS,
     CONSOLE,
     GATEWAY,
     GATEWAY_ROLES,
@@ -21,6 +22,7 @@ from suite_local.catalogue import (
     REFUNDS,
     ROLES,
     SANDBOX,
+    SCOPES,
     SERVICES,
     TIPS,
     WITH_CONSOLE,
@@ -157,8 +159,8 @@ def _special(plan: Plan, service: Service, program: str) -> dict[str, str]:
         return {
             "TIPS_URL": plan.urls(TIPS)[0],
             "FEEDBACK_URL": sandbox,
-            "INTERNAL_TOKEN_FILE": str(secrets.path("internal")),
-            "SHADOW_TOKEN_FILE": str(secrets.path("viewer")),
+            "INTERNAL_TOKEN_FILE": str(secrets.path("orchestrator_token")),
+            "SHADOW_TOKEN_FILE": str(secrets.path("shadow_token")),
         }
     if service is TIPS:
         return {"FEEDBACK_URL": sandbox}
@@ -168,7 +170,8 @@ def _special(plan: Plan, service: Service, program: str) -> dict[str, str]:
     if service is REFUNDS:
         return {
             "ORCHESTRATOR_URL": plan.urls(ORCHESTRATOR)[0],
-            "INTERNAL_TOKEN_FILE": str(secrets.path("internal")),
+            "INTERNAL_TOKEN_FILE": str(secrets.path("refunds_token")),
+            "CONFIRM_CALLERS": "false",  # checks ask here for refunds of payments that no order has
             "TRUST_URL": sandbox,
             "TRUST_SERVICE_TOKEN": secrets.get("trust"),
             "YOOKASSA_URL": sandbox,
@@ -241,7 +244,15 @@ def secret_files(run: RunDirectory) -> dict[Path, str]:
     secrets = Credentials(run.secrets)
 
     def tokens(names: Sequence[str]) -> str:
-        entries = [{"name": PEOPLE.get(name, name), "token": secrets.get(name), "role": name} for name in names]
+        entries = [
+            {
+                "name": PEOPLE.get(name, name).removesuffix("_token"),
+                "token": secrets.get(name),
+                "role": CALLERS.get(name, name),
+                "scopes": SCOPES[name],
+            }
+            for name in names
+        ]
         return json.dumps({"tokens": entries}, indent=2)
 
     sources = {
@@ -253,8 +264,8 @@ def secret_files(run: RunDirectory) -> dict[Path, str]:
         }
     }
     return {
-        run.secrets / "tokens.json": tokens(ROLES),
-        run.secrets / "gateway-tokens.json": tokens((*ROLES, *GATEWAY_ROLES)),
+        run.secrets / "tokens.json": tokens((*CALLERS, *ROLES)),
+        run.secrets / "gateway-tokens.json": tokens((*CALLERS, *ROLES, *GATEWAY_ROLES)),
         run.secrets / "sources.json": json.dumps(sources, indent=2),
         run.secrets / "people.json": json.dumps(people(secrets), indent=2, ensure_ascii=False),
         run.secrets / "routes.json": json.dumps(routes(), indent=2, ensure_ascii=False),

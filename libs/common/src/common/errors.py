@@ -53,6 +53,12 @@ class Forbidden(SuiteError):
     code = "forbidden"
 
 
+class OutOfScope(Forbidden):
+    """The caller's role may do this, and its token is for other things."""
+
+    code = "out_of_scope"
+
+
 class NotFound(SuiteError):
     """The thing asked for does not exist."""
 

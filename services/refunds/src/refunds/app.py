@@ -246,7 +246,9 @@ class _Parts:
                 calls,
                 apply_answer,
                 clock,
-                None if record is None else ConfirmRequest(transactions, record, clock),
+                None
+                if record is None
+                else ConfirmRequest(transactions, record, clock, callers=settings.confirm_callers),
             ),
             clock,
             concurrency=settings.concurrency,

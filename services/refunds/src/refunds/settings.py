@@ -20,8 +20,8 @@ class RefundsSettings(RetentionSettings, OwnerSettings, ServiceSettings):
     ``lease`` must be longer than one refund's calls can take together, which is four times ``gateway_deadline``.
     YooKassa is there when ``yookassa_shop_id`` and ``yookassa_secret_key`` are set. Which gateway a payment is at: the longest
     beginning of its id in ``gateway_of_payment``, else its order's source in ``gateway_of_source``, else ``gateway``.
-    A refund that an event asks for is looked up at ``orchestrator_url``, with the token of ``internal_token_file``, before anything is
-    sent; without the two the event is believed.
+    A refund is looked up at ``orchestrator_url``, with the token of ``internal_token_file``, before anything is sent; without the two who
+    asks is believed.
     ``reconcile_at`` is the hour (UTC) from which a day is reconciled, looking ``reconcile_days`` back; finished refunds too.
     """
 
@@ -36,6 +36,10 @@ class RefundsSettings(RetentionSettings, OwnerSettings, ServiceSettings):
     yookassa_secret_key: SecretStr | None = None
     orchestrator_url: AnyHttpUrl | None = None
     internal_token_file: Path | None = None
+    confirm_callers: bool = Field(
+        default=True,
+        description="whether refunds that callers ask for over HTTP are looked up there, too; else their tokens are enough",
+    )
     gateway: str = TRUST
     gateway_of_payment: dict[str, str] = Field(default_factory=dict)
     gateway_of_source: dict[str, str] = Field(default_factory=dict)

@@ -74,7 +74,9 @@ async def test_the_document_is_openapi_3_1_and_names_everything(demo: Demo) -> N
     ]  # fmt: skip
     post = document["paths"]["/orders"]["post"]
     assert sorted(post["responses"]) == ["201", "202", "400", "401", "403", "409", "413", "415", "422", "default"]
-    assert post["security"] == [{"bearer": []}]
+    assert post["security"] == [{"bearer": ["demo:orders"]}]
+    assert document["paths"]["/orders"]["get"]["security"] == [{"bearer": ["demo:orders:read"]}]
+    assert document["paths"]["/admin/v1/whoami"]["get"]["security"] == [{"bearer": []}]
     assert [parameter["name"] for parameter in post["parameters"]] == ["Idempotency-Key"]
     listed = document["paths"]["/orders"]["get"]
     assert sorted(listed["responses"]) == ["200", "304", "400", "401", "403", "422", "default"]

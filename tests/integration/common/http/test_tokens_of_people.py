@@ -181,5 +181,54 @@ async def test_whoami_says_whose_token_it_is_and_what_it_may_do(
     assert answer.json() == {"name": name, "role": role, "permissions": permissions}
 
 
+async def test_a_scope_narrows_a_role_and_a_change_of_it_needs_no_restart(office: Office) -> None:
+    """The demo is no service of the suite, so no scope opens anything of it; what any valid token may do is not asked about."""
+
+    async def permitted() -> list[str]:
+        office.watcher.wake()
+        found: list[str] = (await office.demo.call("GET", "/admin/v1/whoami", token="t-anna")).json()["permissions"]
+        return found
+
+    everything = await permitted()
+    office.write({**ANNA, "scopes": ["refunds:refunds"]})
+
+    async def narrowed() -> bool:
+        return await permitted() == ["DELETE /orders"]
+
+    await eventually(narrowed, what="the narrowed token")
+    for broken in ("nothing", "refunds:everything"):
+        office.write({**ANNA, "scopes": [broken]})
+        await office.broken(1)
+        assert await permitted() == ["DELETE /orders"]
+    office.write(ANNA)
+
+    async def whole() -> bool:
+        return await permitted() == everything
+
+    await eventually(whole, what="the token without scopes")
+
+
+async def test_who_is_refused_is_logged_by_name_with_what_was_needed(
+    office: Office, log_lines: Callable[[], list[dict[str, Any]]]
+) -> None:
+    office.write({**ANNA, "scopes": ["refunds:refunds"]}, BOB)
+    await office.broken(0)
+
+    async def refused() -> bool:
+        answer = await office.demo.call("GET", "/orders", token="t-anna")
+        return answer.status == 403 and answer.json()["fields"] == [
+            {"field": "demo:orders:read", "code": "out_of_scope", "message": "the token's scopes do not hold it"}
+        ]
+
+    office.watcher.wake()
+    await eventually(refused, what="the refusal")
+    assert (await office.demo.call("POST", "/orders", token="t-bob", json={})).json()["code"] == "forbidden"
+    lines = [line for line in log_lines() if line["event"] == "caller_refused"]
+    assert [(line["caller"], line["role"], line["needs"]) for line in lines[-2:]] == [
+        ("anna", "admin", "demo:orders:read"),
+        ("bob", "viewer", ["admin", "operator"]),
+    ]
+
+
 async def test_whoami_tells_nothing_without_a_token(demo: Demo) -> None:
     assert (await demo.call("GET", "/admin/v1/whoami")).status == 401

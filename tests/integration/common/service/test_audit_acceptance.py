@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -118,12 +119,13 @@ async def test_an_acceptance_that_was_put_in_past_the_service_accepts_nothing(
 async def test_the_command_takes_an_administrators_token_and_what_it_said(
     database: Database, owner: asyncpg.Connection, dsn: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    entries = [
+    entries: list[dict[str, Any]] = [
         {"name": name, "token": f"token-of-{name}", "role": role}
         for name, role in (("anna", "admin"), ("oleg", "operator"))
     ]
+    entries.append({"name": "olga", "token": "token-of-olga", "role": "admin", "scopes": ["refunds:admin:read"]})
     (tmp_path / "tokens.json").write_text(json.dumps({"tokens": entries}))
-    for name in ("anna", "oleg", "nobody"):
+    for name in ("anna", "oleg", "olga", "nobody"):
         (tmp_path / name).write_text(f"token-of-{name}\n")
 
     async def run(*words: str) -> tuple[int, str, str]:
@@ -138,7 +140,7 @@ async def test_the_command_takes_an_administrators_token_and_what_it_said(
     code, what, _ = await run()
     assert (code, f"record {first}" in what) == (1, True)
     why = ("--what", what, "--reason", "a mistake in a script")
-    for name in ("oleg", "nobody", "no-file"):
+    for name in ("oleg", "olga", "nobody", "no-file"):
         code, out, err = await run(*why, "--token-file", str(tmp_path / name))
         assert (code, out, err != "") == (2, "", True)
     assert (await run("--what", what, "--token-file", str(tmp_path / "anna")))[0] == 2, "without a reason"

@@ -1,4 +1,4 @@
-"""An event that asks for a refund is believed only where the orchestrator's own record says the same, before anything is sent."""
+"""Whoever asks for a refund is believed only where the orchestrator's own record says the same, before anything is sent."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from common.testing import eventually
 from refunds.refunds import confirm
 from tests.integration.refunds.factories import RefundsClient, Start
 
+REQUESTED = ("order_number", "payment_id", "amount", "currency", "business_key")
 NUMBER, KEY = "7Q3M0V9XK2TDW8RC", "7Q3M0V9XK2TDW8RC:operator:1"
 WANTED = RefundWantedV1(
     order_number=NUMBER, payment_id="pay-1", amount=50_000, currency="RUB", reason="late", business_key=KEY
@@ -188,9 +189,9 @@ async def test_what_is_not_recorded_yet_waits_for_the_record(
 async def test_a_forged_event_does_not_ride_on_what_a_caller_asked_for(
     start: Start, broker: Broker, orchestrator: Orchestrator
 ) -> None:
-    """Over HTTP a caller is known by its token. Learning what is captured settles all that waits for it, and pays only that one."""
+    """A caller's token is enough here, by setting. Learning what is captured settles all that waits for it, and pays only that one."""
     orchestrator.away = 503
-    service = await start(**orchestrator.settings)
+    service = await start(**orchestrator.settings, confirm_callers=False)
     await service.sandbox.put_payment("pay-1", captured=100_000)
     forged = await ask(service, broker)
     _, asked = await service.request(amount=1_000, business_key="by-token")
@@ -202,3 +203,45 @@ async def test_a_forged_event_does_not_ride_on_what_a_caller_asked_for(
 
     await eventually(refused, what="the forged one ends")
     assert (await service.ledger())["refunded"] == 1_000
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("role", ["internal", "operator", "admin"])
+async def test_a_callers_refund_that_nobody_asked_for_pays_nothing_and_is_told(
+    start: Start, orchestrator: Orchestrator, role: str
+) -> None:
+    """A service that was broken into, or a person past the orchestrator: whatever sum, and also at a second try of the same."""
+    service = await start(**orchestrator.settings)
+    await service.sandbox.put_payment("pay-1", captured=100_000)
+    body = {**WANTED.model_dump(mode="json", include={*REQUESTED}), "reason": "late"}
+    status, asked = await service.call("POST", "/refunds/v1/refunds", role=role, json=body)
+    assert (status, asked["state_name"]) == (202, "CREATE")
+    await service.reaches(asked["id"], "REJECTED")
+    told = await service.event("notifier.refunds", "refunds.refund.rejected.v1", business_key=KEY)
+    assert (told["code"], told["detail"]) == ("not_asked_for", "the orchestrator has not asked for it")
+    status, again = await service.call("POST", "/refunds/v1/refunds", role=role, json=body)
+    assert (status, again["id"], again["state_name"]) == (202, asked["id"], "REJECTED")
+    assert await nothing_was_sent(service)
+
+
+async def test_a_callers_refund_that_the_orchestrator_asked_for_too_is_paid_once(
+    start: Start, broker: Broker, orchestrator: Orchestrator
+) -> None:
+    """The caller is first; then the orchestrator records it and its event comes. A caller who asks for another sum gets none."""
+    service, _ = await start(**orchestrator.settings), await start(**orchestrator.settings)
+    await service.sandbox.put_payment("pay-1", captured=100_000)
+    body = {**WANTED.model_dump(mode="json", include={*REQUESTED}), "reason": "late"}
+    _, asked = await service.call("POST", "/refunds/v1/refunds", json=body)
+
+    async def asked_about() -> bool:
+        return len(orchestrator.asked) > 1
+
+    await eventually(asked_about, what="it waits for the record")
+    assert await nothing_was_sent(service)
+    orchestrator.record[KEY] = WANTED
+    assert await ask(service, broker) == asked["id"]
+    await service.reaches(asked["id"], "SUCCESS")
+    status, refused = await service.call("POST", "/refunds/v1/refunds", json={**body, "amount": 60_000})
+    assert (status, refused["code"]) == (409, "business_key_reused")
+    found = await service.ledger()
+    assert (found["refunded"], [each["payouts"] for each in found["refunds"]]) == (50_000, [1])

@@ -79,6 +79,12 @@ def test_only_a_bearer_header_counts(header: str | None, name: str | None) -> No
         ({"tokens": [{**ANNA, "name": ""}]}, "is malformed: a token has an empty name"),
         ({"tokens": [{**ANNA, "role": "king"}]}, "is malformed: the token of 'anna' has the unknown role 'king'"),
         ({"tokens": [ANNA, {**ANNA, "name": "bob"}]}, "is malformed: the token of 'bob' is given to someone else too"),
+        ({"tokens": [{**ANNA, "scopes": []}]}, "is malformed at tokens.0.scopes: List should have at least 1 item"),
+        ({"tokens": [{**ANNA, "scopes": "*:admin"}]}, "is malformed at tokens.0.scopes"),
+        ({"tokens": [{**ANNA, "scopes": ["till:orders"]}]}, "the token of 'anna': there is no scope 'till:orders'"),
+        ({"tokens": [{**ANNA, "scopes": ["tips:orders"]}]}, "the token of 'anna': there is no scope 'tips:orders'"),
+        ({"tokens": [{**ANNA, "scopes": ["tips:tips:write"]}]}, "there is no scope 'tips:tips:write'"),
+        ({"tokens": [{**ANNA, "scopes": ["*:orders", "*"]}]}, "there is no scope '*': it is service:group or"),
     ],
 )
 def test_a_wrong_file_is_one_line_that_names_it_and_no_token(tmp_path: Path, document: object, complaint: str) -> None:
@@ -137,6 +143,31 @@ def test_another_content_replaces_the_tokens_and_a_broken_one_none() -> None:
         assert book.authenticate("t-anna") is not None
     book.read(json.dumps({"tokens": [{"name": "bob", "role": "viewer", "token": "t-bob"}]}).encode())
     assert [book.authenticate(token) for token in ("t-anna", "t-bob")] == [None, Principal(name="bob", role="viewer")]
+
+
+@pytest.mark.parametrize(
+    ("scopes", "opened"),
+    [
+        (["refunds:refunds"], {"refunds:refunds", "refunds:refunds:read"}),
+        (["refunds:refunds:read"], {"refunds:refunds:read"}),
+        (["*:refunds"], {f"{service}:refunds{read}" for service in ("orchestrator", "refunds") for read in ("", ":read")}),
+        (["*:tips:read", "notifier:alerts"], {"tips:tips:read", "notifier:alerts", "notifier:alerts:read"}),
+    ],
+)  # fmt: skip
+def test_a_scope_opens_its_group_and_what_only_reads_it(scopes: list[str], opened: set[str]) -> None:
+    book = TokenBook()
+    book.read(json.dumps({"tokens": [{**ANNA, "scopes": scopes}]}).encode())
+    assert book.authenticate("t-anna") == Principal(name="anna", role="operator", scopes=frozenset(opened))
+
+
+def test_a_file_with_a_scope_that_is_none_leaves_the_scopes_of_before() -> None:
+    book = TokenBook()
+    book.read(json.dumps({"tokens": [{**ANNA, "scopes": ["tips:admin"]}]}).encode())
+    with pytest.raises(ConfigurationError, match="there is no scope 'tips:everything'"):
+        book.read(json.dumps({"tokens": [{**ANNA, "scopes": ["tips:admin", "tips:everything"]}]}).encode())
+    anna = book.authenticate("t-anna")
+    assert anna is not None
+    assert [anna.within(scope) for scope in ("tips:admin", "tips:admin:read", "tips:tips")] == [True, True, False]
 
 
 def test_a_missing_file_and_a_directory_are_one_line_too(tmp_path: Path) -> None:

@@ -261,6 +261,20 @@ def test_who_may_not_do_it_is_told_the_role_that_may(services: Services, ordersc
     assert (ended.code, "needs the role operator" in ended.remarks) == (5, True)
 
 
+def test_who_lacks_a_scope_is_told_which_in_the_persons_language(
+    services: Services, ordersctl: Ordersctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lacking = {"field": "orchestrator:admin", "code": "out_of_scope", "message": "the token's scopes do not hold it"}
+    said = {"code": "out_of_scope", "detail": "this token is for other things", "fields": [lacking]}
+    services.on(RETRY, said, 403)
+    ended = ordersctl("workflow", "retry", "1", "-r", "why", "-y")
+    assert (ended.code, "it needs the scope orchestrator:admin" in ended.remarks) == (5, True)
+    assert "role" not in ended.remarks
+    monkeypatch.setenv("LC_ALL", "ru_RU.UTF-8")
+    ended = ordersctl("workflow", "retry", "1", "-r", "why", "-y")
+    assert "Токен не для этого (out_of_scope): нужна область orchestrator:admin" in ended.remarks
+
+
 def test_needed_fields_and_json_are_checked_before_anybody_is_asked(services: Services, ordersctl: Ordersctl) -> None:
     assert "--match, --ends-at" in ordersctl("silence", "add", "-r", "why", "-y").remarks
     for wrong in ("{bad", "[1]", "@/nowhere", '"x"'):

@@ -28,6 +28,8 @@ class Services:
         default_factory=list
     )  # line, token, how customers' data are wanted
     languages: list[str | None] = field(default_factory=list)
+    permitted: set[str] | None = None
+    """What tokens are for, by their scopes; None: all that their role may."""
     withdrawn: set[str] = field(default_factory=set)
     failing: set[str] = field(default_factory=set)
     open: dict[str, str] = field(default_factory=dict)
@@ -46,10 +48,9 @@ class Services:
         if role not in RANKS or token in self.withdrawn:
             return web.json_response({"code": "unauthorized", "detail": "who is this"}, status=401)
         if line == "GET /admin/v1/whoami":
-            allowed = [
-                f"{method} {path}" for (_, method, path), known in operations().items() if _may(role, known.role)
-            ]
-            return web.json_response({"name": role, "role": role, "permissions": allowed})
+            may = {f"{method} {path}" for (_, method, path), known in operations().items() if _may(role, known.role)}
+            allowed = may if self.permitted is None else may & self.permitted
+            return web.json_response({"name": role, "role": role, "permissions": sorted(allowed)})
         body = await request.json() if request.can_read_body else dict(request.query)
         self.languages.append(request.headers.get("Accept-Language"))
         self.calls.append((line, body, request.headers.get("Idempotency-Key")))

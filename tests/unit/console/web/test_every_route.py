@@ -105,6 +105,50 @@ async def test_no_page_is_shown_and_no_form_taken_before_signing_in(everything: 
     assert everything.services.calls == []
 
 
+@pytest.mark.parametrize("token", ["token-internal", "token-admin", "nobodys"])
+async def test_a_token_in_a_header_opens_no_page_and_no_machine_signs_in(everything: Everything, token: str) -> None:
+    """As a callee the console knows sessions of people only: it holds no tokens, and asks nobody about one that is sent along."""
+    open_to_all = {"/sign-in", "/sign-out", "/language", "/again"}
+    everything.services.readers.clear()
+    async with browsing(everything.browser.url) as stranger:
+        stranger.session.headers["Authorization"] = f"Bearer {token}"
+        for path in everything.of("GET"):
+            await stranger.get(path)
+            sealed = path.startswith("/calendar/") and stranger.status == 404
+            assert sealed or stranger.path == "/sign-in" or path.startswith(("/static", "/sign-in/")), path
+        for path in everything.of("POST"):
+            await stranger.get("/sign-in")
+            await stranger.post(path)
+            assert path in open_to_all or stranger.status == 401, path
+        assert everything.services.readers == []
+        assert await _status(stranger, "/admin/v1/whoami") == 401
+        if token != "token-admin":
+            await stranger.sign_in(token)
+            assert (stranger.path, stranger.status) == ("/sign-in", 401)
+            await stranger.get("/orders")
+            assert stranger.path == "/sign-in"
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator", "admin"])
+async def test_every_call_of_every_page_goes_with_the_persons_own_token(everything: Everything, role: str) -> None:
+    """As a caller it has no token of its own: what her role or scopes leave out, the service refuses to every page of hers."""
+    pages = [path for path in everything.of("GET") if not path.startswith("/live/")]
+    async with browsing(everything.browser.url) as hers:
+        await hers.sign_in(f"token-{role}")
+        everything.services.readers.clear()
+        everything.services.calls.clear()
+        for path in pages:
+            await hers.get(path)
+            assert hers.status != 401, path
+    assert {token for _, token, _ in everything.services.readers} == {f"token-{role}"}
+    assert len({line for line, _, _ in everything.services.calls}) > 20
+
+
+async def _status(browser: Browser, path: str) -> int:
+    await browser.get(path)
+    return browser.status
+
+
 async def test_every_answer_has_every_header_and_every_error_a_way_back(everything: Everything) -> None:
     browser = everything.browser
     wrong = [

@@ -87,3 +87,20 @@ async def test_a_refusal_of_a_service_names_the_role_too(browser: Browser, servi
     assert (browser.status, "needs the role admin" in page) == (403, True)
     page = await browser.get("/orders")
     assert (browser.status, "needs the role viewer" in page) == (403, True)
+
+
+async def test_whose_token_is_for_other_things_is_told_so_and_not_sent_for_a_role(
+    browser: Browser, services: Services
+) -> None:
+    lacking = {"field": "orchestrator:admin", "code": "out_of_scope", "message": "the token's scopes do not hold it"}
+    said = (403, {"code": "out_of_scope", "detail": "this token is for other things", "fields": [lacking]})
+    services.answers["POST /admin/v1/workflows/7/retry"] = said
+    services.answers["GET /admin/v1/orders"] = said
+    services.permitted = {"GET /admin/v1/workflows"}
+    await browser.sign_in("token-admin")
+    page = await browser.get("/orders")
+    assert (browser.status, "the token lacks the scope orchestrator:admin" in page) == (403, True)
+    assert "needs the role" not in page
+    page = await browser.get("/change/workflow/retry?ids=7")
+    assert "the token is not for that" in page
+    assert "needs the role" not in page

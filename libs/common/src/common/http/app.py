@@ -71,7 +71,7 @@ def build_app(
     from its head to its end (408). Two routes with the same method and path are a
     ``ValueError``, and so are two raw routes with one handler: a raw handler is called as it is, and tells its route.
     """
-    public = [*_platform_routes(health, registry), _whoami(routes), *routes]
+    public = [*_platform_routes(health, registry), _whoami(service, routes), *routes]
     document = _Document(
         lambda: openapi_document(service=service, version=version, description=description, routes=public)
     )
@@ -102,7 +102,7 @@ def build_app(
 
 def describe(*, service: str, version: str = VERSION, routes: Sequence[Route], description: str = "") -> dict[str, Any]:
     """Return the OpenAPI document that an application of these routes has; nothing is opened, and no handler is called."""
-    public = [*_platform_routes(Health(), CollectorRegistry()), _whoami(routes), *routes]
+    public = [*_platform_routes(Health(), CollectorRegistry()), _whoami(service, routes), *routes]
     return openapi_document(service=service, version=version, description=description, routes=public)
 
 
@@ -157,16 +157,20 @@ def _platform_routes(health: Health, registry: CollectorRegistry) -> list[Route]
     ]
 
 
-def _whoami(routes: Sequence[Route]) -> Route:
+def _whoami(service: str, routes: Sequence[Route]) -> Route:
     demanded = {
-        f"{route.method} {route.path}": satisfying(route.roles) or ROLES
+        f"{route.method} {route.path}": (satisfying(route.roles) or ROLES, route.scope(service))
         for route in routes
         if route.roles is not None and not route.hidden
     }
 
     async def whoami(request: Request[None, None]) -> Whoami:
         who = request.principal
-        permissions = sorted(operation for operation, roles in demanded.items() if who.role in roles)
+        permissions = sorted(
+            operation
+            for operation, (roles, scope) in demanded.items()
+            if who.role in roles and (scope is None or who.within(scope))
+        )
         return Whoami(name=who.name, role=who.role, permissions=permissions)
 
     return Route(

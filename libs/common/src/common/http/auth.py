@@ -17,6 +17,7 @@ from common.clock import Clock, SystemClock
 from common.contracts.files import read_json_file
 from common.errors import ConfigurationError
 from common.http.fields import Moment
+from common.http.scopes import opened_by
 from common.telemetry import get_logger
 
 _log = get_logger()
@@ -49,15 +50,23 @@ def satisfying(roles: Iterable[str]) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated caller: the name that stands in the audit log, its role, and the source that it speaks for, if any."""
+    """An authenticated caller: the name that stands in the audit log, its role, and the source that it speaks for, if any.
+
+    ``scopes``: all that its token may be used for within its role; None is everything.
+    """
 
     name: str
     role: str
     source: str | None = None
+    scopes: frozenset[str] | None = None
 
     def has(self, role: str) -> bool:
         """Say whether this caller meets a demand for the role (an admin is an operator too)."""
         return self.role in satisfying((role,))
+
+    def within(self, scope: str) -> bool:
+        """Say whether this caller's token is for what asks for the scope."""
+        return self.scopes is None or scope in self.scopes
 
 
 FromElsewhere = Callable[[str], Awaitable[Principal | None]]
@@ -73,6 +82,7 @@ class _Entry(BaseModel):
     expires_at: Moment | None = None
     revoked: bool = False
     source: Annotated[str | None, Field(min_length=1, max_length=64)] = None
+    scopes: Annotated[list[str], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _one_secret(self) -> Self:
@@ -130,8 +140,9 @@ class TokenBook:
     def read(self, raw: bytes) -> None:
         """Accept the tokens of this file from now on, and no others.
 
-        It is ``{"tokens": [{"name", "role", "token" or "sha256", "expires_at"?, "revoked"?, "source"?}]}``; ``sha256`` is the token's
-        digest in hexadecimal digits, ``source`` the website that it speaks for. ``revoked``: it got into strangers' hands; nobody may do
+        It is ``{"tokens": [{"name", "role", "token" or "sha256", "expires_at"?, "revoked"?, "source"?, "scopes"?}]}``; ``sha256`` is the
+        token's digest in hexadecimal digits, ``source`` the website that it speaks for, ``scopes`` all that it may be used for within
+        its role (``common.http.scopes``; without them it is everything). ``revoked``: it got into strangers' hands; nobody may do
         anything with it, and whoever sends it is a stranger. Raises ``ConfigurationError``, which has no token in it, on
         anything else, and goes on with the tokens of before.
         """
@@ -223,7 +234,11 @@ def _checked(entries: Iterable[_Entry]) -> tuple[_Known, ...]:
             )
         if entry.digest in known:
             raise ConfigurationError(f"the token of {entry.name!r} is given to someone else too")
-        principal = Principal(name=entry.name, role=entry.role, source=entry.source)
+        try:
+            scopes = None if entry.scopes is None else opened_by(entry.scopes)
+        except ValueError as error:
+            raise ConfigurationError(f"the token of {entry.name!r}: {error}") from None
+        principal = Principal(name=entry.name, role=entry.role, source=entry.source, scopes=scopes)
         known[entry.digest] = _Known(entry.digest, principal, entry.expires_at, entry.revoked)
     return tuple(known.values())
 

@@ -53,7 +53,8 @@ def docs_page(document: Mapping[str, Any]) -> str:
 
 
 def _operation(method: str, path: str, operation: Mapping[str, Any]) -> str:
-    lock = " · bearer token" if operation.get("security") else ""
+    scopes = [scope for proof in operation.get("security", ()) for scope in proof.get("bearer", ())]
+    lock = escape(" · ".join(["", "bearer token", *scopes])) if operation.get("security") else ""
     parts = [
         (
             f'<details id="{escape(operation["operationId"])}"><summary><span class="method">{escape(method.upper())}</span>'

@@ -12,7 +12,7 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from common.errors import FieldError, Forbidden, InvalidInput, NotFound, Unauthorized, Unprocessable
+from common.errors import FieldError, Forbidden, InvalidInput, NotFound, OutOfScope, Unauthorized, Unprocessable
 from common.http.auth import Principal, TokenBook, satisfying
 from common.http.customers import CustomerReads, shows_customers
 from common.http.etags import conditional
@@ -20,16 +20,18 @@ from common.http.fields import blank_texts
 from common.http.pages import Page, PageQuery, stamped, unstamped, walked, with_count
 from common.http.problems import UnknownParameter, UnsupportedMediaType, from_validation
 from common.http.routes import Answer, Reply, Request, Route
-from common.telemetry import current_request_id
+from common.telemetry import current_request_id, get_logger
 
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _MALFORMED = "json_invalid"
+_log = get_logger()
 
 
 def make_endpoint(route: Route, *, service: str, tokens: TokenBook, customers: CustomerReads) -> Endpoint:
     """Return the coroutine function that serves a route which is not raw."""
     demanded = satisfying(route.roles) if route.roles is not None else None
+    scope = route.scope(service)
     lists = _list_fields(route.query)
     known = _fields(route.query) if route.strict else None
     personal = shows_customers(route)
@@ -40,7 +42,7 @@ def make_endpoint(route: Route, *, service: str, tokens: TokenBook, customers: C
         """Serve one request."""
         principal = None
         if demanded is not None:
-            principal = _allowed(await tokens.whose(raw.headers.get("Authorization")), demanded)
+            principal = _allowed(await tokens.whose(raw.headers.get("Authorization")), demanded, scope)
         path = _path(raw) if has_parameters else {}
         if known is not None and not known.issuperset(raw.query):
             raise _unknown(key for key in raw.query if key not in known)
@@ -97,16 +99,24 @@ async def _counted(page: Page[Any], request: Request[Any, Any]) -> Page[Any]:
     return with_count(page, await walked(lambda query: handler(request.with_query(query)), request.query))
 
 
-def authorize(raw: web.Request, *, tokens: TokenBook, demanded: frozenset[str]) -> Principal:
-    """Return the caller, by the file of tokens. Raises ``Unauthorized`` without a valid one, ``Forbidden`` with too little a role."""
-    return _allowed(tokens.from_header(raw.headers.get("Authorization")), demanded)
+def authorize(raw: web.Request, *, tokens: TokenBook, demanded: frozenset[str], scope: str) -> Principal:
+    """Return the caller, by the file of tokens.
+
+    Raises ``Unauthorized`` without a valid one, ``Forbidden`` with too little a role, ``OutOfScope`` where the token is for other things.
+    """
+    return _allowed(tokens.from_header(raw.headers.get("Authorization")), demanded, scope)
 
 
-def _allowed(principal: Principal | None, demanded: frozenset[str]) -> Principal:
+def _allowed(principal: Principal | None, demanded: frozenset[str], scope: str | None) -> Principal:
     if principal is None:
         raise Unauthorized("a valid bearer token is needed")
     if demanded and principal.role not in demanded:
+        _log.warning("caller_refused", caller=principal.name, role=principal.role, needs=sorted(demanded))
         raise Forbidden("this token's role may not do that")
+    if scope is not None and not principal.within(scope):
+        _log.warning("caller_refused", caller=principal.name, role=principal.role, needs=scope)
+        lacking = FieldError(field=scope, code=OutOfScope.code, message="the token's scopes do not hold it")
+        raise OutOfScope("this token is for other things", fields=(lacking,))
     return principal
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from common.errors import Forbidden, InvalidInput, SuiteError, Unauthorized, Unprocessable
+from common.errors import Forbidden, InvalidInput, OutOfScope, SuiteError, Unauthorized, Unprocessable
 from common.http.customers import HEADER as CUSTOMER_DATA_HEADER
 from common.http.customers import shows_customers
 from common.http.deadline import TIMEOUT_HEADER
@@ -37,7 +37,7 @@ def openapi_document(*, service: str, version: str, description: str, routes: Se
     paths: dict[str, dict[str, Any]] = {}
     for route in shown:
         path = _PARAMETER.sub(lambda match: "{" + match.group(1) + "}", route.path)
-        paths.setdefault(path, {})[route.method.lower()] = _operation(route, references, schemas)
+        paths.setdefault(path, {})[route.method.lower()] = _operation(service, route, references, schemas)
     return {
         "openapi": "3.1.0",
         "info": {"title": service, "version": version, "description": description},
@@ -68,7 +68,10 @@ def _schemas(routes: Sequence[Route]) -> tuple[dict[str, Schema], dict[tuple[typ
 
 
 def _operation(
-    route: Route, references: Mapping[tuple[type[BaseModel], JsonSchemaMode], Schema], schemas: Mapping[str, Schema]
+    service: str,
+    route: Route,
+    references: Mapping[tuple[type[BaseModel], JsonSchemaMode], Schema],
+    schemas: Mapping[str, Schema],
 ) -> dict[str, Any]:
     operation: dict[str, Any] = {"summary": route.summary, "operationId": _operation_id(route)}
     if description := _description(route):
@@ -131,7 +134,8 @@ def _operation(
     operation["responses"] = _answers(route, references)
     proofs = route.proofs if route.roles is None else (BEARER,)
     if proofs:
-        operation["security"] = [{proof.name: []} for proof in proofs]
+        scope = route.scope(service)
+        operation["security"] = [{proof.name: [scope] if proof is BEARER and scope else []} for proof in proofs]
     return operation
 
 
@@ -213,6 +217,8 @@ def _errors(route: Route) -> dict[int, list[type[SuiteError]]]:
         kinds.append(Unauthorized)
     if route.roles:
         kinds.append(Forbidden)
+    if route.scope("") is not None:
+        kinds.append(OutOfScope)
     if route.request is not None:
         kinds += [InvalidInput, UnsupportedMediaType]
         if route.invalid_status == HTTPStatus.UNPROCESSABLE_ENTITY:

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from common.errors import InvalidInput, NotFound, SuiteError
 from common.http.auth import Principal
+from common.http.scopes import scope_of
 
 BodyT = TypeVar("BodyT")
 QueryT = TypeVar("QueryT")
@@ -139,7 +140,9 @@ class Proof:
         return cls(name, {"type": "apiKey", "in": "header", "name": name, "description": description})
 
 
-BEARER = Proof("bearer", {"type": "http", "scheme": "bearer", "description": "a token of the suite; its role decides"})
+BEARER = Proof(
+    "bearer", {"type": "http", "scheme": "bearer", "description": "a token of the suite; its role and scopes decide"}
+)
 
 
 Answer: TypeAlias = BaseModel | Reply | web.StreamResponse | None
@@ -169,6 +172,7 @@ class Route:
     - ``proofs``: what a raw route asks of its callers, any one of them, for the OpenAPI document. Without them it is everybody's.
     - ``quiet``: only answers of 500 and above write a log line; for routes that are called hundreds of times a second.
     - ``timed``: the handler minds how long its caller waits (``timeout_of``); the header is documented.
+    - ``tags``: the first is the group that scopes of tokens name.
     - ``hidden``: left out of the OpenAPI document.
     """
 
@@ -197,6 +201,12 @@ class Route:
     def strict(self) -> bool:
         """Whether a query parameter that it does not know is refused."""
         return not (self.any_query or self.raw) and (self.roles is not None or self.query is not None)
+
+    def scope(self, service: str) -> str | None:
+        """The scope that a token needs for it; None where none is asked for, or any valid one will do."""
+        if self.roles or BEARER in self.proofs:
+            return scope_of(service, next(iter(self.tags), "none"), self.method)
+        return None
 
     @property
     def tagged(self) -> bool:

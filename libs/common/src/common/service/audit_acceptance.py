@@ -96,7 +96,7 @@ async def _carry_out(options: argparse.Namespace, service: str) -> int:
         if options.what is None:
             chain = await look_for_acceptance(database)
         else:
-            principal = _administrator(options)
+            principal = _administrator(options, service)
             chain = await accept(database, what=options.what, principal=principal, reason=_reason(options))
     finally:
         await database.close()
@@ -104,7 +104,7 @@ async def _carry_out(options: argparse.Namespace, service: str) -> int:
     return EXIT_WRONG if chain.broken else EXIT_RIGHT
 
 
-def _administrator(options: argparse.Namespace) -> Principal:
+def _administrator(options: argparse.Namespace, service: str) -> Principal:
     if options.token_file is None or options.tokens is None:
         raise ConfigurationError("give --token-file, and --tokens unless the environment names the service's file")
     try:
@@ -112,7 +112,7 @@ def _administrator(options: argparse.Namespace) -> Principal:
     except OSError as error:
         raise ConfigurationError(f"the file {options.token_file} cannot be read: {error.strerror}") from None
     principal = TokenBook.load(Path(options.tokens)).authenticate(token)
-    if principal is None or not principal.has(ROLE):
+    if principal is None or not (principal.has(ROLE) and principal.within(f"{service}:admin")):
         raise ConfigurationError("that is not the token of an administrator")
     return principal
 

@@ -59,8 +59,9 @@ def told(error: BaseException) -> tuple[str, Exit] | None:
     if isinstance(error, UnreachableError):
         return str(error), Exit.TIMED_OUT if error.timed_out else Exit.UNREACHABLE
     if isinstance(error, RefusedError):
-        # What is wrong with the whole names no field.
-        parts = ([each[name] for name in ("field", "message") if each.get(name)] for each in error.fields)
+        # What is wrong with the whole names no field; a scope that is lacking is named already.
+        fields = () if error.scope else error.fields
+        parts = ([each[name] for name in ("field", "message") if each.get(name)] for each in fields)
         at_fault = "".join(f"\n  {': '.join(each)}" for each in parts)
         trace = f"\n  request {error.request_id}" if error.request_id and error.status >= 500 else ""
         return f"{error}{at_fault}{trace}", of_refusal(error)

@@ -87,11 +87,15 @@ async def _ensure_allowed(at: Context, wish: Wish) -> None:
 
     offered = wish.found().operation
     try:
-        allowed = (await at.suite.get(offered.service, "/admin/v1/whoami")).get("permissions")
+        whoami = await at.suite.get(offered.service, "/admin/v1/whoami")
     except RefusedError:
         return  # the change itself will be told why
+    allowed = whoami.get("permissions")
     if allowed is not None and f"{offered.method} {offered.path}" not in allowed:
-        raise EndedError(f"{wish.act}: it needs the role {offered.role}; nothing was done", Exit.NO_RIGHT)
+        lacking = f"it needs the role {offered.role}"
+        if offered.is_for(str(whoami.get("role"))):
+            lacking = "the token is not for that"
+        raise EndedError(f"{wish.act}: {lacking}; nothing was done", Exit.NO_RIGHT)
 
 
 def build_api(app: typer.Typer) -> None:

@@ -58,6 +58,11 @@ class Operation:
         """Tell whether the body has a field of this name."""
         return any(field.name == name for field in self.body)
 
+    def is_for(self, role: str) -> bool:
+        """Tell whether somebody of this role may call it, as far as the role goes."""
+        ladder = ("viewer", "operator", "admin")
+        return role in ladder[ladder.index(self.role) :] if self.role in ladder else role == self.role
+
     @property
     def most_at_once(self) -> int | None:
         """The most things that one plan of a bulk change takes; None where it says no limit."""

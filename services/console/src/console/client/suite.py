@@ -29,6 +29,7 @@ _LARGEST_PAGE = 200
 _KEPT_ANSWERS = 60
 """Of one person: what some pages ask for. Later pages of lists are not asked for again, and not kept."""
 _FORBIDDEN = 403
+_OUT_OF_SCOPE = "out_of_scope"
 CHANGED_SINCE = "changed_since"
 """The code and the outcome of what was left alone, for it is no longer as it was looked at."""
 _ONE_WORD = {"stale_version": CHANGED_SINCE, "version_mismatch": CHANGED_SINCE}
@@ -44,7 +45,7 @@ class RefusedError(Exception):
     """A service answered with a problem: its ``status``, stable ``code``, words and the fields at fault; ``said`` is the whole of it.
 
     What is no longer as it was looked at has the code ``CHANGED_SINCE``, whichever service says it. ``needs``: the role that a person
-    lacks for it.
+    lacks for it, ``scope``: what her token lacks although her role would do.
     """
 
     def __init__(self, service: str, status: int, problem: Mapping[str, Any], *, needs: str | None = None) -> None:
@@ -54,7 +55,10 @@ class RefusedError(Exception):
         self.fields: Sequence[Mapping[str, Any]] = problem.get("fields") or ()
         self.request_id = problem.get("request_id")
         self.said = problem
-        lacking = f": it needs the role {needs}" if needs else ""
+        self.scope = next((each.get("field") for each in self.fields if each.get("code") == _OUT_OF_SCOPE), None)
+        lacking = (
+            f": it needs the role {needs}" if needs else f": it needs the scope {self.scope}" if self.scope else ""
+        )
         super().__init__(f"{service}: {self.detail} ({self.code}){lacking}")
 
 
@@ -199,8 +203,10 @@ class Suite:
                 ):
                     said = await _read(answer)
                     if answer.status >= 300 and answer.status != 304:
-                        needs = role_for(service, method, path) if answer.status == _FORBIDDEN else None
-                        raise RefusedError(service, answer.status, said if isinstance(said, dict) else {}, needs=needs)
+                        problem = said if isinstance(said, dict) else {}
+                        lacks_role = answer.status == _FORBIDDEN and problem.get("code") != _OUT_OF_SCOPE
+                        needs = role_for(service, method, path) if lacks_role else None
+                        raise RefusedError(service, answer.status, problem, needs=needs)
                     return answer.status, said, answer.headers
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 late = isinstance(error, TimeoutError)

@@ -93,6 +93,8 @@ class Visit:
             return None
         if operation.service not in self.person.permissions and operation.service in self.person.away:
             return self.words("%(service)s does not answer", service=operation.service)
+        if operation.is_for(self.person.role):
+            return self.words("the token is not for that")
         return self.words("needs the role %(role)s", role=self.words(operation.role or "admin"))
 
     def unfit(self, act: Act, *items: Mapping[str, Any]) -> str | None:

@@ -40,6 +40,7 @@ from notifier.inputs.sentry import IngestSentry
 from notifier.inputs.sentry_event import is_quiet, read
 from notifier.inputs.unread import select_unread
 
+_SCOPE = "notifier:alerts"
 _SIGNATURE = "Sentry-Hook-Signature"
 _RESOURCE = "Sentry-Hook-Resource"
 
@@ -125,7 +126,7 @@ class InputRoutes:
     async def alertmanager(self, request: web.Request) -> web.StreamResponse:
         """Take a notification of Alertmanager in."""
         try:
-            authorize(request, tokens=self._tokens, demanded=INTERNAL)
+            authorize(request, tokens=self._tokens, demanded=INTERNAL, scope=_SCOPE)
         except (Unauthorized, Forbidden):
             beginning = read_notification(await read_beginning(request), now=self._clock.now())
             genuine = any(alert.labels or alert.bare for alert in beginning.alerts)
@@ -187,7 +188,7 @@ class InputRoutes:
         if _SIGNATURE in request.headers:
             self._check_signature(content, request.headers[_SIGNATURE])
         else:
-            authorize(request, tokens=self._tokens, demanded=INTERNAL)
+            authorize(request, tokens=self._tokens, demanded=INTERNAL, scope=_SCOPE)
 
     def _is_sentrys(self, notification: Any, request: web.Request) -> bool:
         """Whether a body has the form of one of Sentry's."""

@@ -27,6 +27,7 @@ from notifier.pages import layout
 from notifier.pages.store import Known, known_of
 from notifier.people.model import Directory
 
+_SCOPE = "notifier:admin:read"
 _RUNBOOKS = Path(__file__).parents[1] / "runbooks"
 _OURS = re.compile(r"/(?:i|o|w|r|d|e|t|runbook)/[^/?#\s\\]+")
 
@@ -101,7 +102,7 @@ class Pages:
             except (binascii.Error, UnicodeDecodeError):
                 return False
         who = self._tokens.from_header(header)
-        return who is not None and who.has("viewer")
+        return who is not None and who.has("viewer") and who.within(_SCOPE)
 
     def _sign_in(self, request: Request[None, None], *, signed_in: bool) -> Section:
         link = Span(self._words["page.sign_in"], "plain", f"/sign-in?to={request.raw.rel_url.raw_path}")

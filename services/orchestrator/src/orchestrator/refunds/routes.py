@@ -69,7 +69,7 @@ class RefundRoutes:
                 response=RefundWantedV1,
                 errors=(NoRefundAsked,),
                 roles=INTERNAL,
-                tags=("orders",),
+                tags=("refunds",),
             ),
             admin_change(
                 "orders/{number}/refund",

@@ -1,6 +1,7 @@
-"""A refund that an event asked for is looked up in the orchestrator's record before anything of it reaches a payment system.
+"""A refund that was asked for is looked up in the orchestrator's record before anything of it reaches a payment system.
 
-Whoever can publish an event can forge one. What the orchestrator's own database says, asked over HTTP, cannot be forged at the broker.
+Whoever can publish an event can forge one, and whoever has a token can call. What the orchestrator's own database says, asked over HTTP,
+neither can forge.
 """
 
 from __future__ import annotations
@@ -70,21 +71,28 @@ class OrchestratorsRecord:
 
 
 class ConfirmRequest:
-    """Says why a refund is not to be paid, if so. Moves nothing; asked again it may say otherwise."""
+    """Says why a refund is not to be paid, if so. Moves nothing; asked again it may say otherwise.
 
-    def __init__(self, transactions: RefundTransactions, record: OrchestratorsRecord, clock: Clock) -> None:
+    ``callers``: whether that holds for refunds that a caller of ours asked for over HTTP, too, or its token is enough.
+    """
+
+    def __init__(
+        self, transactions: RefundTransactions, record: OrchestratorsRecord, clock: Clock, *, callers: bool
+    ) -> None:
         self._transactions = transactions
         self._record = record
         self._clock = clock
+        self._callers = callers
 
     async def __call__(self, refund: Refund) -> str | None:
-        """Return why it is not what the orchestrator has asked for; None where it is, and where a caller of ours asked over HTTP.
+        """Return why it is not what the orchestrator has asked for; None where it is, and where the caller's token is enough.
 
         Raises ``RecordAway`` and ``NotRecorded``, which both mean: not now, and nothing may be sent.
         """
-        async with self._transactions.begin() as store:
-            if await store.asked_by(refund) != ORCHESTRATOR:
-                return None
+        if not self._callers:
+            async with self._transactions.begin() as store:
+                if await store.asked_by(refund) != ORCHESTRATOR:
+                    return None
         asked = await self._record(refund.business_key)
         if asked is None:
             if self._clock.now() - refund.created_at < _RECORDED_WITHIN:

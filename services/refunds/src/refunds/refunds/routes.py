@@ -179,7 +179,8 @@ class RefundRoutes:
                 summary="Give money back, once",
                 description="Answers when the request is committed; the money moves afterwards. The same `business_key` gives the same "
                 "refund, and with another sum, currency or lines it is 409. When what was captured is known, a sum that does not fit is "
-                "refused at once; otherwise before anything is sent. A dry run asks what was captured.",
+                "refused at once; otherwise before anything is sent. A dry run asks what was captured. What the orchestrator has not asked "
+                "for is rejected before anything is sent, unless callers are believed by setting.",
                 request=RefundBody,
                 response=RefundAccepted,
                 status=202,

@@ -11,7 +11,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict
 
 from common.clock import Clock
-from common.errors import Forbidden, InvalidInput, TooMany, Unauthorized, Unavailable, Unprocessable
+from common.errors import Forbidden, InvalidInput, OutOfScope, TooMany, Unauthorized, Unavailable, Unprocessable
 from common.http import BEARER, Principal, Route, TokenBook
 from common.telemetry import current_traceparent
 from webhook_gateway.hooks.answer import answer
@@ -30,6 +30,7 @@ MANAGER_HEADER = "X-Manager-Id"
 
 _CHALLENGE = 'Bearer realm="suite"'
 _ROLES = frozenset({"website", "website_manager"})
+_SCOPE = "webhook-gateway:website"
 _LONGEST_KEY = 255
 
 _CONNECTION_LOST = Refusal(
@@ -181,6 +182,8 @@ def _refusal(request: web.Request, body: Body, principal: Principal | None) -> R
         return Refusal(status=401, code="unauthorized", detail="a valid bearer token is needed")
     if principal.role not in _ROLES:
         return Refusal(status=403, code="forbidden", detail="this token's role may not do that")
+    if not principal.within(_SCOPE):
+        return Refusal(status=403, code=OutOfScope.code, detail=f"this token lacks the scope {_SCOPE}")
     if len(request.headers.get("Idempotency-Key", "").strip()) > _LONGEST_KEY:
         return Refusal(status=400, code="invalid_input", detail="the Idempotency-Key is too long")
     if body.state is BodyState.BROKEN and (request.transport is None or request.transport.is_closing()):
