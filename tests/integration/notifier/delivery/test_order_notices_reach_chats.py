@@ -69,7 +69,7 @@ async def test_a_late_notice_says_where_the_time_went_since_the_hook_came(make_k
     async def told() -> list[dict[str, Any]]:
         _, page = await kit.call("GET", "/admin/v1/notifications?state=sent")
         assert len(page["items"]) == 8
-        return page["items"]
+        return list(page["items"])
 
     found = {item["order_number"]: item for item in await eventually(told)}
     late, prompt, unread, silent = (found[an_order(name).number] for name in ("H1", "H2", "H3", "H4"))

@@ -316,7 +316,8 @@ async def ways(replica: Replica, name: str) -> list[tuple[datetime, datetime | N
     ]
     said = [[event.extension(each) for each in ("receivedat", "takenat", "cameby")] for event in of_order]
     return [
-        (datetime.fromisoformat(str(first)), taken and datetime.fromisoformat(taken), way) for first, taken, way in said
+        (datetime.fromisoformat(str(first)), datetime.fromisoformat(taken) if taken else None, way)
+        for first, taken, way in said
     ]
 
 
