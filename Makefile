@@ -50,7 +50,7 @@ bench-quick: setup ## what a change is likely to hurt, under five minutes; BENCH
 chaos: setup-test ## the fault tests
 	@$(SUITE) chaos
 
-cluster: setup-test ## the proofs on a cluster of three brokers and a pair of databases
+cluster: setup-test ## the proofs on three brokers, of RabbitMQ 3 and 4, and a pair of databases (as root)
 	@$(SUITE) cluster
 
 images: setup ## every image built, and the demo order played through them

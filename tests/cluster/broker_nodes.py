@@ -1,37 +1,65 @@
-"""Three RabbitMQ nodes that are one cluster, on this machine: each can be killed, frozen and cut off from the others."""
+"""Three RabbitMQ nodes that are one cluster, each in a network of its own: each can be killed, frozen and cut off from everybody."""
 
 from __future__ import annotations
 
-import os
+import json
 import secrets
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import psutil
 
 from suite_local.infrastructure.accounts import give, server_account
-from suite_local.infrastructure.rabbitmq import USER, VHOST, LocalRabbitmq
-from suite_local.ports import LOOPBACK, free_port
+from suite_local.infrastructure.rabbitmq import USER, VHOST, LocalRabbitmq, call_api
 from suite_local.programs import Program, ProgramProcess
+from tests.cluster.debian import Debian
+from tests.cluster.network import Host
 
-NAMES = ("one@localhost", "two@localhost", "three@localhost")
-_OTHERS_THAT_RUN = "length([Node || Node <- nodes(), rpc:call(Node, rabbit, is_running, []) =:= true])."
-_FORMATION = {
-    "cluster_formation.peer_discovery_backend": "classic_config",
-    **{f"cluster_formation.classic_config.nodes.{number}": name for number, name in enumerate(NAMES, start=1)},
-    "cluster_partition_handling": "pause_minority",
-}
+NODES = 3
+_PORTS = {"port": 5672, "api_port": 15672, "dist_port": 25672, "epmd_port": 4369}
+_UNNOTICED_S = 10
+"""Within a quarter more than this nodes believe that another is gone; RabbitMQ's own minute would make every trial take minutes."""
+
+
+_MENDS_ITSELF_S = 20
 
 
 class Node(LocalRabbitmq):
-    """One of the nodes. The port mapper is not its own: all of a cluster are found through one."""
+    """One of the nodes, at its host's address; out of a Debian of its own, where one is given."""
 
-    def node(self) -> Program:
-        """Return the node without the port mapper."""
-        return super().programs()[1]
+    def __init__(
+        self, host: Host, *, directory: Path, password: str, settings: Mapping[str, str | int], debian: Debian | None
+    ) -> None:
+        self._host, self._debian = host, debian
+        everywhere = {"listeners.tcp.1": f"{host.address}:{_PORTS['port']}", "management.tcp.ip": host.address}
+        super().__init__(
+            directory=directory,
+            password=password,
+            logs=directory / "logs",
+            name=f"rabbit@{host.address}",
+            settings={**everywhere, **settings},
+            **_PORTS,
+        )
+
+    @property
+    def url(self) -> str:
+        """The AMQP address."""
+        return f"amqp://{USER}:{quote(self._password, safe='')}@{self._host.address}:{self.port}/{VHOST}"
+
+    @property
+    def api_url(self) -> str:
+        """The management API's address, with its credentials."""
+        return f"http://{USER}:{quote(self._password, safe='')}@{self._host.address}:{self.api_port}"
+
+    def programs(self) -> tuple[Program, Program]:
+        """Return the port mapper and the node as they run on their host."""
+        mapper, node = super().programs()
+        return self._there(mapper), self._there(node)
 
     def be_one_of(self, cookie: str) -> None:
         """Know the word by which the cluster's nodes believe one another."""
@@ -39,48 +67,104 @@ class Node(LocalRabbitmq):
         path.write_text(cookie)
         give(server_account("rabbitmq", "postgres"), path, mode=0o400)
 
+    def troubles(self, cluster: set[str]) -> str:
+        """What this node knows against the cluster being whole; empty when all run and each queue is complete."""
+        try:
+            known = json.loads(call_api(self.api_url, "GET", "/api/nodes"))
+            # Refused while a queue could not do without this node.
+            call_api(self.api_url, "GET", "/api/health/checks/node-is-quorum-critical")
+        except OSError as error:
+            return f"{self.name}: {error!r}"
+        running = {node["name"] for node in known if node["running"] and not node.get("partitions")}
+        return "" if running == cluster else f"{self.name} knows {known}"
+
+    def stays_apart(self) -> bool:
+        """Whether it knows of others that run and that it is parted from."""
+        try:
+            known = json.loads(call_api(self.api_url, "GET", "/api/nodes"))
+        except OSError:
+            return False
+        return any(node["name"] == self.name and node.get("partitions") for node in known)
+
+    def version(self) -> str:
+        """Which RabbitMQ it is."""
+        overview: dict[str, Any] = json.loads(call_api(self.api_url, "GET", "/api/overview"))
+        return str(overview["rabbitmq_version"])
+
+    def _environment(self) -> dict[str, str]:
+        address = self._host.address
+        options = f"-kernel inet_dist_use_interface {{{address.replace('.', ',')}}} -kernel net_ticktime {_UNNOTICED_S}"
+        return {
+            **super()._environment(),
+            "RABBITMQ_USE_LONGNAME": "true",  # only such a name may hold an address
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": options,
+            "ERL_EPMD_ADDRESS": address,
+        }
+
+    def _there(self, program: Program) -> Program:
+        argv: Sequence[str] = program.argv
+        if program.name == "epmd":
+            argv = [*argv[:-1], self._host.address]
+        if self._debian is not None:
+            argv = self._debian.inside(argv, sees=self.directory)
+        return replace(program, argv=(*self._host.inside, *argv))
+
 
 class BrokerNodes:
     """The cluster: ``url`` names all three nodes."""
 
-    def __init__(self, directory: Path) -> None:
-        taken: list[int] = []
-        for _ in range(3 * len(NAMES) + 1):
-            taken.append(free_port(taken))
-        self._password, cookie, mapper = secrets.token_urlsafe(12), secrets.token_hex(16), taken.pop()
+    def __init__(self, directory: Path, *, debian: Debian | None = None) -> None:
+        password, cookie = secrets.token_urlsafe(12), secrets.token_hex(16)
+        self._hosts = [Host(number) for number in range(1, NODES + 1)]
+        names = [f"rabbit@{host.address}" for host in self._hosts]
+        formation: dict[str, str | int] = {
+            "cluster_formation.peer_discovery_backend": "classic_config",
+            **{f"cluster_formation.classic_config.nodes.{number}": name for number, name in enumerate(names, start=1)},
+            "cluster_partition_handling": "pause_minority",
+        }
         self._nodes = [
             Node(
-                directory=directory / name.partition("@")[0],
-                port=taken.pop(),
-                api_port=taken.pop(),
-                dist_port=taken.pop(),
-                epmd_port=mapper,
-                password=self._password,
-                logs=directory / "logs" / name.partition("@")[0],
-                name=name,
-                settings=_FORMATION,
+                host,
+                directory=directory / f"node-{number}",
+                password=password,
+                settings=formation,
+                debian=debian,
             )
-            for name in NAMES
+            for number, host in enumerate(self._hosts, start=1)
         ]
         for node in self._nodes:
             node.prepare()
             node.be_one_of(cookie)
-        self._mapper = ProgramProcess(self._nodes[0].programs()[0], logs=directory / "logs")
-        self._running = [
-            ProgramProcess(node.node(), logs=directory / "logs" / node.name.partition("@")[0]) for node in self._nodes
+        processes = [
+            [ProgramProcess(program, logs=node.directory / "logs") for program in node.programs()]
+            for node in self._nodes
         ]
+        self._mappers = [mapper for mapper, _ in processes]
+        self._running = [node for _, node in processes]
 
     @property
     def url(self) -> str:
         """The AMQP address of all nodes."""
-        hosts = ",".join(f"{LOOPBACK}:{node.port}" for node in self._nodes)
-        return f"amqp://{USER}:{self._password}@{hosts}/{VHOST}"
+        account, _, where = self._nodes[0].url.rpartition("@")
+        hosts = ",".join(f"{host.address}:{_PORTS['port']}" for host in self._hosts)
+        return f"{account}@{hosts}/{where.partition('/')[2]}"
+
+    @property
+    def api_url(self) -> str:
+        """One node's management API, with an administrator's credentials."""
+        return self._nodes[0].api_url
+
+    @property
+    def version(self) -> str:
+        """Which RabbitMQ they are."""
+        return self._nodes[0].version()
 
     def start(self) -> None:
-        """Start the port mapper and one node after the other; returns when all are one cluster."""
-        self._mapper.start()
-        for number in range(len(NAMES)):
-            self.begin(number)
+        """Start all nodes at once, for the first of RabbitMQ 4 looks for the others; returns when all are one cluster."""
+        for process in (*self._mappers, *self._running):
+            process.start()
+        for node in self._nodes:
+            node.wait_ready(120)
         self.whole()
 
     def begin(self, number: int) -> None:
@@ -98,8 +182,10 @@ class BrokerNodes:
 
     def end(self) -> None:
         """Kill everything."""
-        for process in (*self._running, self._mapper):
+        for process in (*self._running, *self._mappers):
             process.kill()
+        for host in self._hosts:
+            host.end()
 
     @contextmanager
     def frozen(self, number: int) -> Iterator[None]:
@@ -111,40 +197,24 @@ class BrokerNodes:
         finally:
             process.resume()
 
-    @contextmanager
-    def cut_off(self, number: int) -> Iterator[None]:
-        """Let a node and the others not believe one another any more: a partition between nodes, while clients still reach each."""
-        others = [name for place, name in enumerate(NAMES) if place != number]
-        cut = "".join(f"erlang:set_cookie('{name}', wrong), erlang:disconnect_node('{name}')," for name in others)
-        self.control(number, "eval", f"{cut} ok.")
-        try:
-            yield
-        finally:
-            right = "".join(f"erlang:set_cookie('{name}', erlang:get_cookie())," for name in others)
-            self.control(number, "eval", f"{right} ok.")
+    def cut_off(self, number: int) -> AbstractContextManager[None]:
+        """Take a node's network away: neither the others nor clients reach it, and nobody's connection ends."""
+        return self._hosts[number].cut_off()
 
-    def whole(self) -> None:
-        """Return when each node sees all of them run. A failure shows what it sees."""
-        deadline = time.monotonic() + 90
-        for number in range(len(NAMES)):
-            while True:
-                seen = self.control(number, "eval", _OTHERS_THAT_RUN, check=False)
-                if seen == str(len(NAMES) - 1):
-                    break
-                assert time.monotonic() < deadline, seen
-                time.sleep(0.5)
+    def whole(self) -> list[int]:
+        """Return when each node sees all of them run, and no queue lacks one. A failure shows what is seen.
 
-    def control(self, number: int, *arguments: str, check: bool = True) -> str:
-        """Command a node; returns what was printed last."""
-        program = self._nodes[number].node()
-        tool = Path(next(part for part in program.argv if part.endswith("rabbitmq-server"))).with_name("rabbitmqctl")
-        done = subprocess.run(
-            [str(tool), "-q", *arguments],
-            env={**os.environ, **program.environment},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0 or not check, done.stdout + done.stderr
-        return (done.stdout.strip().splitlines() or [""])[-1]
+        A node that hung may stay apart for good, though its queues do not: RabbitMQ's makers know that. As an operator does, it is begun
+        anew; the numbers of such nodes are returned.
+        """
+        start, begun_anew = time.monotonic(), list[int]()
+        everybody = {node.name for node in self._nodes}
+        while troubles := next(filter(None, (node.troubles(everybody) for node in self._nodes)), ""):
+            assert time.monotonic() < start + 150, troubles
+            if time.monotonic() > start + _MENDS_ITSELF_S and not begun_anew:
+                begun_anew = [number for number, node in enumerate(self._nodes) if node.stays_apart()]
+                for number in begun_anew:
+                    self.stop(number)
+                    self.begin(number)
+            time.sleep(0.5)
+        return begun_anew

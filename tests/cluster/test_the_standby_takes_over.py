@@ -8,11 +8,12 @@ from datetime import datetime
 
 import pytest
 
-from tests.chaos.conftest import Faults
 from tests.cluster.conftest import Stand
+from tests.cluster.page import Section
+from tests.cluster.trials import Trials
 from tests.support.database_pair import DatabasePair
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1500)]
 
 
 def dies(databases: DatabasePair) -> None:
@@ -32,21 +33,21 @@ def is_relieved(databases: DatabasePair) -> None:
 
 @pytest.mark.parametrize("fault", [dies, hangs, is_relieved], ids=lambda fault: fault.__name__)
 async def test_nothing_is_lost_or_done_twice_when_the_primary(
-    fault: Callable[[DatabasePair], None], stand: Stand, faults: Faults, since: datetime
+    fault: Callable[[DatabasePair], None], stand: Stand, trials: Trials, since: datetime
 ) -> None:
-    services = faults.suite.description["services"]
-    before = {name: faults.pids(name) for name in services}
+    services = trials.suite.description["services"]
+    before = {name: trials.pids(name) for name in services}
 
-    async def twice() -> None:
+    async def twice(section: Section) -> None:
         for _ in range(2):  # there and back
             await asyncio.sleep(3)
-            await asyncio.to_thread(fault, stand.databases)
-            await asyncio.to_thread(stand.databases.promote)
+            with section.fails(f"the primary {fault.__name__}, its standby is promoted"):
+                await asyncio.to_thread(fault, stand.databases)
+                await asyncio.to_thread(stand.databases.promote)
             await asyncio.sleep(5)
-            await asyncio.to_thread(stand.databases.join)
+            with section.fails("and until it has a standby"):
+                await asyncio.to_thread(stand.databases.join)
 
-    report = await faults.play_during(twice(), seed=92)
-    await faults.everybody_ready()
-    assert {name: faults.pids(name) for name in services} == before, "nobody exits"
-    assert set(report["summary"]["answers"]) <= {"200", "503"}
-    await faults.all_is_right(report, since)
+    title = f"The primary {fault.__name__.replace('_', ' ')}, there and back"
+    await trials.withstands(title, twice, since, seed=92)
+    assert {name: trials.pids(name) for name in services} == before, "nobody exits"

@@ -119,3 +119,43 @@ def _text(act: Act, name: str, value: Any) -> str:
     if kind == "money":
         return f"{value / 100:.2f}"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list, bool)) else str(value)
+
+
+def flat(held: Any, path: str = "") -> dict[str, Any]:
+    """Everything that stands in a value, by dotted path; of lists by their places."""
+    parts = dict(enumerate(held)) if isinstance(held, list) else held
+    if not isinstance(parts, dict) or not parts:
+        return {path: held}
+    return {
+        where: each
+        for name, part in parts.items()
+        for where, each in flat(part, f"{path}.{name}" if path else str(name)).items()
+    }
+
+
+_OUTCOME = re.compile(r"if it (succeeds|fails): ")
+
+
+def lasting(items: Any) -> Any:
+    """Items without the notices that depend on whether the message about an incident was sent, and its ticket opened, by now."""
+    meanwhile = ("message.edited ", "ticket.", "call.dropped ")
+    return [
+        {
+            **each,
+            "notices": [line for line in each.get("notices") or () if not _OUTCOME.sub("", line).startswith(meanwhile)],
+        }
+        for each in items
+    ]
+
+
+def differing(planned: Any, done: Any) -> set[str]:
+    """Where two values differ, without places in lists, and without notices about what was sent meanwhile."""
+    one, other = flat(lasting(planned)), flat(lasting(done))
+    places = {path for path in one.keys() | other.keys() if one.get(path, ...) != other.get(path, ...)}
+    return {re.sub(r"^(\d+\.)?(shown\.)?", "", path) for path in places}
+
+
+def as_printed(item: Mapping[str, Any]) -> dict[str, Any]:
+    """An item of a plan as ``ordersctl`` shows what was done."""
+    named = item["id"] or str(item["shown"].get("id") or "")  # what is done to nothing goes by the name of what it made
+    return {**item["shown"], **{name: held for name, held in item.items() if name != "shown"}, "id": named}

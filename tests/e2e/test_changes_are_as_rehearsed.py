@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,7 +14,7 @@ from common.testing import eventually
 from console.client.acts import ACTS
 from console.client.operations import SERVICES, Operation, operations
 from console.client.words import label
-from tests.e2e.both_tools import Change
+from tests.e2e.both_tools import Change, as_printed, differing
 from tests.e2e.case import Case
 from tests.e2e.changes import CHANGES
 from tests.e2e.told import orders_of, told_otherwise
@@ -119,46 +118,6 @@ NEVER_CONFLICTS = {
 """Acts that nobody can have come before, and why: done after another has done the same they are done as well."""
 
 
-def flat(held: Any, path: str = "") -> dict[str, Any]:
-    """Everything that stands in a value, by dotted path; of lists by their places."""
-    parts = dict(enumerate(held)) if isinstance(held, list) else held
-    if not isinstance(parts, dict) or not parts:
-        return {path: held}
-    return {
-        where: each
-        for name, part in parts.items()
-        for where, each in flat(part, f"{path}.{name}" if path else str(name)).items()
-    }
-
-
-_OUTCOME = re.compile(r"if it (succeeds|fails): ")
-
-
-def lasting(items: Any) -> Any:
-    """Items without the notices that depend on whether the message about an incident was sent, and its ticket opened, by now."""
-    meanwhile = ("message.edited ", "ticket.", "call.dropped ")
-    return [
-        {
-            **each,
-            "notices": [line for line in each.get("notices") or () if not _OUTCOME.sub("", line).startswith(meanwhile)],
-        }
-        for each in items
-    ]
-
-
-def differing(planned: Any, done: Any) -> set[str]:
-    """Where two values differ, without places in lists, and without notices about what was sent meanwhile."""
-    one, other = flat(lasting(planned)), flat(lasting(done))
-    places = {path for path in one.keys() | other.keys() if one.get(path, ...) != other.get(path, ...)}
-    return {re.sub(r"^(\d+\.)?(shown\.)?", "", path) for path in places}
-
-
-def as_printed(item: Mapping[str, Any]) -> dict[str, Any]:
-    """An item of a plan as ``ordersctl`` shows what was done."""
-    named = item["id"] or str(item["shown"].get("id") or "")  # what is done to nothing goes by the name of what it made
-    return {**item["shown"], **{name: held for name, held in item.items() if name != "shown"}, "id": named}
-
-
 async def audited(client: Client, case: Case, reason: str) -> int:
     page = await client.get(case.found.service, "/admin/v1/audit", limit=50)
     return sum(item["reason"] == reason for item in page["items"])
@@ -168,7 +127,7 @@ ELSEWHERE = {
     "refunds POST /admin/v1/reconciliation": "asks payment systems only: `check refunds` runs it as a rehearsal",
     "refunds POST /refunds/v1/refunds": "for machines: people ask the orchestrator",
     "notifier POST /admin/v1/tickets/{key}/links": "the older spelling of `link`",
-    "notifier PUT /admin/v1/people": "a file's whole content: `people set` puts it, and it would hold for all other tests, too",
+    "notifier PUT /admin/v1/people": "a file's whole content: `people set` puts it, and puts back what was there",
     "notifier PUT /admin/v1/roster": "a plan's whole content: so does `roster set`",
 }
 """Operations with a rehearsal that are not driven here, and why."""

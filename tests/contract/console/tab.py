@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import typer
 from typer.models import OptionInfo
@@ -51,8 +51,10 @@ def _options(command: Callable[..., Any]) -> list[str]:
 def _values(name: str, kind: Any, option: OptionInfo) -> str:
     if name == "profile":
         return "@profiles"
-    forms = [each for each in (kind, *get_args(kind)) if isinstance(each, type) and issubclass(each, StrEnum)]
-    words = [each.value for each in forms[0]] if forms else option.autocompletion("") if option.autocompletion else ()
+    kinds = (kind, *get_args(kind))
+    forms = [tuple(each) for each in kinds if isinstance(each, type) and issubclass(each, StrEnum)]
+    forms += [get_args(each) for each in kinds if get_origin(each) is Literal]
+    words = forms[0] if forms else option.autocompletion("") if option.autocompletion else ()
     return "|".join(words)
 
 

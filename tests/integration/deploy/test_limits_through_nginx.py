@@ -22,7 +22,7 @@ import pytest
 
 from common.testing import eventually
 from suite_local.ports import LOOPBACK
-from tests.integration.deploy.conftest import nginx_in
+from tests.support.edge import nginx_in
 from tests.support.processes import Program, created, stand
 
 TERMINATOR = "127.0.0.80"

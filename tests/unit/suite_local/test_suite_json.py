@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -85,6 +86,11 @@ def test_the_document_has_exactly_the_contracts_shape(plan: Plan) -> None:
     }
     assert list(tokens) == ["viewer", "operator", "admin", "internal", "marketplace", "website", "website_manager"]
     assert len(set(tokens.values())) == 7
+
+
+def test_the_document_names_the_zone_that_the_console_was_given(plan: Plan) -> None:
+    named = layout(replace(plan, overrides={"CONSOLE_TIME_ZONE": "Asia/Omsk"}))
+    assert with_pids(named, {})["time_zone"] == "Asia/Omsk"
 
 
 def test_the_tokens_of_the_document_are_those_that_the_services_accept(plan: Plan) -> None:

@@ -341,7 +341,9 @@ def _account(name: str) -> int:
 def layout(plan: Plan) -> dict[str, Any]:
     """Return `suite.json` without pids, and which programs' pids belong to each service."""
     secrets = Credentials(plan.run.secrets)
+    zone = plan.overrides.get("CONSOLE_TIME_ZONE")
     return {
+        **({"time_zone": zone} if zone else {}),
         "services": {service.name: plan.urls(service)[0] for service in WITH_CONSOLE},
         "programs": {service.name: service.programs(plan.replicas[service.name]) for service in WITH_CONSOLE},
         "infrastructure": {

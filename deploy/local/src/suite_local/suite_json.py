@@ -36,4 +36,5 @@ def with_pids(layout: Mapping[str, Any], pids: Mapping[str, int]) -> dict[str, A
         "infrastructure": {name: {**layout["infrastructure"][name], "pid": pids.get(name)} for name in INFRASTRUCTURE},
         "databases": layout["databases"],
         "tokens": layout["tokens"],
+        **{name: layout[name] for name in ("time_zone",) if name in layout},
     }

@@ -27,6 +27,7 @@ from common.messaging.accounts import RIGHTS, definitions, import_into, main
 from common.postgres import Database
 from common.testing import TestRabbit, eventually
 from common.testing.rabbit import vhost_of
+from suite_local.infrastructure.rabbitmq import call_api
 from suite_local.testing import ServerAddresses
 from tests.integration.common.messaging.replicas import entry
 
@@ -214,6 +215,26 @@ async def test_what_is_imported_is_what_a_service_that_may_declares(rabbit: Test
         kept, made = await rabbit.topology(imported), await rabbit.topology(declared)
         assert [each["name"] for each in kept["exchanges"] if each not in made["exchanges"]] == [topology.COMPLETE]
         assert {**kept, "exchanges": made["exchanges"]} == made
+
+
+async def test_no_dead_letter_is_returned_so_often_that_the_broker_drops_it(
+    rabbit: TestRabbit, servers: ServerAddresses
+) -> None:
+    async with rabbit.virtual_host() as url:
+        await asyncio.to_thread(import_into, servers.rabbitmq_api, definitions({}, vhost=vhost_of(url)))
+
+        async def in_force() -> bool:
+            queues = json.loads(call_api(servers.rabbitmq_api, "GET", f"/api/queues/{vhost_of(url)}"))
+            limits = {each["name"]: (each.get("effective_policy_definition") or {}) for each in queues}
+            # The limit of the others stands in their arguments.
+            return limits == {
+                **{spec.dead: {"delivery-limit": 1_000_000_000} for spec in topology.QUEUES},
+                **{spec.name: {} for spec in topology.QUEUES},
+            }
+
+        await eventually(
+            in_force, what="a policy for every queue of dead letters, which the broker tells with its next figures"
+        )
 
 
 async def test_the_exchange_that_says_that_all_is_there_is_imported_last(servers: ServerAddresses) -> None:

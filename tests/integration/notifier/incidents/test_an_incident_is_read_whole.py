@@ -86,9 +86,13 @@ async def test_an_incident_leads_to_its_thing_and_names_the_silence_that_covers_
         "reason": wanted["reason"],
     }
     assert other["silence"] is None
+    listed = {each["id"]: each["silenced_until"] for each in (await opened()).values()}
+    assert listed == {first: made["ends_at"], second: None}
+    assert one["silenced_until"] == made["ends_at"]
     status, _ = await kit.call("DELETE", f"/admin/v1/silences/{made['id']}", body={"reason": "mended"})
     assert status == 200
     assert (await story(first))["silence"] is None
+    assert [each["silenced_until"] for each in (await opened()).values()] == [None, None]
 
 
 async def test_what_waits_is_late_when_the_alerts_say_so(make_kit: MakeKit, tmp_path: Path) -> None:

@@ -70,6 +70,25 @@ async def test_alerts_with_a_wrong_token_are_one_problem_and_junk_is_none(make_k
     assert [state for kind, _, state, _ in await problems(kit) if kind == "alerts_refused"] == ["resolved", "open"]
 
 
+async def test_alerts_with_a_token_for_something_else_are_a_problem_too(make_kit: MakeKit, tmp_path: Path) -> None:
+    tokens = tmp_path / "scoped.json"
+    entries = [
+        {"name": "vera", "token": "viewer-token", "role": "viewer", "scopes": ["notifier:alerts"]},
+        {"name": "refunds", "token": "refunds-token", "role": "internal", "scopes": ["orchestrator:refunds:read"]},
+        {"name": "alertmanager", "token": "internal-token", "role": "internal", "scopes": ["notifier:alerts"]},
+    ]
+    tokens.write_text(json.dumps({"tokens": entries}))
+    kit = await make_kit(routes=ONE_CHAT, tokens_file=tokens)
+    body = json.dumps(notification(one_alert("A"))).encode()
+    status, answer = await post_bytes(kit, body, Authorization="Bearer refunds-token")
+    assert (status, answer["code"]) == (403, "out_of_scope")
+    assert [(kind, state) for kind, _, state, _ in await problems(kit)] == [("alerts_refused", "open")]
+    status, answer = await post_bytes(kit, body, Authorization="Bearer viewer-token")
+    assert (status, answer["code"]) == (403, "forbidden")
+    assert (await post_bytes(kit, body))[0] == 200
+    assert ("alerts_refused", "resolved") in {(kind, state) for kind, _, state, _ in await problems(kit)}
+
+
 async def test_sentrys_hooks_with_a_wrong_signature_are_a_problem_of_their_own(make_kit: MakeKit) -> None:
     kit = await make_kit(routes=ONE_CHAT, sentry_secret=SecretStr("new-secret"))
     for name in ("issue", "event_alert", "metric_alert", "error"):

@@ -129,12 +129,12 @@ async def test_a_batch_takes_effect_in_the_transaction_that_takes_it_in(replica:
     assert await replica.rows("SELECT hook FROM parked_order") == [("order.paid",)]
     kinds = "SELECT DISTINCT kind FROM workflow JOIN workflow_ready ON workflow_id = id ORDER BY 1"
     assert await replica.rows(kinds) == [("order_document",), ("update_transactions",)]
-    assert replica.woken == ["workers"]  # of what follows from the end of A
+    assert replica.woken == ["calls"]  # of what follows from the end of A
     completed = replica.metrics.completed.labels(ORDER_LIFE)._value.get()
     assert (completed, replica.metrics.claimed._value.get(), await replica.work()) == (5, 2, 0)
     await replica.take_in([hook("C", "order.created", minute=1), hook("A", "order.created", minute=1)])
     assert ((await replica.order("C"))[:4], (await replica.order("A"))[1:3]) == (("created", 1, 1, 1), (4, 4))
-    assert replica.woken == ["workers", "relay"]
+    assert replica.woken == ["calls", "relay"]
     await replica.take_in([hook("B", "order.created", minute=1)])
     assert (await replica.order("B"))[:4] == ("paid", 2, 2, 1)
 
@@ -164,6 +164,25 @@ async def test_a_workflow_that_a_worker_has_is_left_to_it_and_a_late_result_is_r
     for _ in range(2):
         assert not await replica.store.complete(owner="sleeper", outcomes=[late], failures=[], write=handler.write)
     assert await replica.order("A") == ("delivered", 4, 4, 3, Counter(created=1, paid=1, changed=1, delivered=1))
+
+
+async def test_what_was_left_waits_behind_the_cursor_that_was_and_is_done_once(replica: Replica) -> None:
+    """The cursor moves as events are appended, before anybody has carried them out: it goes back where nobody does."""
+    created, paid, changed, delivered = life("A")
+    unreadable = replace(hook("A", "order.changed", minute=4), body=b"{}", event_id="unreadable")
+    await replica.take_in([created, paid])
+    async with replica.database.transaction() as connection:
+        committed = await replica.within(connection, [unreadable, delivered])
+        cursor = "SELECT done_seq, last_seq, state FROM workflow WHERE kind = 'order_life'"
+        assert [tuple(row) for row in await connection.fetch(cursor)] == [(2, 4, 1)]
+    committed()
+    assert (await replica.order("A"))[1:3] == (2, 4)
+    await replica.take_in([changed])
+    assert (await replica.order("A"))[1:3] == (2, 5)
+    assert await replica.work() > 0
+    sent = Counter(created=1, paid=1, changed=1, delivered=1, crashed=1)
+    assert await replica.order("A") == ("delivered", 5, 5, 1, sent)
+    assert await replica.rows("SELECT seq FROM set_aside_event") == [(3,)]
 
 
 async def test_a_stopped_workflow_collects_what_comes(replica: Replica) -> None:

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
 
+from common.http import HttpServer
 from common.testing import eventually
 from sandbox.testing import RunningSandbox
 from tests.integration.refunds.factories import RefundsClient
@@ -85,4 +87,55 @@ async def test_a_refund_is_paid_once_although_its_service_is_killed_at_every_cal
         service = RefundsClient(session, sandbox, dsn, amqp_url)
         await service.reaches(refund_id, "SUCCESS")
         ledger = await service.ledger()
+    assert (ledger["refunded"], ledger["spent"], len(ledger["refunds"])) == (6_000, 6_000, 1)
+
+
+async def test_a_callers_refund_survives_a_kill_while_the_orchestrator_is_asked_about_it(
+    sandbox: RunningSandbox,
+    environment: dict[str, str],
+    database_for: Callable[[str], Awaitable[str]],
+    amqp_url: str,
+    tmp_path: Path,
+) -> None:
+    """The question's answer is lost twice: nothing has been sent, and who starts next asks again."""
+    environment["REFUNDS_POSTGRES_DSN"] = dsn = await database_for("refunds")
+    (tmp_path / "sent").write_text("sent-token")
+    await sandbox.put_payment("pay-1", captured=10_000)
+    asked: list[str] = []
+    answering = asyncio.Event()
+
+    async def record(request: web.Request) -> web.Response:
+        asked.append(request.headers["Authorization"])
+        await answering.wait()
+        wanted = {"order_number": "7Q3M0V9XK2TDW8RC", "payment_id": "pay-1", "amount": 6_000, "currency": "RUB"}
+        return web.json_response({**wanted, "reason": "late", "business_key": request.match_info["key"]})
+
+    app = web.Application()
+    app.router.add_get("/orders/v1/refunds/{key}", record)
+    async with HttpServer(app, "127.0.0.1", 0) as orchestrator:
+        environment |= {
+            "REFUNDS_ORCHESTRATOR_URL": orchestrator.url,
+            "REFUNDS_INTERNAL_TOKEN_FILE": str(tmp_path / "sent"),
+        }
+        refund_id = ""
+        for times in (1, 2):
+            async with process(environment) as (child, url), aiohttp.ClientSession(url) as session:
+                if not refund_id:
+                    _, accepted = await RefundsClient(session, sandbox, dsn, amqp_url).request()
+                    refund_id = accepted["id"]
+
+                async def questioned(times: int = times) -> bool:
+                    return len(asked) >= times
+
+                await eventually(questioned, what="the orchestrator is asked")
+                child.kill()
+                await child.wait()
+            # The day's reconciliation may have read the payment system's registers.
+            assert {entry["operation"] for entry in await sandbox.log("trust")} <= {"list_refunds"}
+        answering.set()
+        async with process(environment) as (_, url), aiohttp.ClientSession(url) as session:
+            service = RefundsClient(session, sandbox, dsn, amqp_url)
+            await service.reaches(refund_id, "SUCCESS")
+            ledger = await service.ledger()
+    assert set(asked) == {"Bearer sent-token"}
     assert (ledger["refunded"], ledger["spent"], len(ledger["refunds"])) == (6_000, 6_000, 1)

@@ -57,6 +57,23 @@ async def test_a_manager_who_is_refused_says_that_the_bypass_is_broken(
         assert [item["category"] for item in await endangered(gateway, 1)] == ["manager_bypass_broken"]
 
 
+async def test_an_order_sent_with_a_token_for_something_else_is_refused_and_kept(start: Start, tmp_path: Any) -> None:
+    tokens = tmp_path / "scoped.json"
+    entries = [
+        {"name": "operator", "token": "operator-token", "role": "operator"},
+        {"name": "site", "token": "narrow-token", "role": "website", "scopes": ["webhook-gateway:website:read"]},
+        {"name": "shop", "token": "website-token", "role": "website", "scopes": ["webhook-gateway:website"]},
+    ]
+    tokens.write_text(json.dumps({"tokens": entries}))
+    async with start(tokens_file=tokens) as gateway:
+        status, answer = (await gateway.send(order(403), path=ORDERS, headers=bearer("narrow")))[:2]
+        assert (status, answer["code"]) == (403, "out_of_scope")
+        assert "webhook-gateway:website" in answer["detail"]
+        [kept] = await endangered(gateway, 1)
+        assert (kept["status"], kept["answer"]["code"], kept["anonymous"]) == (403, "out_of_scope", False)
+        assert (await gateway.send(order(201), path=ORDERS, headers=bearer("website")))[0] == 201
+
+
 async def test_a_rotated_managers_token_is_recognised_when_it_is_refused(start: Start, tmp_path: Any) -> None:
     async with start("gw-1"):
         pass  # it remembers the tokens of its time

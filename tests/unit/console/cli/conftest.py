@@ -13,7 +13,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-LEDGER = {"received": 5, "outcomes": 5, "difference": 0, "by_source": [], "refused_for": []}
+COUNTED = {"received": 5, "confirmed": 2, "spooled": 1, "quarantined": 1, "refused": 1}
+LEDGER = {**COUNTED, "outcomes": 5, "difference": 0, "by_source": [], "refused_for": []}
 RECALCULATED = {"orders": 9, "differing": 0, "items": []}
 RECONCILED = {"registers": {"trust": "compared"}, "differences": [], "unanswered": 0}
 UNALTERED = {"items": [{"name": "orders", "found": 0, "detail": ""}, {"name": "audit", "found": 0, "detail": ""}]}

@@ -43,23 +43,25 @@ def test_what_is_no_exact_sum_is_refused_and_never_rounded(written: str, currenc
 
 def test_times_are_iso_now_or_some_time_from_now() -> None:
     now = datetime.now(UTC)
-    assert read_moment("2026-01-31T10:00+03:00", "--since") is not None
-    assert datetime.fromisoformat(read_moment("2026-01-31T10:00+03:00", "--x")) == datetime(2026, 1, 31, 7, tzinfo=UTC)
-    assert datetime.fromisoformat(read_moment("+2h", "--x")) - now >= timedelta(hours=2)
-    assert datetime.fromisoformat(read_moment("-1d", "--x")) < now
+    assert read_moment("2026-01-31T10:00+03:00", "--since", UTC) is not None
+    assert datetime.fromisoformat(read_moment("2026-01-31T10:00+03:00", "--x", UTC)) == datetime(
+        2026, 1, 31, 7, tzinfo=UTC
+    )
+    assert datetime.fromisoformat(read_moment("+2h", "--x", UTC)) - now >= timedelta(hours=2)
+    assert datetime.fromisoformat(read_moment("-1d", "--x", UTC)) < now
     for wrong in ("yesterday", "+2y", "+999999w", "2026-13-01"):
         with pytest.raises(EndedError, match="is no time"):
-            read_moment(wrong, "--x")
+            read_moment(wrong, "--x", UTC)
 
 
 def test_json_stands_there_or_in_a_file_and_has_the_right_shape(tmp_path: Path) -> None:
     (tmp_path / "body.json").write_text('{"a": "я"}')
     body = Field("body", "object", True, {})
-    assert read(body, f"@{tmp_path / 'body.json'}") == {"a": "я"}
-    assert read(body, '{"b": 1}') == {"b": 1}
+    assert read(body, f"@{tmp_path / 'body.json'}", UTC) == {"a": "я"}
+    assert read(body, '{"b": 1}', UTC) == {"b": 1}
     for wrong in ("[1]", "{bad", "@/nowhere", "[" * 100_000):
         with pytest.raises(EndedError, match="--body"):
-            read(body, wrong)
+            read(body, wrong, UTC)
     with pytest.raises(EndedError):
         read_json("", "--body")
 
@@ -72,8 +74,8 @@ def test_a_filter_takes_only_names_and_values_that_the_operation_has() -> None:
         Field("numbers", "array", False, {}),
     )
     given = ["state=open", "open=true", "incident=3", "numbers=A", "numbers=B=C"]
-    assert read_filter(given, fields) == {"state": "open", "open": True, "incident": 3, "numbers": ["A", "B=C"]}
-    assert read_filter([], fields) is None
+    assert read_filter(given, fields, UTC) == {"state": "open", "open": True, "incident": 3, "numbers": ["A", "B=C"]}
+    assert read_filter([], fields, UTC) is None
     for wrong in (
         ["other=1"],
         ["state"],
@@ -83,5 +85,5 @@ def test_a_filter_takes_only_names_and_values_that_the_operation_has() -> None:
         ["state=open", "state=closed"],
     ):
         with pytest.raises(EndedError) as refused:
-            read_filter(wrong, fields)
+            read_filter(wrong, fields, UTC)
         assert refused.value.code is Exit.USAGE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from babel.dates import format_date
@@ -143,7 +144,7 @@ def test_a_thing_says_when_it_was_and_how_long_ago_in_the_persons_language(
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "200")
     shown = ordersctl("refund", "show", "r1").out
-    there = at.astimezone()
+    there = at.astimezone(ZoneInfo("Europe/Moscow"))
     assert f"{there.day} {format_date(there, 'MMM', locale='ru')} {there.year}, {there:%H:%M:%S}" in shown
     assert "(5 минут назад)" in shown
     monkeypatch.setenv("LC_ALL", "C.UTF-8")

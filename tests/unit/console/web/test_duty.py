@@ -92,3 +92,23 @@ async def test_who_may_not_change_duty_sees_it_and_its_calendar(browser: Browser
         > 0
     )
     assert "/calendar/viewer/" in page
+
+
+async def test_the_first_screen_says_whether_i_am_on_duty_and_who_is_next(browser: Browser, services: Services) -> None:
+    me, oleg = ({"id": name, "name": said, "phone": None} for name, said in (("operator", "Olga"), ("oleg", "Oleg")))
+    until = "2026-11-30T07:00:00Z"
+    now = {"on_duty": me, "until": until, "backup": oleg, "next": {"on_duty": "oleg"}, "confirmed": True}
+    services.answers["GET /admin/v1/on-call"] = (200, now)
+    hole = {"what": "call_provider", "detail": "there is no call provider: nobody is phoned"}
+    services.answers["GET /admin/v1/coverage"] = (200, {"covered": False, "missing": [hole]})
+    await browser.sign_in("token-operator")
+    page = await browser.get("/")
+    duty = " ".join(re.sub(r"<[^>]+>", "", page[page.index('class="duty"') :].partition("</p>")[0]).split())
+    assert duty.endswith("You are on duty until 30 Nov 2026, 10:00:00 MSK · backup: Oleg · next: Oleg")
+    assert "take over now" not in page
+    assert "A critical problem would not reach a person:" in page
+    assert "there is no call provider: nobody is phoned" in page
+    services.answers["GET /admin/v1/on-call"] = (200, {**now, "on_duty": oleg, "backup": me})
+    page = await browser.get("/")
+    assert "On duty: <b>Oleg</b>" in page
+    assert re.search(r'href="/change/duty/override\?field.person=operator&[^"]*">take over now', page)

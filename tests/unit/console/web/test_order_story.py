@@ -141,11 +141,13 @@ async def test_an_order_is_looked_at_moment_by_moment(browser: Browser, known: S
     assert "under way: RUB\u00a03.00" in page
     assert "RUB\u00a0170.00 · <code>p-1</code>" in page, "what was captured"
     assert "/change/workflow/retry?ids=7" in page
+    assert page.index('href="/w/7"') < page.index("<h2>Money"), "what has crashed is said first"
     assert '<pre class="said">Оплачен</pre>' in page
     page = await browser.get("/o/N?step=0&only=messages")
     assert browser.path == "/o/N"
     assert 'value="0"' in page
     assert "What is otherwise" not in page, "it is the beginning"
+    assert page.count('href="/w/7"') == 1, "it had not crashed then"
     assert "<b>hook received</b>" not in page
     assert 'href="/o/N?at=2026-11-29T11%3A00%3A00%2B00%3A00&amp;only=messages"' in page
     await browser.get("/o/N?step=9")

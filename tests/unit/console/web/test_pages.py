@@ -283,6 +283,18 @@ async def test_now_shows_customers_who_wait_and_what_nobody_can_say(browser: Bro
     assert "would reach a person" not in await browser.get("/")
 
 
+async def test_now_marks_an_incident_that_is_silenced(browser: Browser, services: Services) -> None:
+    silenced = {"id": 5, "kind": "workflow.crashed", "silenced_until": "2026-11-30T10:00:00Z"}
+    incidents = {"items": [silenced, {"id": 6, "kind": "refund.failed", "silenced_until": None}], "next_cursor": None}
+    services.answers["GET /admin/v1/incidents"] = (200, {**incidents, "count": 2})
+    await browser.sign_in("token-operator")
+    page = await browser.get("/")
+    one, other = (page.partition(f'href="/i/{incident}"')[2].partition("</li>")[0] for incident in (5, 6))
+    assert re.search(r"silenced</span>\s+until 30 Nov 2026, 13:00:00 MSK", one)
+    assert "silenced" not in other
+    assert "silenced until" in await browser.get("/incidents")
+
+
 async def test_an_outside_number_may_stand_in_an_address_and_a_name_may_not(
     browser: Browser, services: Services
 ) -> None:

@@ -13,6 +13,7 @@ from console.web.audit.exporting import COLUMNS, csv_line, json_line
 from console.web.audit.targets import address_of_target
 from console.web.endangered.difference import Changed, difference
 from console.web.filters import basket
+from console.web.links import link_of
 from console.web.marked import marked, pretty
 from console.web.refund.bar import bar_of
 from console.web.workflow.groups import acts_in, filter_of
@@ -119,3 +120,19 @@ def test_a_basket_is_written_as_far_as_it_can_be_read() -> None:
         "Мёд × 2, sku × 1, ? × ?, odd"
     )
     assert basket("[masked]") == ""
+
+
+@pytest.mark.parametrize(
+    ("phone", "link"),
+    [
+        ("+79161234567", "tel:+79161234567"),
+        ("8 (916) 123-45-67", "tel:89161234567"),
+        ("+7916***4567", None),
+        ("<img src=x>", None),
+        ("javascript:1", None),
+        (None, None),
+        (79161234567, None),
+    ],
+)
+def test_a_phone_that_is_whole_is_called_from_its_page(phone: object, link: str | None) -> None:
+    assert link_of("phone", phone, within="order") == link

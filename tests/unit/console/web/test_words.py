@@ -65,7 +65,7 @@ def test_times_are_written_with_their_zone_and_how_long_ago() -> None:
 
 @pytest.mark.parametrize("given", ["2026-11-29", "soon", "2026-13-45T99:99:99Z", "", None, 5, ["2026-11-29T20:00:00Z"]])
 def test_what_is_no_time_is_not_written_as_one(given: object) -> None:
-    assert filters.as_time(given) is None
+    assert times.as_time(given) is None
 
 
 def test_faults_and_findings_are_said_in_the_language_of_the_page() -> None:

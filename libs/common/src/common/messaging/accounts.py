@@ -35,6 +35,9 @@ from common.messaging.topology import QUEUES, QueueSpec, replays_of
 _NOTHING = "^$"
 _ASK_AGAIN_S = 0.5
 _TIMEOUT_S = 30.0
+_DEAD_DELIVERY_LIMIT = 1_000_000_000
+"""RabbitMQ 4 throws away what was delivered 20 times and has no queue to go to; 3 has no limit, and knows no word for none. A policy,
+because a queue that is there keeps its arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,16 @@ def definitions(
             _of_host(vhost, name, auto_delete=False, arguments=arguments)
             for spec in QUEUES
             for name, arguments in ((spec.dead, topology.DEAD_ARGUMENTS), (spec.name, spec.arguments))
+        ],
+        "policies": [
+            {
+                "vhost": vhost,
+                "name": "dead-letters-stay",
+                "pattern": _any_of(spec.dead for spec in QUEUES),
+                "apply-to": "queues",
+                "priority": 0,
+                "definition": {"delivery-limit": _DEAD_DELIVERY_LIMIT},
+            }
         ],
         "bindings": [
             {

@@ -88,7 +88,7 @@ def add_act(app: typer.Typer, act: Act, *, find_service: FindService | None = No
         names = tuple(dict.fromkeys(given.pop("names", None) or ()))
         pairs, limit = given.pop("filter", None) or (), given.pop("limit", None)
         service = given.pop("service", None)
-        chosen = read_filter(pairs, operation.filter)
+        chosen = read_filter(pairs, operation.filter, at.out.zone)
         why = given.pop("reason")
         version = given.pop("expected_version", None)
         fields = await _fields(at, act, given, names)
@@ -184,9 +184,9 @@ async def _fields(at: Context, act: Act, given: Mapping[str, Any], names: tuple[
         elif (act.name, name) in LISTED and not isinstance(written, str):
             found[name] = {part: [each.strip() for each in text.split(",")] for part, text in written.items()}
         else:
-            found[name] = read(known[name], written)
+            found[name] = read(known[name], written, at.out.zone)
     if act.name == "duty override" and "ends_at" in found:
-        found.setdefault("starts_at", read_moment("now", "--starts-at"))
+        found.setdefault("starts_at", read_moment("now", "--starts-at", at.out.zone))
     missing = [f"--{name.replace('_', '-')}" for name, field in known.items() if field.required and name not in found]
     if missing:
         raise EndedError(f"needed: {', '.join(missing)}")

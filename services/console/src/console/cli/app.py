@@ -26,6 +26,7 @@ def application(nouns: Iterable[str] | None = None) -> typer.Typer:
     """Return the commands, those of ``nouns`` (None: of all) whole and the others by name only."""
     import typer
 
+    from console.cli.helping import HELP
     from console.cli.nouns import NOUNS
     from console.cli.root import nothing, root
 
@@ -35,7 +36,7 @@ def application(nouns: Iterable[str] | None = None) -> typer.Typer:
         no_args_is_help=True,
         add_completion=False,  # `completion` has our own, which answers at once
         pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": [*HELP]},
     )
     app.callback()(root)
     whole = frozenset(NOUNS if nouns is None else nouns)
@@ -60,14 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         sys.stdout.writelines(f"{word}\n" for word in candidates(given))
         return
-    from console.cli.helping import translate_help
+    from console.cli.helping import with_help
     from console.cli.nouns import NOUNS
 
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # a text file of this interpreter's own
     noun = next((word for word in given if word in NOUNS), None)
-    app = application([noun] if noun else [])
-    translate_help(app, given, os.environ)
-    app(args=given, prog_name="ordersctl")
+    program = with_help(application([noun] if noun else []), given, os.environ)
+    program(args=given, prog_name="ordersctl")
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ async def prove(at: Context, done: Done, manner: Manner) -> Exit:
             at.out.note(in_words(done.shown, at.out))
     for item in done.items:
         if "changed_by" in item.shown:
-            at.out.note(who_changed(item))
+            at.out.note(who_changed(item, at.out))
     if done.already_applied:
         at.out.note("this plan was applied before; nothing happened twice")
     code = _code(done.items, frozenset(item.id for item in done.left_alone))

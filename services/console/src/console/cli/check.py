@@ -16,7 +16,7 @@ from console.cli.fields import read_moment
 from console.cli.output import Columns
 from console.client.checks import CHECKS, unsettled
 
-_COLUMNS = Columns(("check", "verdict", "detail"), name="check")
+_COLUMNS = Columns(("check", "verdict", "detail", "figures"), name="check")
 
 
 def _command(names: tuple[str, ...]) -> Callable[..., Awaitable[Exit | None]]:
@@ -29,7 +29,7 @@ def _command(names: tuple[str, ...]) -> Callable[..., Awaitable[Exit | None]]:
         import asyncio
 
         over: dict[str, Mapping[str, Any]] = {
-            "ledger": {"from": read_moment(since, "--since")} if since else {},
+            "ledger": {"from": read_moment(since, "--since", at.out.zone)} if since else {},
             "refunds": {"days": days} if days else {},
         }
         verdicts = await asyncio.gather(*(_verdict(at, name, over.get(name, {})) for name in names))
@@ -48,11 +48,12 @@ async def _verdict(at: Context, name: str, over: Mapping[str, Any]) -> tuple[dic
     from console.client.suite import RefusedError, UnreachableError
 
     try:
-        wrong = await CHECKS[name](at.suite, over)
+        wrong, figures = await CHECKS[name](at.suite, over)
     except (RefusedError, UnreachableError, EndedError) as error:
         said, code = told(error) or (str(error), Exit.REFUSED)
-        return {"check": name, "verdict": "unknown", "detail": said}, code
-    row = {"check": name, "verdict": "differs" if wrong else "holds", "detail": "; ".join(wrong) or None}
+        return {"check": name, "verdict": "unknown", "detail": said, "figures": None}, code
+    detail = "; ".join(wrong) or None
+    row = {"check": name, "verdict": "differs" if wrong else "holds", "detail": detail, "figures": figures}
     return row, Exit.REFUSED if wrong else Exit.DONE
 
 

@@ -7,14 +7,16 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from console.cli.exits import EndedError, Exit, told
 from console.cli.output import Form, Output
-from console.cli.profiles import Profile, chosen
-from console.client.sentences import language_of
+from console.cli.profiles import Profile, chosen, chosen_if_any
+from console.client.sentences import Language, language_of
+from console.client.times import BUSINESS_ZONE, zone_named
 
 if TYPE_CHECKING:
     from console.client.suite import Suite
@@ -35,6 +37,21 @@ _COMMON: tuple[_Option, ...] = (
         None,
     ),
     ("no_color", Annotated[bool, typer.Option("--no-color", help="without colours (NO_COLOR)")], False),
+    (
+        "language",
+        Annotated[Language | None, typer.Option(help="the language of words; else the profile's, else the terminal's")],
+        None,
+    ),
+    (
+        "time_zone",
+        Annotated[
+            str | None,
+            typer.Option(
+                metavar="NAME", help="the zone of times, such as Asia/Omsk; else the profile's, else the suite's"
+            ),
+        ],
+        None,
+    ),
 )
 
 
@@ -130,28 +147,39 @@ def execute(
     output: Form | None,
     columns: str | None,
     no_color: bool,
+    language: Language | None,
+    time_zone: str | None,
 ) -> int:
     """Run a command and return its exit code. What was not foreseen is raised."""
     names = tuple(filter(None, (each.strip() for each in (columns or "").split(","))))
     color = not no_color and not os.environ.get("NO_COLOR")
-    out = Output(form=output, columns=names, color=color, language=language_of(os.environ))
+    own = chosen_if_any(profile)
+    said = language_of(os.environ, language or (own.language if own else None))
+    out = Output(form=output, columns=names, color=color, language=said)
     try:
+        out.zone = _zone(time_zone or (own.time_zone if own else None))
         return call(out, profile, given) or Exit.DONE
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except Exception as error:
-        said = told(error)
-        if said is None:
+        failure = told(error)
+        if failure is None:
             raise
-        out.note(said[0], style="red")
-        return said[1]
+        out.note(failure[0], style="red")
+        return failure[1]
+
+
+def _zone(name: str | None) -> tzinfo:
+    try:
+        return zone_named(name or BUSINESS_ZONE)
+    except ValueError:
+        raise EndedError(f"--time-zone: {name} is no time zone's name") from None
 
 
 async def _connected(run: Run, given: dict[str, Any], profile: str | None, out: Output) -> Exit | None:
     from console.client.suite import connected
 
     found = chosen(profile)
-    out.language = language_of(os.environ, found.language)
     token = found.read_token()
     if not token.isascii() or any(sign.isspace() or not sign.isprintable() for sign in token):
         raise EndedError(f"profile {found.name}: what was read is no token", Exit.NO_RIGHT)

@@ -38,10 +38,13 @@ async def weeks(at: Context) -> Exit | None:
         at.out.rows(said["shifts"], _WEEKS)
         for each in said["overrides"]:
             at.out.note(
-                f"override {each['id']}: {each['place']} {each['person']} {each['starts_at']} to {each['ends_at']}"
+                f"override {each['id']}: {each['place']} {each['person']} "
+                f"{at.out.readable(each, 'starts_at')} to {at.out.readable(each, 'ends_at')}"
             )
         for gap in said["gaps"]:
-            at.out.note(f"nobody: {gap['starts_at']} to {gap['ends_at']}", style="red")
+            at.out.note(
+                f"nobody: {at.out.readable(gap, 'starts_at')} to {at.out.readable(gap, 'ends_at')}", style="red"
+            )
     return Exit.REFUSED if said["gaps"] else None
 
 
@@ -80,12 +83,12 @@ async def take(
     from console.client.change import Wish
 
     said: OnCallView = await at.suite.get("notifier", "/admin/v1/on-call")
-    ends = read_moment(until, "--until") if until else said["until"]
+    ends = read_moment(until, "--until", at.out.zone) if until else said["until"]
     if ends is None:
         raise EndedError("--until: no shift is running whose end could be taken")
     manner = manner_of(given)
     me = (await at.suite.get("notifier", "/admin/v1/whoami"))["name"]
-    fields = {"person": me, "starts_at": read_moment("now", "now"), "ends_at": ends}
+    fields = {"person": me, "starts_at": read_moment("now", "now", at.out.zone), "ends_at": ends}
     wish = Wish(act="duty override", service="notifier", reason=reason_for(at, given["reason"]), fields=fields)
     return await change(at, wish, manner)
 

@@ -13,16 +13,11 @@ from console.cli.exits import EndedError, Exit
 from console.cli.fields import given_fields, offering, options, read
 from console.cli.output import Columns
 from console.client.acts import act_of
-from console.client.operations import SERVICES, operation, operations
-from console.client.things import EVERYWHERE, thing_of
+from console.client.operations import SERVICES, operation
+from console.client.things import EVERYWHERE, services_with, thing_of
 
 _SERVICE = Annotated[str | None, typer.Option(help="only this service's", autocompletion=offering(SERVICES))]
 _LIMIT = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="at most so many")]
-
-
-def services_with(path: str) -> tuple[str, ...]:
-    """Return the services that have such a list."""
-    return tuple(service for service in SERVICES if (service, "GET", path) in operations())
 
 
 async def listed(
@@ -34,7 +29,7 @@ async def listed(
     from console.client.suite import UnreachableError
 
     path, columns, _ = EVERYWHERE[noun]
-    asked = services_with(path)
+    asked = services_with(noun)
     if service is not None:
         if service not in asked:
             raise EndedError(f"--service: one of {', '.join(asked)}")
@@ -58,19 +53,19 @@ async def listed(
 def add_everywhere(app: typer.Typer, noun: str, verb: str) -> None:
     """Add the list of all services together."""
     path, columns, _ = EVERYWHERE[noun]
-    first = operation(services_with(path)[0], f"GET {path}")
+    first = operation(services_with(noun)[0], f"GET {path}")
     known = {field.name: field for field in first.query}
 
     async def run(at: Context, *, service: _SERVICE = None, limit: _LIMIT = 50, **given: Any) -> Exit | None:
         """List them."""
-        query = {name: read(known[name], held) for name, held in given_fields(given).items()}
+        query = {name: read(known[name], held, at.out.zone) for name, held in given_fields(given).items()}
         items, silent = await listed(at, noun, service, limit, query)
         at.out.rows(
             items, Columns(("service", *columns), ("role", "request_id") if noun == "audit" else ("handler", "type"))
         )
         for name in silent:
             at.out.note(f"{name} does not answer: what it has is not here", style="red")
-        return (Exit.PARTLY if len(silent) < len(services_with(path)) else Exit.UNREACHABLE) if silent else None
+        return (Exit.PARTLY if len(silent) < len(services_with(noun)) else Exit.UNREACHABLE) if silent else None
 
     add(app, verb, run, more=options(f"{noun} {verb}", first.query), about=f"{first.summary}, of all services")
 
@@ -104,7 +99,7 @@ async def _holders(at: Context, name: str) -> list[str]:
             return False
         return True
 
-    asked = services_with("/admin/v1/dead-letters")
+    asked = services_with("dead-letter")
     return [service for service, found in zip(asked, await asyncio.gather(*map(has, asked)), strict=True) if found]
 
 

@@ -7,7 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any
@@ -110,8 +110,8 @@ def filter_words(command: str, fields: Iterable[Field]) -> list[str]:
     return [f"{name}={word}" for name, known in words.items() for word in known or ("",)]
 
 
-def read(field: Field, written: Any) -> Any:
-    """Return what the service takes for what was written. ``EndedError`` (usage) when it can be nothing of the kind."""
+def read(field: Field, written: Any, zone: tzinfo) -> Any:
+    """Return what the service takes for what was written, times in the zone. ``EndedError`` (usage) when it can be nothing of the kind."""
     name = "--" + field.name.replace("_", "-")
     if not isinstance(written, str):
         return written
@@ -130,7 +130,7 @@ def read(field: Field, written: Any) -> Any:
             raise EndedError(f"{name}: true or false")
         return written.lower() == "true"
     if field.rules.get("format") == "date-time":
-        return read_moment(written, name)
+        return read_moment(written, name, zone)
     if field.choices and written not in field.choices:
         raise EndedError(f"{name}: one of {', '.join(field.choices)}")
     return written
@@ -155,17 +155,23 @@ def read_text(written: str, name: str) -> str:
         raise EndedError(f"{name}: {written[1:]}: {error}") from None
 
 
-def read_moment(written: str, name: str) -> str:
-    """Read a time: ISO 8601 (without a zone: the person's own), ``now``, or some time from now (``+90m``, ``-1d``)."""
+def read_moment(written: str, name: str, zone: tzinfo) -> str:
+    """Read a time: ISO 8601 (without an offset: in the zone), also as lists show it, ``now``, or some time from now (``+90m``, ``-1d``)."""
     if written == "now":
         return datetime.now(UTC).isoformat()
     try:
         if later := _LATER.fullmatch(written):
             away = timedelta(**{_UNITS[later[3]]: int(later[2])})
             return (datetime.now(UTC) + (away if later[1] == "+" else -away)).isoformat()
-        return datetime.fromisoformat(written).astimezone().isoformat()
+        stem, _, named = written.rpartition(" ")
+        as_shown = bool(stem) and ":" not in named
+        moment = datetime.fromisoformat(stem if as_shown else written)
+        there = (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(zone)
+        if not as_shown or there.tzname() == named:
+            return there.isoformat()
     except (ValueError, OverflowError):
-        raise EndedError(f"{name}: {written!r} is no time; 2026-01-31T10:00+03:00, +2h, -1d or now") from None
+        pass
+    raise EndedError(f"{name}: {written!r} is no time; 2026-01-31T10:00+03:00, +2h, -1d or now")
 
 
 def minor_units(written: str, currency: str, name: str) -> int:
@@ -180,7 +186,7 @@ def minor_units(written: str, currency: str, name: str) -> int:
     return int(exact)
 
 
-def read_filter(pairs: Sequence[str], fields: Sequence[Field]) -> dict[str, Any] | None:
+def read_filter(pairs: Sequence[str], fields: Sequence[Field], zone: tzinfo) -> dict[str, Any] | None:
     """Read ``--filter name=value``: names that the operation has. A name given twice, or one of a list, makes a list of values."""
     known = {field.name: field for field in fields}
     found: dict[str, Any] = {}
@@ -194,5 +200,5 @@ def read_filter(pairs: Sequence[str], fields: Sequence[Field]) -> dict[str, Any]
         elif name in found:
             raise EndedError(f"--filter {name}: only once")
         else:
-            found[name] = read(field, written)
+            found[name] = read(field, written, zone)
     return found or None

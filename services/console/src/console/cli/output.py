@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,7 +25,6 @@ from console.client.things import value
 if TYPE_CHECKING:
     from rich.console import Console
 
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 # Control characters, what turns the direction of writing, and halves of characters, which no terminal can show.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]")
 _UNSAFE_BUT_LINES = re.compile(_UNSAFE.pattern.replace("\x00-\x1f", "\x00-\x09\x0b-\x1f"))
@@ -37,7 +36,7 @@ _COPIED = frozenset(
 """Columns of words that people copy, or look for: they stay on one line."""
 _GAP = 2
 """Characters between two columns."""
-_SENTENCES = frozenset({"detail", "message", "waited"})
+_SENTENCES = frozenset({"detail", "figures", "message", "waited"})
 """Fields that hold sentences of services and checks."""
 
 
@@ -95,12 +94,14 @@ def flat(item: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 
 @dataclass
 class Output:
-    """How one command speaks. ``columns``: those that the person chose instead of the usual; ``language``: of sentences for people."""
+    """How one command speaks. ``columns``: those that the person chose instead of the usual; ``language``: of sentences for people,
+    ``zone``: of times that they read and write."""
 
     form: Form | None = None
     columns: tuple[str, ...] = ()
     color: bool = True
     language: str = "en"
+    zone: tzinfo = UTC
 
     @cached_property
     def console(self) -> Console:
@@ -178,7 +179,11 @@ class Output:
 
     def moment(self, written: str) -> str:
         """Return a time in the person's zone, and on a terminal in the person's language."""
-        return moment(written, language=self.language if self.for_people else "en")
+        return moment(written, language=self.language if self.for_people else "en", zone=self.zone)
+
+    def readable(self, item: Mapping[str, Any], path: str, *, now: datetime | None = None) -> str:
+        """Return a value as this person reads it; with ``now`` a time says how long ago it was, too."""
+        return readable(item, path, language=self.language, zone=self.zone, now=now)
 
     def note(self, said: str, style: str = "") -> None:
         """Say something beside the result."""
@@ -215,10 +220,7 @@ class Output:
 
         chosen = self._chosen(columns)
         said = [self._said(item) for item in items]
-        rows = [
-            [printable(readable(item, column, language=self.language), lines=True) for column in chosen]
-            for item in said
-        ]
+        rows = [[printable(self.readable(item, column), lines=True) for column in chosen] for item in said]
         whole = [column == columns.name or column.rpartition(".")[2] in _COPIED for column in chosen]
         widths = _widths([list(cells) for cells in zip(chosen, *rows, strict=True)], whole, self.console.width)
         if items and widths is None:
@@ -245,10 +247,7 @@ class Output:
         from rich.text import Text
 
         now = datetime.now(UTC)
-        pairs = [
-            (printable(name), printable(readable(item, name, language=self.language, now=now), lines=True))
-            for name in shown
-        ]
+        pairs = [(printable(name), printable(self.readable(item, name, now=now), lines=True)) for name in shown]
         room = self.console.width - _GAP - max((len(name) for name, _ in pairs), default=0)
         if any(_longest_word(text) > room for _, text in pairs):
             self._over_lines(pairs)
@@ -331,9 +330,15 @@ def _raw(held: Any) -> str:
 
 
 def readable(
-    item: Mapping[str, Any], path: str, currency: Any = None, *, language: str = "en", now: datetime | None = None
+    item: Mapping[str, Any],
+    path: str,
+    currency: Any = None,
+    *,
+    language: str = "en",
+    zone: tzinfo = UTC,
+    now: datetime | None = None,
 ) -> str:
-    """Return a value as a person reads it in a language: sums with their currency, times of the person's zone.
+    """Return a value as a person reads it in a language: sums with their currency, times in a zone.
 
     ``currency``: of what the item is a part of, unless the item, or a part of it on the path, says its own. With ``now`` a time says how
     long ago it was, too.
@@ -346,27 +351,28 @@ def readable(
         return sum_
     if isinstance(held, bool):
         return sentences(language)("yes" if held else "no")
-    if isinstance(held, str) and _MOMENT.fullmatch(held):
-        return moment(held, language=language, now=now)
+    if times.as_time(held) is not None:
+        return moment(held, language=language, zone=zone, now=now)
     if isinstance(held, str) and path.rpartition(".")[2] in _SENTENCES:
         return "\n".join(map(sentences(language), held.split("\n")))
     if isinstance(held, list):
-        return "\n".join(_line(each, currency, language) for each in held)
+        return "\n".join(_line(each, currency, language, zone) for each in held)
     return "" if held is None else held if isinstance(held, str) else as_json(held)
 
 
-def moment(written: str, *, language: str = "en", now: datetime | None = None) -> str:
-    """Return a time of a service in the person's own zone, and how far from ``now`` it is. In English as commands take it back."""
+def moment(written: str, *, language: str, zone: tzinfo, now: datetime | None = None) -> str:
+    """Return a time of a service in a zone, and how far from ``now`` it is. In English as commands take it back."""
     try:
-        there = datetime.fromisoformat(written).astimezone()
-        said = there.strftime("%Y-%m-%d %H:%M:%S %Z") if language == "en" else times.moment(there, language=language)
+        there = datetime.fromisoformat(written).astimezone(zone)
+        english = language == "en"
+        said = f"{there:%Y-%m-%d %H:%M:%S %Z}" if english else times.moment(there, language=language, zone=zone)
         return said if now is None else f"{said} ({times.ago(there, now, language=language)})"
     except (ValueError, OverflowError):
         return written
 
 
-def _line(held: Any, currency: Any, language: str) -> str:
+def _line(held: Any, currency: Any, language: str, zone: tzinfo) -> str:
     if isinstance(held, Mapping):
         shown = (name for name in flat(held) if not name.endswith("error_stack"))
-        return "  ".join(f"{name}={readable(held, name, currency, language=language)}" for name in shown)
+        return "  ".join(f"{name}={readable(held, name, currency, language=language, zone=zone)}" for name in shown)
     return held if isinstance(held, str) else as_json(held)

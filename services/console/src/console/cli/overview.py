@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
@@ -12,16 +12,15 @@ from console.cli.output import Columns
 from console.client.operations import SERVICES
 from console.client.things import services_with, thing_of
 
-if TYPE_CHECKING:
-    from console.client.models.notifier import CoverageView
-
 _SERVICES = Columns(("service", "state", "checks", "url"), name="service")
 _QUEUES = Columns(
     ("service", "name", "replica", "waiting", "oldest_seconds", "state"),
     ("late_after_seconds", "late_above", "as_of"),
     name="name",
 )
-_NEEDED = Columns(("what", "count", "look"), name="what")
+_NEEDED = Columns(("what", "count", "silenced", "look"), name="what")
+_MOST_SILENCED = 200
+"""So many incidents are looked at for how many of them are silenced."""
 _Need = tuple[str, str, dict[str, str]]
 _NEEDS: tuple[_Need, ...] = (
     ("orders that the marketplace will cancel", "countdown", {"state": "running"}),
@@ -46,6 +45,7 @@ async def status(at: Context) -> Exit | None:
     import asyncio
 
     from console.client.queues import waiting_in
+    from console.client.suite import allowed_or_none
 
     services, held_by, needed, coverage = await asyncio.gather(
         asyncio.gather(*(_service(at, service) for service in SERVICES)),
@@ -54,7 +54,7 @@ async def status(at: Context) -> Exit | None:
             *(_needed(at, *need) for need in _NEEDS),
             *(_needed(at, *_DEAD_LETTERS, holder) for holder in services_with("dead-letter")),
         ),
-        _coverage(at),
+        allowed_or_none(at.suite.get("notifier", "/admin/v1/coverage")),
     )
     waiting = dict(zip(SERVICES, held_by, strict=True))
     queues = [
@@ -112,34 +112,17 @@ async def _needed(
     at: Context, what: str, noun: str, query: dict[str, str], service: str | None = None
 ) -> dict[str, Any]:
     from console.client.commands import of_list
-    from console.client.suite import RefusedError, UnreachableError
+    from console.client.suite import allowed_or_none
 
     look = of_list(noun, query, service=service)
     what += f" ({service})" if service else ""
-    try:
-        page = await thing_of(noun, service).page(at.suite, **query, limit=1, count=True)
-    except UnreachableError:
-        return {"what": what, "count": "unknown", "look": look}
-    except RefusedError as error:
-        if error.status in (401, 403):
-            raise
-        return {"what": what, "count": "unknown", "look": look}
+    limit = _MOST_SILENCED if noun == "incident" else 1
+    page = await allowed_or_none(thing_of(noun, service).page(at.suite, **query, limit=limit, count=True))
+    if page is None:
+        return {"what": what, "count": "unknown", "silenced": None, "look": look}
     count = page.count if page.count is not None else len(page.items)
-    return {"what": what, "count": count if page.exact else f"{count}+", "look": look}
-
-
-async def _coverage(at: Context) -> CoverageView | None:
-    from console.client.suite import RefusedError, UnreachableError
-
-    try:
-        said: CoverageView = await at.suite.get("notifier", "/admin/v1/coverage")
-    except UnreachableError:
-        return None
-    except RefusedError as error:
-        if error.status in (401, 403):
-            raise
-        return None
-    return said
+    silenced = sum(bool(item.get("silenced_until")) for item in page.items) or None
+    return {"what": what, "count": count if page.exact else f"{count}+", "silenced": silenced, "look": look}
 
 
 async def whoami(at: Context) -> Exit | None:

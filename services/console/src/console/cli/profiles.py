@@ -7,13 +7,14 @@ They stand in ``ordersctl/config.toml`` of the user's configuration directory; t
     console = "https://console.example.com"
     production = true
     language = "ru"
+    time_zone = "Asia/Omsk"
     ca_file = "~/orders-ca.crt"
     token = { keyring = "anna" }
 
 ``url`` has a place for the service, or ``services`` names each. ``token`` is one of ``keyring`` (an account), ``command``, ``file``
 and ``env``; without one, ``oidc = { issuer = "https://…", client_id = "ordersctl" }`` is whom ``ordersctl login`` asks. ``language`` is
-``en`` or ``ru``, else what the terminal's environment says. ``ca_file`` holds authorities that the services' certificates are believed
-by, beside the machine's own.
+``en`` or ``ru``, else what the terminal's environment says; ``time_zone`` that of times, else the suite's. ``ca_file`` holds authorities
+that the services' certificates are believed by, beside the machine's own.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 from console.cli.exits import EndedError, Exit
 from console.client.operations import SERVICES
+from console.client.times import BUSINESS_ZONE, zone_named
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -38,7 +40,7 @@ KEYRING = "ordersctl"
 """The service under which tokens are kept in the keyring."""
 _LOCAL = {"local": "operator", "local-viewer": "viewer", "local-admin": "admin"}
 _SOURCES = ("keyring", "command", "file", "env")
-_KNOWN = {"url", "services", "console", "production", "token", "oidc", "language", "ca_file"}
+_KNOWN = {"url", "services", "console", "production", "token", "oidc", "language", "time_zone", "ca_file"}
 _OIDC = {"issuer", "client_id", "scope"}
 _COMMAND_TIMEOUT_S = 60
 
@@ -56,6 +58,7 @@ class Profile:
     production: bool = False
     oidc: Mapping[str, str] = field(default_factory=dict)
     language: str | None = None
+    time_zone: str | None = None
     ca_file: Path | None = None
 
     def trusted(self) -> SSLContext | None:
@@ -120,6 +123,14 @@ def chosen(name: str | None) -> Profile:
     return known[name]
 
 
+def chosen_if_any(name: str | None) -> Profile | None:
+    """Return the same, or None: what a command says, and its help, need no profile."""
+    try:
+        return chosen(name)
+    except (EndedError, OSError):
+        return None
+
+
 def current() -> str | None:
     """Return the profile that ``profile use`` chose."""
     file = directory() / "current"
@@ -170,6 +181,10 @@ def _profile(name: str, table: Any, file: Path) -> Profile:
         raise wrong("ca_file: a path")
     if table.get("language", "en") not in ("en", "ru"):
         raise wrong("language: en or ru")
+    try:
+        zone_named(str(table.get("time_zone", BUSINESS_ZONE)))
+    except ValueError:
+        raise wrong(f"time_zone: {table['time_zone']} is no time zone's name") from None
     token = table.get("token", {})
     if not isinstance(token, dict) or len(token) > 1 or not token.keys() <= set(_SOURCES):
         raise wrong(f"token: one of {', '.join(_SOURCES)}")
@@ -185,6 +200,7 @@ def _profile(name: str, table: Any, file: Path) -> Profile:
         production=table.get("production") is True,
         oidc={name: str(text) for name, text in oidc.items()},
         language=table.get("language"),
+        time_zone=table.get("time_zone"),
         ca_file=Path(table["ca_file"]).expanduser() if "ca_file" in table else None,
     )
 
@@ -198,7 +214,12 @@ def _local() -> dict[str, Profile]:
             console = said["services"].get("console") or said["services"]["notifier"]
             return {
                 name: Profile(
-                    name=name, services=services, origin=file, literal=said["tokens"][role], console=console["url"]
+                    name=name,
+                    services=services,
+                    origin=file,
+                    literal=said["tokens"][role],
+                    console=console["url"],
+                    time_zone=said.get("time_zone"),
                 )
                 for name, role in _LOCAL.items()
             }

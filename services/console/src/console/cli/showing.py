@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from console.cli.commands import Context
-from console.cli.output import Columns, Output, flat, readable
+from console.cli.output import Columns, Output, flat
 from console.client.made import made_by, names_in, next_of
 from console.client.money import amount_told
 from console.client.things import value
@@ -75,7 +75,7 @@ def show_items(out: Output, act: str, items: tuple[Item, ...]) -> None:
             about = f"{shown(item)['id']}: " if len(items) > 1 else ""
             out.lines(f"{about}{line}" for line in [*_effects(item, out), *_told(item, out)])
     elif not out.for_programs:
-        for line in (line for item in items for line in _handed_over(item)):
+        for line in (line for item in items for line in _handed_over(item, out)):
             out.note(line)
 
 
@@ -160,7 +160,7 @@ def _told(item: Item, out: Output) -> list[str]:
 
 def _effects(item: Item, out: Output) -> list[str]:
     """Say what follows from it beside its outcome: who is replaced, what would have been muted, and what the answer has in parts."""
-    said = [out.say(line) for line in _handed_over(item)]
+    said = [out.say(line) for line in _handed_over(item, out)]
     if muted := item.shown.get("would_have_muted"):
         hours, messages, incidents = (muted.get(name) for name in ("hours", "messages", "incidents"))
         said.append(out.say(f"in the last {hours} h it would have muted: messages {messages}, incidents {incidents}"))
@@ -175,35 +175,37 @@ def _effects(item: Item, out: Output) -> list[str]:
 
 
 def _part(shown: Mapping[str, Any], path: str, held: Any, out: Output) -> str:
-    return "; ".join(map(_flat, held)) if isinstance(held, list) else readable(shown, path, language=out.language)
+    return "; ".join(_flat(each, out) for each in held) if isinstance(held, list) else out.readable(shown, path)
 
 
-def _flat(held: Any) -> str:
+def _flat(held: Any, out: Output) -> str:
     if isinstance(held, list | tuple) and held:  # a field, and what it holds before and after
-        return f"{held[0]}: {' → '.join('-' if part is None else str(part) for part in held[1:])}"
+        parts = ("-" if part is None else out.readable({"part": part}, "part") for part in held[1:])
+        return f"{held[0]}: {' → '.join(parts)}"
     if isinstance(held, Mapping):
-        return "  ".join(f"{name}={each}" for name, each in flat(held).items())
+        return "  ".join(f"{name}={out.readable(held, name)}" for name in flat(held))
     return str(held)
 
 
-def _handed_over(item: Item) -> list[str]:
+def _handed_over(item: Item, out: Output) -> list[str]:
     """Say who is replaced on duty by whom, from when until when, and from whom an incident is taken over."""
     said = [
-        f"{readable(each, 'place')}: {each['person'] or 'nobody'} instead of {each['instead_of'] or 'nobody'}, "
-        f"{readable(each, 'starts_at')} to {readable(each, 'ends_at')}"
+        f"{each['place']}: {each['person'] or 'nobody'} instead of {each['instead_of'] or 'nobody'}, "
+        f"{out.readable(each, 'starts_at')} to {out.readable(each, 'ends_at')}"
         for each in item.shown.get("replaced") or ()
     ]
     if holder := item.shown.get("holder"):
-        said.append(f"it is taken over from {holder}, who has it since {readable(item.shown, 'held_since')}")
+        said.append(f"it is taken over from {holder}, who has it since {out.readable(item.shown, 'held_since')}")
     return said
 
 
-def who_changed(item: Item) -> str:
+def who_changed(item: Item, out: Output) -> str:
     """Say of what was left alone who has changed it since the plan."""
     said = item.shown
     if said["changed_by"] is None:
         return f"{item.id}: left alone: it has changed since the plan, by no person"
-    return f"{item.id}: left alone: {said['changed_by']} has changed it since the plan ({said['change']} at {said['changed_at']})"
+    change = f"{said['change']} at {out.readable(said, 'changed_at')}"
+    return f"{item.id}: left alone: {said['changed_by']} has changed it since the plan ({change})"
 
 
 def in_words(shown: Mapping[str, Any], out: Output) -> str:
@@ -211,7 +213,7 @@ def in_words(shown: Mapping[str, Any], out: Output) -> str:
     told = amount_told(shown)
     words = [name for name, held in told.items() if isinstance(held, str | int) and not isinstance(held, bool)]
     words = [name for name in words if name not in ("holder", "held_since")]  # said in words of their own
-    said = [f"{name} {readable(told, name, language=out.language)}" for name in words]
+    said = [f"{name} {out.readable(told, name)}" for name in words]
     goods = told.get("positions")
     if isinstance(goods, list) and goods:
         said.append("positions " + ", ".join(f"{each.get('quantity')} of {each.get('id')}" for each in goods))

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from console.cli.commands import Context, add
-from console.cli.everywhere import services_with
 from console.cli.exits import EndedError, Exit
-from console.client.things import EVERYWHERE, THINGS, Thing, thing_of, value
+from console.client.things import THINGS, Thing, services_with, thing_of, value
 
 if TYPE_CHECKING:
     from console.client.suite import Suite
@@ -150,19 +149,14 @@ async def tail(
 def _lists(kind: str) -> list[_Followed]:
     if kind in THINGS:
         return [_Followed(kind, THINGS[kind])]
-    return [_Followed(kind, thing_of(kind, service)) for service in services_with(EVERYWHERE[kind][0])]
+    return [_Followed(kind, thing_of(kind, service)) for service in services_with(kind)]
 
 
 async def _look(at: Context, followed: _Followed) -> list[dict[str, Any]] | None:
-    from console.client.suite import RefusedError, UnreachableError
+    from console.client.suite import allowed_or_none
 
-    try:
-        items = await followed.news(at.suite)
-    except UnreachableError:
-        return None
-    except RefusedError as error:
-        if error.status in (401, 403):
-            raise
+    items = await allowed_or_none(followed.news(at.suite))
+    if items is None:
         return None
     time = (
         _KINDS[followed.noun][0]

@@ -40,7 +40,7 @@ def add_list(app: typer.Typer, noun: str, verb: str = "list") -> None:
 
     async def run(at: Context, *, limit: LIMIT = 50, **given: Any) -> Exit | None:
         """List them."""
-        query = {name: read(known[name], held) for name, held in given_fields(given).items()}
+        query = {name: read(known[name], held, at.out.zone) for name, held in given_fields(given).items()}
         items, matched = await listing(
             at, thing, limit=limit, paged="limit" in known, counted="count" in known, **query
         )
@@ -83,7 +83,8 @@ def add_show(app: typer.Typer, noun: str, verb: str = "show") -> None:
             found = await read_payment(at.suite, given["name"])
         else:
             found = await thing.read(at.suite, given["name"])
-        at.out.thing(await _with_money(at, found) if noun == "order" else found, name=thing.id)
+        whole = _WHOLE.get(noun)
+        at.out.thing(await whole(at, found) if whole else found, name=thing.id)
         return None
 
     name = parameter("name", Annotated[str, typer.Argument(metavar=thing.id.upper())])
@@ -106,3 +107,45 @@ async def _with_money(at: Context, order: Mapping[str, Any]) -> Mapping[str, Any
         return {**order, "money": dict.fromkeys(parts, unknown) if all(parts) and parts else unknown}
     paid_by_us = bool(value(order, "payment.id"))
     return {**order, "money": {name: unknown if held is None and paid_by_us else held for name, held in money.items()}}
+
+
+async def _with_report(at: Context, order: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an endangered order with the draft of its report to the owner, and what was sent of it; None where that cannot be read."""
+    chosen = "" if at.out.for_programs else ",".join(at.out.columns)
+    if at.out.form is Form.NAME or (chosen and "report" not in chosen):
+        return order
+    from console.client.operations import filled
+    from console.client.suite import or_none
+
+    path = filled("/admin/v1/endangered-orders/{id}/report", id=str(order["id"]))
+    report = await or_none(at.suite.get("webhook-gateway", path))
+    return {**order, "report": report or (None if at.out.for_programs else at.out.say("not known"))}
+
+
+async def _said_once(at: Context, message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a message, to people with its text once, and of each copy only what is its own, and why it was late."""
+    if at.out.for_programs or at.out.columns:
+        return message
+    from console.client.late import late
+    from console.client.words import words
+
+    say = words(at.out.language).gettext
+    copies = [
+        {
+            **{name: held for name, held in copy.items() if held != message.get(name)},
+            "late": late(copy, language=at.out.language, zone=at.out.zone, translate=say),
+        }
+        for copy in message.get("deliveries") or ()
+    ]
+    return {**message, "deliveries": copies}
+
+
+async def _read_once(at: Context, delivery: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a delivery, to people with its body as text where it is text."""
+    if at.out.for_programs or at.out.columns or delivery.get("body") is None:
+        return delivery
+    return {name: held for name, held in delivery.items() if name != "body_base64"}
+
+
+_WHOLE = {"order": _with_money, "endangered": _with_report, "message": _said_once, "intake": _read_once}
+"""Things that are shown otherwise than their service answers: with what another one knows, or without what stands there twice."""

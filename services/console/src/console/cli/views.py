@@ -93,13 +93,15 @@ async def shadow(
     """Say how well the tips service agrees with the own rules, where shadow mode compares them. 1: they differ."""
     from console.cli.fields import read_moment
 
-    moment = None if since is None else read_moment(since, "--since")
+    moment = None if since is None else read_moment(since, "--since", at.out.zone)
     said: Mapping[str, Any] = await at.suite.get("orchestrator", "/admin/v1/tips/shadow", since=moment)
     if at.out.for_programs:
         at.out.thing(said)
     else:
         counted = "  ".join(f"{name} {said[name]}" for name in ("compared", "agreed", "differed", "failed"))
-        at.out.note(f"{counted}  since {said['since']}, the first at {said['first_at'] or '-'}")
+        at.out.note(
+            f"{counted}  since {at.out.readable(said, 'since')}, the first at {at.out.readable(said, 'first_at') or '-'}"
+        )
         at.out.rows(said["rules"], _RULES)
         at.out.rows(said["differences"], _DIFFERENCES)
     return Exit.REFUSED if said["differed"] else None

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from console.client.operations import SERVICES, operations
-from console.client.suite import RefusedError, UnreachableError
+from console.client.suite import or_none
 from console.client.things import THINGS, services_with, thing_of
 
 if TYPE_CHECKING:
@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     from console.client.models.webhook_gateway import Ledger
     from console.client.suite import Suite
 
+COUNTED = ("received", "confirmed", "spooled", "quarantined", "refused")
+"""The ledger's equation: the first is the sum of the others."""
 _REASON = "a check: rehearsed, nothing is changed"
-Checker = Callable[["Suite", Mapping[str, Any]], Awaitable[list[str]]]
+Found = tuple[list[str], str | None]
+"""What is wrong, and the figures that it follows from, where there are any to be seen."""
+Checker = Callable[["Suite", Mapping[str, Any]], Awaitable[Found]]
 
 
-async def _ledger(suite: Suite, over: Mapping[str, Any]) -> list[str]:
+async def _ledger(suite: Suite, over: Mapping[str, Any]) -> Found:
     """Everything that came in has an outcome, and every order that was acknowledged is at the orchestrator."""
     said: Ledger = await suite.get("webhook-gateway", "/admin/v1/ledger", **over)
     page = await THINGS["unarrived"].page(suite, limit=1, count=True)
@@ -36,10 +40,14 @@ async def _ledger(suite: Suite, over: Mapping[str, Any]) -> list[str]:
             if unarrived == 1
             else f"{unarrived} orders were acknowledged and have not arrived (intake unarrived)"
         )
-    return wrong
+    received, confirmed, spooled, quarantined, refused = (said.get(name, 0) for name in COUNTED)
+    sign = "≠" if said["difference"] else "="
+    return wrong, (
+        f"received {received} {sign} confirmed {confirmed} + spooled {spooled} + quarantined {quarantined} + refused {refused}"
+    )
 
 
-async def _orders(suite: Suite, over: Mapping[str, Any]) -> list[str]:
+async def _orders(suite: Suite, over: Mapping[str, Any]) -> Found:
     """Each order's state is what its events say; no workflow has crashed."""
     body = {"all": True, "dry_run": True, "reason": _REASON}
     said: OrdersRecalculated = await suite.send("orchestrator", "POST", "/admin/v1/orders/recalculate", body)
@@ -53,10 +61,10 @@ async def _orders(suite: Suite, over: Mapping[str, Any]) -> list[str]:
             if down == 1
             else f"{down} workflows have crashed (workflow list --state crashed)"
         )
-    return wrong
+    return wrong, None
 
 
-async def _refunds(suite: Suite, over: Mapping[str, Any]) -> list[str]:
+async def _refunds(suite: Suite, over: Mapping[str, Any]) -> Found:
     """The payment systems' registers say of the last days what we say, and no difference is open."""
     body = {"dry_run": True, "reason": _REASON, **({"days": over["days"]} if "days" in over else {})}
     said: ReconciliationView = await suite.send("refunds", "POST", "/admin/v1/reconciliation", body)
@@ -75,25 +83,26 @@ async def _refunds(suite: Suite, over: Mapping[str, Any]) -> list[str]:
             if left == 1
             else f"{left} differences are open (difference list --open)"
         )
-    return wrong
+    return wrong, None
 
 
-async def _dead_letters(suite: Suite, over: Mapping[str, Any]) -> list[str]:
+async def _dead_letters(suite: Suite, over: Mapping[str, Any]) -> Found:
     """No message that a service could not read waits for somebody's decision."""
     holders = services_with("dead-letter")
     pages = await asyncio.gather(
         *(thing_of("dead-letter", holder).page(suite, open=True, limit=1, count=True) for holder in holders)
     )
-    return [
+    wrong = [
         f"{left} dead letter of {holder} is open (dead-letter list --service={holder} --open)"
         if left == 1
         else f"{left} dead letters of {holder} are open (dead-letter list --service={holder} --open)"
         for holder, page in zip(holders, pages, strict=True)
         if (left := page.count or len(page.items))
     ]
+    return wrong, None
 
 
-async def _audit(suite: Suite, over: Mapping[str, Any]) -> list[str]:
+async def _audit(suite: Suite, over: Mapping[str, Any]) -> Found:
     """No record of a service's audit log was altered: what each found when it worked its chain of records out anew, every hour."""
     wrong = []
     for service, verdicts in (await last_verdicts(suite)).items():
@@ -102,7 +111,7 @@ async def _audit(suite: Suite, over: Mapping[str, Any]) -> list[str]:
             wrong.append(f"{service} does not say whether its audit log was altered")
         elif mine["found"]:
             wrong.append(f"the audit log of {service} was altered: {mine['detail']}")
-    return wrong
+    return wrong, None
 
 
 CHECKS: dict[str, Checker] = {
@@ -120,11 +129,8 @@ async def unsettled(suite: Suite) -> list[str]:
 
     async def count(noun: str, **query: str) -> int | None:
         """Count such things; None where the service does not say."""
-        try:
-            page = await THINGS[noun].page(suite, **query, limit=1, count=True)
-        except (RefusedError, UnreachableError):
-            return None
-        return page.count or len(page.items)
+        page = await or_none(THINGS[noun].page(suite, **query, limit=1, count=True))
+        return None if page is None else page.count or len(page.items)
 
     hooks, waiting, unknown, failed = await asyncio.gather(
         count("intake", outcome="quarantined", undecided="true"),
@@ -144,12 +150,16 @@ async def unsettled(suite: Suite) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What a check found. ``wrong`` is None where it could not be found out: ``problem`` says why. ``at`` is when it was looked."""
+    """What a check found. ``wrong`` is None where it could not be found out: ``problem`` says why. ``at`` is when it was looked.
+
+    ``figures``: what it follows from, where there is something to be counted.
+    """
 
     name: str
     at: str
     wrong: Sequence[str] | None
     problem: str | None = None
+    figures: str | None = None
 
     @property
     def word(self) -> str:
@@ -159,19 +169,13 @@ class Verdict:
 
 async def check(suite: Suite, name: str, over: Mapping[str, Any]) -> Verdict:
     """Run a check. Raises what the services raise."""
-    wrong = await CHECKS[name](suite, over)
-    return Verdict(name=name, at=datetime.now(UTC).isoformat(), wrong=wrong)
+    wrong, figures = await CHECKS[name](suite, over)
+    return Verdict(name=name, at=datetime.now(UTC).isoformat(), wrong=wrong, figures=figures)
 
 
 async def last_verdicts(suite: Suite) -> Mapping[str, Sequence[Mapping[str, Any]] | None]:
     """Return by service what its own checkers found when they looked last, None where it could not say."""
     keepers = [each for each in SERVICES if (each, "GET", "/admin/v1/verdicts") in operations()]
 
-    async def of(service: str) -> Sequence[Mapping[str, Any]] | None:
-        """Ask one service."""
-        try:
-            return (await suite.page(service, "/admin/v1/verdicts")).items
-        except (RefusedError, UnreachableError):
-            return None
-
-    return dict(zip(keepers, await asyncio.gather(*map(of, keepers)), strict=True))
+    pages = await asyncio.gather(*(or_none(suite.page(keeper, "/admin/v1/verdicts")) for keeper in keepers))
+    return {keeper: None if page is None else page.items for keeper, page in zip(keepers, pages, strict=True)}

@@ -26,11 +26,10 @@ class Waiting:
 
 async def waiting_in(suite: Suite, service: str) -> Waiting | None:
     """Ask a service; None when it does not answer, or does not know the question yet."""
-    from console.client.suite import RefusedError, UnreachableError
+    from console.client.suite import or_none
 
-    try:
-        said = await suite.get(service, "/admin/v1/queues")
-    except (RefusedError, UnreachableError):
+    said = await or_none(suite.get(service, "/admin/v1/queues"))
+    if said is None:
         return None
     items: Sequence[Mapping[str, Any]] = said["items"]
     queues = [queue for queue in items if queue["state"] != "empty"]

@@ -10,7 +10,9 @@ import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
+from typing import Literal
 
+Language = Literal["en", "ru"]
 Say = Callable[[str], str]
 _REFUSED = re.compile(r"([a-z-]+): (.+) \(([a-z_]+)\)", re.DOTALL)
 _CODED = re.compile(r"(.+) \(([a-z_]+)\)", re.DOTALL)
@@ -25,7 +27,7 @@ def sentences(language: str) -> Say:
     if language != "ru":
         return str
     known = catalogue("client/locale/ru.po")
-    return _Sentences(known, catalogue("web/locale/ru.services.po"))
+    return Sentences(known, catalogue("web/locale/ru.services.po"))
 
 
 def catalogue(path: str) -> Mapping[str, str]:
@@ -36,7 +38,9 @@ def catalogue(path: str) -> Mapping[str, str]:
         return {str(each.id): str(each.string) for each in read_po(file) if each.id}
 
 
-class _Sentences:
+class Sentences:
+    """Says the sentences of two catalogues; those ``known`` may vary."""
+
     def __init__(self, known: Mapping[str, str], of_services: Mapping[str, str]) -> None:
         self._whole = {**of_services, **known}
         varying = sorted((text for text in known if _VARIES in text), key=_plain, reverse=True)

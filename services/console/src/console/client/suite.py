@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 
 from console.client.operations import filled as filled
 from console.client.operations import role_for
 
+AnswerT = TypeVar("AnswerT")
 _TIMEOUT_S = 15.0
 _CONNECT_S = 3.0
 _PAGE_S = 3.0
@@ -68,6 +69,26 @@ class UnreachableError(Exception):
     def __init__(self, service: str, url: str, cause: str, *, timed_out: bool = False) -> None:
         self.service, self.url, self.timed_out = service, url, timed_out
         super().__init__(f"{service}{f' at {url}' if url else ''} does not answer: {cause}")
+
+
+async def or_none(asked: Awaitable[AnswerT]) -> AnswerT | None:
+    """Return the answer, None where the service refuses it or does not answer."""
+    try:
+        return await asked
+    except (RefusedError, UnreachableError):
+        return None
+
+
+async def allowed_or_none(asked: Awaitable[AnswerT]) -> AnswerT | None:
+    """Return the same. Raises ``RefusedError`` where she may not ask: that is no trouble of the service."""
+    try:
+        return await asked
+    except UnreachableError:
+        return None
+    except RefusedError as error:
+        if error.status in (401, 403):
+            raise
+        return None
 
 
 @dataclass(frozen=True, slots=True)

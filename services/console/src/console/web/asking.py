@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from console.client.suite import Page, RefusedError, Suite, UnreachableError
+from console.client.suite import Page, Suite, or_none
 from console.client.things import THINGS
-
-AnswerT = TypeVar("AnswerT")
-
-
-async def or_none(asked: Awaitable[AnswerT]) -> AnswerT | None:
-    """Return the answer, None where the service refuses it or does not answer."""
-    try:
-        return await asked
-    except (RefusedError, UnreachableError):
-        return None
 
 
 async def page_or_none(suite: Suite, noun: str, **query: Any) -> Page | None:

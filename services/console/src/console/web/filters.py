@@ -5,23 +5,23 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_date, format_timedelta
+from babel.dates import format_date
 from markupsafe import Markup, escape
 
 from console.client.acts import Act
+from console.client.late import late
 from console.client.money import amount_told, currency_of, money
 from console.client.notices import in_words
 from console.client.sentences import sentences
 from console.client.things import ON_ITS_WAY
-from console.client.times import ago, moment
+from console.client.times import ago, as_time, lasting, moment
 from console.client.words import label
 from console.web.screens import TITLES
 
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)")
 _BAD = frozenset(
     {
         "crashed",
@@ -52,7 +52,7 @@ _WARN = frozenset(
             "dead",
             "not_told",
         ),
-        *("urgent", "parked", "attention", "escalated", "late"),
+        *("urgent", "parked", "attention", "escalated", "late", "silenced"),
     }
 )
 _GOOD = frozenset(
@@ -81,16 +81,6 @@ STATES = _BAD | _WARN | _GOOD | _MOVES
 """States that are more than a word."""
 
 
-def as_time(value: object) -> datetime | None:
-    """Return the time that a text is, None for any other value."""
-    if isinstance(value, str) and _TIME.fullmatch(value):
-        try:
-            return datetime.fromisoformat(value)
-        except ValueError:
-            return None
-    return None
-
-
 def as_input(value: datetime, *, zone: str) -> str:
     """Write a time as browsers fill it in, in the zone that is named beside."""
     return value.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%dT%H:%M")
@@ -99,11 +89,6 @@ def as_input(value: datetime, *, zone: str) -> str:
 def as_pattern(text: str) -> str:
     """Write a text as the pattern of a silence that fits it and, at most, what differs from it in a sign that patterns or lists read."""
     return "".join("?" if sign in "*?[], \t" or (sign == "!" and at == 0) else sign for at, sign in enumerate(text))
-
-
-def lasting(seconds: float, *, language: str) -> str:
-    """Write how long something lasts."""
-    return format_timedelta(timedelta(seconds=round(seconds)), locale=language, threshold=1.2)
 
 
 PHRASES = {
@@ -208,6 +193,7 @@ def writers(
         "moment": lambda value: "—" if value is None else moment(value, language=language, zone=ZoneInfo(zone)),
         "ago": lambda value: "—" if value is None else ago(value, now(), language=language),
         "lasting": lambda seconds: lasting(seconds, language=language),
+        "late": lambda copy: late(copy, language=language, zone=ZoneInfo(zone), translate=translate),
         "as_pattern": as_pattern,
         "as_input": lambda value: as_input(value, zone=zone),
         "day": lambda value: format_date(value, "EEEE, d MMMM", locale=language),

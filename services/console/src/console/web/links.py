@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote, urlencode
 
 from console.client.things import THINGS, thing_of
@@ -22,6 +23,8 @@ LINKS = {
 """Fields of other things that name one of this kind."""
 _OWN_DELIVERIES = frozenset({"message"})
 """Kinds whose ``delivery_id`` is something else: the messenger's own."""
+_DIALLED = re.compile(r"\+?[0-9][0-9 ()-]{4,24}")
+"""A phone as people write it; one that is masked, or no number, is not called."""
 
 
 def address_of(noun: str, name: object, *, service: str | None = None) -> str | None:
@@ -36,7 +39,9 @@ def address_of(noun: str, name: object, *, service: str | None = None) -> str | 
 
 
 def link_of(field: str, name: object, *, within: str) -> str | None:
-    """Return where a field's value leads, None when it names nothing. ``within``: the kind of thing it stands in."""
+    """Return where a field's value leads, None when it names nothing. ``within``: the kind of thing it stands in. A phone is called."""
+    if field == "phone" and isinstance(name, str) and _DIALLED.fullmatch(name):
+        return "tel:" + re.sub(r"[^+0-9]", "", name)
     noun = LINKS.get(field)
     if (
         noun is None

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Literal, Self
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AnyHttpUrl, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from common.service import Issuer, ProcessSettings
+from console.client.times import BUSINESS_ZONE, zone_named
 
 
 class ConsoleSettings(ProcessSettings):
@@ -33,7 +33,7 @@ class ConsoleSettings(ProcessSettings):
     notifier_url: AnyHttpUrl
     session_key: SecretStr = Field(min_length=32, description="seals the session's cookie; the same for all replicas")
     session_hours: float = Field(12.0, gt=0, le=168, description="from signing in; then one signs in again")
-    time_zone: str = Field("Europe/Moscow", description="of times that are shown and filled in")
+    time_zone: str = Field(BUSINESS_ZONE, description="of times that are shown and filled in")
     language: Literal["ru", "en"] = Field(
         "ru", description="for who has chosen none and whose browser asks for neither"
     )
@@ -63,10 +63,7 @@ class ConsoleSettings(ProcessSettings):
     @field_validator("time_zone")
     @classmethod
     def _a_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError):
-            raise ValueError("is no time zone's name") from None
+        zone_named(value)
         return value
 
     @model_validator(mode="after")

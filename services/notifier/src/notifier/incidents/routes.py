@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ from notifier.incidents.act_on_many import act_on_many
 from notifier.incidents.kinds import runbook_page
 from notifier.incidents.model import CallUnderWay
 from notifier.incidents.offers import offers_of
-from notifier.incidents.silenced import silence_over
+from notifier.incidents.silenced import covering, in_force
 from notifier.incidents.store import IncidentStore, select_groups, select_incidents
 from notifier.messages.links import page_of
 from notifier.messages.otherwise import otherwise
@@ -58,12 +59,16 @@ class IncidentRoutes:
             """Return the statement of a page and its values."""
             return select_incidents(request.query, before=None if after is None else after[0], limit=limit)
 
+        async with self._database.acquire() as connection:
+            silences = await in_force(connection)
         return await listed(
             self._database,
             request.query,
             select,
             key={"id": int},
-            item=lambda row: models.IncidentView(**self._told(request, row)),
+            item=lambda row: models.IncidentView(
+                **self._told(request, row), silenced_until=_latest(covering(silences, row))
+            ),
         )
 
     def _told(self, request: Request[Any, Any], row: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,12 +93,13 @@ class IncidentRoutes:
         person = self._directory.person(request.principal.name)
         with_token = person is not None and person.token is not None
         async with self._database.acquire() as connection:
-            silence = None if row["state"] == "resolved" else await silence_over(connection, row)
+            silences = covering(await in_force(connection), row)
         return models.IncidentStory.model_validate(
             {
                 **self._told(request, row),
                 "page": page_of(problem_of(row)),
-                "silence": silence,
+                "silenced_until": _latest(silences),
+                "silence": next(iter(silences), None),
                 "runbook": runbook_page(row["kind"], service=row["service"]),
                 "recipes": offers_of(problem_of(row), row["recipes"], with_token=with_token),
                 "notices": list(map(notification_of, row["notices"])),
@@ -203,3 +209,7 @@ class IncidentRoutes:
                 for act, summary in acts
             ),
         ]
+
+
+def _latest(silences: Sequence[Mapping[str, Any]]) -> datetime | None:
+    return max((each["ends_at"] for each in silences), default=None)

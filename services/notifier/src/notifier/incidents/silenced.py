@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from common.postgres import Connection
@@ -34,12 +34,17 @@ async def silenced_of(notifications: NotificationStore, rows: list[Any]) -> list
     ]
 
 
-async def silence_over(connection: Connection, row: Any) -> Mapping[str, Any] | None:
-    """Return the row of the silence that covers an incident (its row) now; of several the one that ``silenced_by`` names."""
-    for silence in await connection.fetch(_IN_FORCE):
-        if silence_of(silence).covers(labels_of(row), silence["now"]):
-            return dict(silence)
-    return None
+async def in_force(connection: Connection) -> Sequence[Any]:
+    """Return the rows of the silences that are not over, for ``covering``."""
+    return await connection.fetch(_IN_FORCE)
+
+
+def covering(silences: Sequence[Any], row: Any) -> list[dict[str, Any]]:
+    """Return those that cover an incident (its row) now, the one that ``silenced_by`` names first; an incident that is over has none."""
+    if row["state"] == "resolved":
+        return []
+    labels = labels_of(row)
+    return [dict(each) for each in silences if silence_of(each).covers(labels, each["now"])]
 
 
 async def note_held(connection: Connection, incident_id: int, why: str) -> None:

@@ -249,11 +249,13 @@ def is_away(error: BaseException) -> bool:
     return isinstance(error, Unavailable) or is_transient(error)
 
 
-async def add_to_timeline(connection: Connection, entries: Sequence[TimelineEntry]) -> None:
-    """Add lines to timelines, in the caller's transaction."""
-    if entries:
-        names = ("order_number", "occurred_at", "service", "kind", "actor", "summary", "details", "traceparent")
-        await connection.execute(_ADD_TO_TIMELINE, *columns(entries, *names))
+async def add_to_timeline(
+    connection: Connection, entries: Sequence[TimelineEntry], messages: Sequence[Encoded] = ()
+) -> None:
+    """Add lines to timelines, and messages to the outbox, in the caller's transaction and in one statement."""
+    names = ("order_number", "occurred_at", "service", "kind", "actor", "summary", "details", "traceparent")
+    lines = (_ADD_TO_TIMELINE, columns(entries, *names)) if entries else None
+    await outbox.add_encoded(connection, messages, beside=lines)
 
 
 async def request_derivation(connection: Connection, numbers: Sequence[str]) -> None:
@@ -378,5 +380,4 @@ async def write_all(connection: Connection, outcomes: Sequence[Outcome], write: 
     await append_events(connection, [event for item in outcomes for event in item.appends])
     messages = [message for item in outcomes for message in item.messages]
     messages += await write(connection, outcomes)
-    await add_to_timeline(connection, [entry for item in outcomes for entry in item.timeline])
-    await outbox.add_encoded(connection, messages)
+    await add_to_timeline(connection, [entry for item in outcomes for entry in item.timeline], messages)

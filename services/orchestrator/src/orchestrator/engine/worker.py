@@ -96,8 +96,8 @@ class WorkerLimits:
 class Worker:
     """One worker; a process runs a few, and any number of processes share the work.
 
-    ``owner`` is unique among all workers. After a commit that makes other workflows runnable ``notify_workers`` is called, after any other
-    ``notify_relay``, to publish what was put into the outbox.
+    ``owner`` is unique among all workers. After a commit that makes other workflows runnable ``notify_workers`` is called, after another
+    that put something into the outbox ``notify_relay``, to publish it.
     """
 
     def __init__(
@@ -123,6 +123,7 @@ class Worker:
         self._notify_relay = notify_relay
         self._limits = limits
         self._stopping = False
+        self._added = False
 
     async def run(self) -> None:
         """Work until ``stop``. To be supervised; survives the absence of the store."""
@@ -219,6 +220,7 @@ class Worker:
         """Write a batch. Repeated while the store is away and the lease lasts: what was committed after all is refused then."""
         attempt = 0
         while True:
+            self._added = attempt > 0  # what was written by an attempt whose answer was lost is published, too
             try:
                 accepted = await self._store.complete(
                     owner=self._owner, outcomes=outcomes, failures=failures, write=self._write
@@ -253,12 +255,13 @@ class Worker:
         for kind, handler in self._handlers.items():
             if own := [outcome for outcome in outcomes if outcome.claim.kind == kind]:
                 messages += await handler.write(connection, own)
+        self._added = bool(messages)
         return messages
 
     def _report(self, outcomes: Sequence[Outcome], failures: Sequence[Failure], accepted: set[int]) -> None:
         if any(outcome.appends for outcome in outcomes):
             self._notify_workers()
-        else:
+        elif self._added or any(item.messages for item in outcomes) or any(item.message for item in failures):
             self._notify_relay()
         taken = [outcome for outcome in outcomes if outcome.claim.workflow_id in accepted]
         report_completed(self._metrics, taken, now=self._clock.now())

@@ -193,6 +193,7 @@ class IncidentView(TypedDict):
     instruction: str | None
     responsible: list[str]
     muted: str | None
+    silenced_until: str | None
     occurrences: int
     first_seen_at: str
     last_seen_at: str
@@ -805,6 +806,7 @@ class IncidentStory(TypedDict):
     instruction: str | None
     responsible: list[str]
     muted: str | None
+    silenced_until: str | None
     occurrences: int
     first_seen_at: str
     last_seen_at: str

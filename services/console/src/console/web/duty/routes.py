@@ -13,7 +13,7 @@ from babel.dates import format_date
 
 from common.http import Route
 from console.client.acts import ACTS
-from console.client.suite import RefusedError, Suite, UnreachableError
+from console.client.suite import Suite, or_none
 from console.web.duty.calendar import is_sealed, seal
 from console.web.duty.weeks import weeks
 from console.web.pages import Console, Visit
@@ -56,10 +56,8 @@ def _week(visit: Visit, day: date, who: Sequence[str], named: Mapping[str, str])
 
 async def _people(suite: Suite) -> Sequence[Mapping[str, Any]]:
     """Return who may stand in; nobody where the notifier does not say, for the form then takes any name."""
-    try:
-        return list((await suite.get("notifier", "/admin/v1/people"))["people"])
-    except (RefusedError, UnreachableError):
-        return ()
+    said = await or_none(suite.get("notifier", "/admin/v1/people"))
+    return list(said["people"]) if said else ()
 
 
 async def _calendar(visit: Visit) -> web.StreamResponse:

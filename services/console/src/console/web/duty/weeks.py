@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from console.web.filters import as_time
+from console.client.times import as_time
 
 
 def weeks(roster: Mapping[str, Any]) -> dict[date, list[str]]:

@@ -13,7 +13,7 @@ from common.http import Route
 from console.client.acts import ACTS
 from console.client.effects import RECIPES
 from console.client.operations import operation
-from console.client.suite import Page, RefusedError, UnreachableError
+from console.client.suite import Page, or_none
 from console.client.things import THINGS
 from console.web.lists.filtering import acts_of, chosen
 from console.web.lists.routes import Around
@@ -35,10 +35,7 @@ async def _around(visit: Visit, _page: Page) -> Mapping[str, Any]:
     by = visit.raw.query.get("by")
     by = by if by in kinds else kinds[0]
     wanted = chosen(THINGS["incident"], visit.raw.query, zone=visit.console.settings.time_zone)
-    try:
-        groups = await visit.person.suite.get("notifier", _GROUPS, by=by, **wanted)
-    except (RefusedError, UnreachableError):
-        groups = None
+    groups = await or_none(visit.person.suite.get("notifier", _GROUPS, by=by, **wanted))
 
     def address(value: str) -> str:
         """Return the filter of one group."""
@@ -55,12 +52,7 @@ async def _incident(visit: Visit) -> web.StreamResponse:
     name = visit.path["name"]
     suite = visit.person.suite
     item = await THINGS["incident"].read(suite, name)
-    order: Mapping[str, Any] | None = None
-    if item["order_number"]:
-        try:
-            order = await THINGS["order"].read(suite, item["order_number"])
-        except (RefusedError, UnreachableError):
-            order = None
+    order = await or_none(THINGS["order"].read(suite, item["order_number"])) if item["order_number"] else None
     return visit.page(
         "incident/incident.html",
         name=name,

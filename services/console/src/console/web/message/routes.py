@@ -12,8 +12,9 @@ from aiohttp import web
 from common.http import Route
 from console.client.acts import ACTS
 from console.client.operations import Field, operation
-from console.client.suite import Page, RefusedError, Suite, UnreachableError
+from console.client.suite import Page, Suite, or_none
 from console.client.things import THINGS
+from console.web.asking import page_or_none
 from console.web.lists.routes import Around
 from console.web.pages import Console, Visit
 
@@ -41,10 +42,8 @@ async def _message(visit: Visit) -> web.StreamResponse:
 
 async def _today(suite: Suite, notice: str) -> Sequence[Mapping[str, Any]] | None:
     """Return whom the routes of today would tell of the same event; None when nobody knows."""
-    try:
-        return list((await suite.send("notifier", "POST", _TRIAL, {"notice": notice}))["targets"])
-    except (RefusedError, UnreachableError):
-        return None
+    said = await or_none(suite.send("notifier", "POST", _TRIAL, {"notice": notice}))
+    return said and list(said["targets"])
 
 
 async def _trial(visit: Visit) -> web.StreamResponse:
@@ -71,10 +70,8 @@ def _fields() -> tuple[Field, ...]:
 
 
 async def _around(visit: Visit, _page: Page) -> Mapping[str, Any]:
-    try:
-        silences: Sequence[Mapping[str, Any]] | None = (await THINGS["silence"].page(visit.person.suite)).items
-    except (RefusedError, UnreachableError):
-        silences = None
+    page = await page_or_none(visit.person.suite, "silence")
+    silences = None if page is None else page.items
     return {"silences": silences, "add_silence": ACTS["silence add"], "end_silence": ACTS["silence end"]}
 
 

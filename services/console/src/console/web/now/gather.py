@@ -10,12 +10,11 @@ from urllib.parse import urlencode
 
 from console.client.operations import SERVICES
 from console.client.queues import Waiting, waiting_in
-from console.client.suite import Page, RefusedError, Suite, UnreachableError
-from console.client.things import Thing, thing_of, value
+from console.client.suite import Page, RefusedError, Suite, UnreachableError, or_none
+from console.client.things import Thing, services_with, thing_of, value
 from console.web.screens import list_path
 
 _SHOWN = 5
-_WITH_DEAD_LETTERS = ("webhook-gateway", "orchestrator", "refunds", "notifier")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ DANGERS = (
     Danger("Differences with payment systems that are open", "difference", {"open": "true"}),
     Danger("Quarantined hooks", "intake", {"outcome": "quarantined", "undecided": "true"}),
     Danger("Open warnings", "incident", {"state": "open", "severity": "warning"}),
-    *(Danger("Dead letters", "dead-letter", {"open": "true"}, service) for service in _WITH_DEAD_LETTERS),
+    *(Danger("Dead letters", "dead-letter", {"open": "true"}, service) for service in services_with("dead-letter")),
 )
 """The most dangerous first."""
 
@@ -128,8 +127,8 @@ async def gather(suite: Suite) -> Now:
     """Ask everything at once."""
     found, on_call, coverage, ready, queues = await asyncio.gather(
         asyncio.gather(*(_find(suite, danger) for danger in DANGERS)),
-        _or_none(suite, "notifier", "/admin/v1/on-call"),
-        _or_none(suite, "notifier", "/admin/v1/coverage"),
+        or_none(suite.get("notifier", "/admin/v1/on-call")),
+        or_none(suite.get("notifier", "/admin/v1/coverage")),
         asyncio.gather(*(_ready(suite, service) for service in SERVICES)),
         asyncio.gather(*(waiting_in(suite, service) for service in SERVICES)),
     )
@@ -143,13 +142,6 @@ async def _find(suite: Suite, danger: Danger) -> Found:
         return Found(danger, await danger.thing.page(suite, **danger.filter, limit=_SHOWN, count=True))
     except (RefusedError, UnreachableError) as error:
         return Found(danger, None, str(error))
-
-
-async def _or_none(suite: Suite, service: str, path: str) -> Any:
-    try:
-        return await suite.get(service, path)
-    except (RefusedError, UnreachableError):
-        return None
 
 
 async def _ready(suite: Suite, service: str) -> Sequence[str] | None:

@@ -14,8 +14,9 @@ from aiohttp import web
 from common.http import Route
 from console.client.acts import ACTS
 from console.client.operations import filled
-from console.client.suite import RefusedError, Suite, UnreachableError
+from console.client.suite import RefusedError, Suite, UnreachableError, or_none
 from console.client.things import THINGS
+from console.web.asking import page_or_none
 from console.web.lists.filtering import acts_of, erasing
 from console.web.order.story import Moment, changed, counted, moments, of_sort, place, words_of
 from console.web.pages import Console, NotUnderstoodError, Visit, redirect
@@ -104,10 +105,7 @@ async def _before(suite: Suite, number: str, lived: Sequence[Moment], at: str | 
     """Return the order as it was first created; None where that is what is looked at, or is not known any more."""
     if not lived or at == lived[0].at:
         return None
-    try:
-        return await _read(suite, number, lived[0].at)
-    except (RefusedError, UnreachableError):
-        return None
+    return await or_none(_read(suite, number, lived[0].at))
 
 
 def _moment(visit: Visit, lived: Sequence[Moment], step: str) -> str:
@@ -138,25 +136,16 @@ async def _timeline(suite: Suite, number: str) -> Sequence[Mapping[str, Any]] | 
 
 async def _sums(suite: Suite, number: str) -> Mapping[str, Any] | None:
     """Return what was worked out at the order's end; None where nothing was yet."""
-    path = filled("/admin/v1/orders/{number}/transactions", number=number)
-    try:
-        found: Mapping[str, Any] = await suite.get("orchestrator", path)
-    except (RefusedError, UnreachableError):
-        return None
-    return found
+    return await or_none(suite.get("orchestrator", filled("/admin/v1/orders/{number}/transactions", number=number)))
 
 
 async def _payments(suite: Suite, number: str) -> Sequence[Mapping[str, Any]] | None:
     """Return the payments that refunds were asked of, with what was captured; None where the service could not say."""
-    try:
-        return (await suite.page("refunds", "/admin/v1/payments", order=number)).items
-    except (RefusedError, UnreachableError):
-        return None
+    page = await page_or_none(suite, "payment", order=number)
+    return None if page is None else page.items
 
 
 async def _beside(suite: Suite, noun: str, by: str, number: str) -> Sequence[Mapping[str, Any]] | None:
     """Return what else there is of the order; None where the service could not say."""
-    try:
-        return (await THINGS[noun].page(suite, **{by: number}, limit=_MOST_BESIDE)).items
-    except (RefusedError, UnreachableError):
-        return None
+    page = await page_or_none(suite, noun, **{by: number}, limit=_MOST_BESIDE)
+    return None if page is None else page.items

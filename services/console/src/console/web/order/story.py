@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from console.client.operations import SERVICES
-from console.web.filters import as_time
+from console.client.times import as_time
 
 Line = Mapping[str, Any]
 

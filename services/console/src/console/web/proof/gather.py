@@ -9,14 +9,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+from console.client.checks import COUNTED
 from console.client.operations import operation
-from console.client.suite import Page, Suite
+from console.client.suite import Page, Suite, or_none
 from console.client.things import services_with, thing_of
-from console.web.asking import or_none, page_or_none
+from console.web.asking import page_or_none
 from console.web.screens import list_path
 
 _DAYS = 7
-_COUNTED = ("received", "confirmed", "spooled", "quarantined", "refused")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Day:
         """The day in figures: received = confirmed + spooled + quarantined + refused, with what is missing."""
         if self.ledger is None:
             return ""
-        received, *outcomes = (int(self.ledger[name]) for name in _COUNTED)
+        received, *outcomes = (int(self.ledger[name]) for name in COUNTED)
         sign = "=" if self.balanced else "≠"
         return f"{received} {sign} {' + '.join(map(str, outcomes))}"
 

@@ -11,9 +11,9 @@ from aiohttp import web
 from common.http import Route
 from console.client.acts import ACTS
 from console.client.operations import filled
-from console.client.suite import Page
+from console.client.suite import Page, or_none
 from console.client.things import THINGS
-from console.web.asking import counts, or_none, page_or_none
+from console.web.asking import counts, page_or_none
 from console.web.lists.filtering import acts_of
 from console.web.lists.routes import Around
 from console.web.pages import Console, Visit

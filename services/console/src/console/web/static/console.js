@@ -2,8 +2,11 @@
 "use strict";
 (() => {
   const rows = () => [...document.querySelectorAll("[data-row]")];
-  // What can be done, not the ways from view to view (.ways).
-  const ACTS = ".acts:not(.ways) a.button, .acts:not(.ways) button:not([disabled])";
+  // What can be done, not the ways from view to view that stand among it.
+  const ACTS = ["a[href^='/change/']", "a[href*='/mend/']", "a[href='#mended']", "button[formaction]:not(:disabled)", "button[name=check]:not(:disabled)"]
+    .map((act) => `.acts ${act}`)
+    .join();
+  const act = () => document.querySelector(ACTS) ?? document.querySelector("main a[href^='/change/'], main button.primary");
   let current = -1;
 
   function go(step) {
@@ -16,12 +19,16 @@
     all[current].scrollIntoView({ block: "nearest" });
   }
 
+  // The letters of these keys where the keyboard is a Russian one.
+  const RUSSIAN = { о: "j", л: "k", ч: "x", у: "e" };
+  const pressed = (event) => RUSSIAN[event.key] ?? event.key;
+
   const keys = {
     j: () => go(1),
     k: () => go(-1),
     x: () => rows()[current]?.querySelector("input[type=checkbox]")?.click(),
-    e: () => (rows()[current]?.querySelector(".acts a.button") ?? document.querySelector(ACTS))?.focus(),
-    ".": () => document.querySelector(ACTS)?.focus(),
+    e: () => (rows()[current]?.querySelector(ACTS) ?? act())?.focus(),
+    ".": () => act()?.focus(),
     "/": () => {
       const box = document.querySelector("input[type=search]");
       if (box) box.focus();
@@ -31,30 +38,36 @@
   };
 
   document.addEventListener("keydown", (event) => {
-    if ((event.metaKey || event.ctrlKey) && event.key === "k") {
+    if ((event.metaKey || event.ctrlKey) && pressed(event) === "k") {
       event.preventDefault();
       keys["/"]();
       return;
     }
-    const row = event.target.matches("input[type=checkbox]") && event.target.closest("[data-row]");
-    if (row && event.key === "Enter") {
+    const ticked = event.target.matches("input[type=checkbox]") && event.target.closest("[data-row]");
+    if (ticked && event.key === "Enter") {
       event.preventDefault(); // browsers would send the list's form, as its first button does
-      row.querySelector("a.open")?.click();
+      ticked.querySelector("a.open")?.click();
       return;
     }
     if (event.metaKey || event.ctrlKey || event.altKey || event.target.closest("input:not([type=checkbox]), textarea, select")) return;
-    const act = keys[event.key];
-    if (act) {
+    const wanted = keys[pressed(event)];
+    if (wanted) {
+      const row = event.target.closest("[data-row]"); // whoever came here by Tab is in another row than the keys were
+      if (row) current = rows().indexOf(row);
       event.preventDefault();
-      act();
+      wanted();
     }
   });
 
   for (const button of document.querySelectorAll("[data-copy]")) {
     button.hidden = !navigator.clipboard;
     button.addEventListener("click", async () => {
-      await navigator.clipboard.writeText(button.dataset.copy);
-      button.textContent = button.dataset.copied;
+      try {
+        await navigator.clipboard.writeText(button.dataset.copy);
+        button.textContent = button.dataset.copied;
+      } catch {
+        getSelection().selectAllChildren(button.previousElementSibling); // the browser forbids it: keys can copy what is marked
+      }
     });
   }
 
@@ -72,7 +85,8 @@
     for (const element of document.querySelectorAll("[data-until]")) {
       const left = Math.round((Date.parse(element.dataset.until) - Date.now()) / 1000);
       const [size, sign] = [Math.abs(left), left < 0 ? "−" : ""];
-      element.textContent = `${sign}${Math.floor(size / 60)}:${String(size % 60).padStart(2, "0")}`;
+      const parts = [Math.floor(size / 3600), Math.floor(size / 60) % 60, size % 60].slice(size < 3600 ? 1 : 0);
+      element.textContent = sign + parts.map((part, place) => (place ? String(part).padStart(2, "0") : part)).join(":");
     }
   }
   tick();

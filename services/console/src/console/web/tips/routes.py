@@ -10,9 +10,8 @@ from aiohttp import web
 
 from common.http import Route
 from console.client.acts import ACTS
-from console.client.suite import RefusedError
+from console.client.suite import RefusedError, or_none
 from console.client.things import THINGS
-from console.web.asking import or_none
 from console.web.lists.filtering import moment_of
 from console.web.pages import Console, NotUnderstoodError, Visit
 

@@ -1,0 +1,46 @@
+"""Why a copy of a message went later than what it tells, as both tools say it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import tzinfo
+from typing import Any
+
+from console.client.sentences import sentences
+from console.client.times import as_time, lasting, moment
+from console.client.words import label
+
+_SOON_S = 5.0
+_LIMITS = ("chat_limit", "asked_to_wait")
+
+
+def _(text: str) -> str:
+    """Mark a text for the catalogue."""
+    return text
+
+
+_AFTER, _SINCE = _("%(time)s after what it tells"), _("%(time)s after the hook had come")
+_TRIED = _("tried at %(failed)s, sent at %(sent)s")
+
+
+def late(copy: Mapping[str, Any], *, language: str, zone: tzinfo, translate: Callable[[str], str]) -> str | None:
+    """Return how much later it was sent, where the time went, and what held it, with the times of the attempt and of the end; None where
+    it went at once.
+    """
+    sent, came = as_time(copy.get("sent_at")), as_time(copy.get("received_at"))
+    due = came or as_time(copy.get("occurred_at"))
+    if sent is None or due is None or (passed := (sent - due).total_seconds()) < _SOON_S:
+        return None
+    said = translate(_SINCE if came else _AFTER) % {"time": lasting(passed, language=language)}
+    if waited := copy.get("waited"):
+        said += f" ({sentences(language)(waited)})"
+    held, tried = copy.get("held_by"), as_time(copy.get("failed_at"))
+    if not held:
+        return said
+    if held in _LIMITS:
+        return f"{said}: {translate(label(held))}"
+    said = f"{said}: {sentences(language)(held)}"
+    if tried is None:
+        return said
+    failed, ended = (moment(at, language=language, zone=zone) for at in (tried, sent))
+    return f"{said} ({translate(_TRIED) % {'failed': failed, 'sent': ended}})"
