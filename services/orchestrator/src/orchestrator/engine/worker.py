@@ -261,7 +261,7 @@ class Worker:
     def _report(self, outcomes: Sequence[Outcome], failures: Sequence[Failure], accepted: set[int]) -> None:
         if any(outcome.appends for outcome in outcomes):
             self._notify_workers()
-        elif self._added or any(item.messages for item in outcomes) or any(item.message for item in failures):
+        elif self._added or any(item.messages for item in outcomes) or any(item.at for item in failures):
             self._notify_relay()
         taken = [outcome for outcome in outcomes if outcome.claim.workflow_id in accepted]
         report_completed(self._metrics, taken, now=self._clock.now())
