@@ -40,7 +40,7 @@ SELECT 'N' || n, 'sbermarket', 'E' || n, 'delivered', 'finished', true, true, tr
        '{}', $1::timestamptz + n * interval '1 second'
 FROM generate_series(0, $2 - 1) AS n
 """
-_COLUMNS = ("number", "digest", "created_at", "name", "phone", "email", "grams")
+COLUMNS = ("number", "digest", "created_at", "name", "phone", "email", "grams")
 
 
 def surname(number: int) -> str:
@@ -73,7 +73,7 @@ async def filled(dsn: str, orders: int) -> None:
     await connection.execute(_FILL, START, orders)
     made = rows(orders)
     while batch := list(islice(made, 20_000)):
-        await connection.copy_records_to_table("order_contact", records=batch, columns=_COLUMNS)
+        await connection.copy_records_to_table("order_contact", records=batch, columns=COLUMNS)
     await connection.execute("VACUUM ANALYZE")
     await connection.close()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
@@ -48,6 +49,11 @@ class Checkout:
     root: Path
     seen: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(list))
 
+    @property
+    def python(self) -> Path:
+        """The interpreter that its programs are started with."""
+        return self.root / ".venv" / "bin" / "python"
+
     def add(self, goal: str, what: str, value: float) -> None:
         """Keep a round's figure."""
         self.seen[goal, what].append(value)
@@ -64,7 +70,7 @@ class Checkout:
     async def started(self, part: str) -> AsyncIterator[Contestant]:
         """Start a part of its programs; they end with the block."""
         child = await asyncio.create_subprocess_exec(
-            str(self.root / ".venv" / "bin" / "python"),
+            str(self.python),
             str(Path(__file__).with_name("contestant.py")),
             part,
             cwd=self.root,
@@ -116,6 +122,9 @@ async def main() -> None:
     checkouts = [Checkout("new", repository_root())]
     if base := os.environ.get("BENCH_BASE"):
         checkouts.append(Checkout("base", Path(base).resolve()))
+    for each in checkouts:
+        if not each.python.exists():
+            sys.exit(f"BENCH_BASE: there is no {each.python}: run `make -C {each.root} setup`")
     began = time.monotonic()
     for part, measure in (("gateway", p1), ("engine", p2), ("tips", p3), ("suite", p4_and_p8)):
         async with AsyncExitStack() as stack:

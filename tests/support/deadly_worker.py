@@ -81,6 +81,7 @@ async def take_in(database: Database, amqp_url: str, metrics: OrchestratorMetric
         metrics=metrics,
         clock=SystemClock(),
         notify_workers=lambda: None,
+        notify_calls=lambda: None,
         notify_relay=lambda: None,
     )
     consumer = Consumer(

@@ -78,6 +78,7 @@ def ingest_of(
         metrics=metrics,
         clock=SystemClock(),
         notify_workers=lambda: said.append("workers"),
+        notify_calls=lambda: said.append("calls"),
         notify_relay=lambda: said.append("relay"),
     )
 

@@ -22,6 +22,7 @@ import psutil
 from suite_local import lifecycle, memory
 from suite_local.catalogue import GATEWAY, WITH_CONSOLE
 from suite_local.infrastructure.local import local_postgres, local_rabbitmq
+from suite_local.infrastructure.rabbitmq import FRESH_FIGURES
 from suite_local.paths import RunDirectory, locked, repository_root
 from suite_local.ports import free_port
 from suite_local.supervision import Supervisor
@@ -129,7 +130,7 @@ def acquire(run: RunDirectory, user: str, *, durable: bool = False) -> ServerAdd
         if not running and not durable:
             memory.place(run, DATA)
         postgres = local_postgres(run, keep_ports=running, durable=durable)
-        rabbitmq = local_rabbitmq(run, keep_ports=running)
+        rabbitmq = local_rabbitmq(run, keep_ports=running, settings=FRESH_FIGURES)
         if not running:
             postgres.prepare()
             rabbitmq.prepare()

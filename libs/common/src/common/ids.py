@@ -47,9 +47,8 @@ def derived_id(*parts: str) -> str:
     Used as the id of an event that a repeat must not be able to double: 32 hexadecimal characters of BLAKE2b over the
     length-prefixed parts.
     """
-    digest = hashlib.blake2b(digest_size=16, person=b"derived-id")
+    material = b""
     for part in parts:
         raw = part.encode("utf-8", "surrogatepass")
-        digest.update(len(raw).to_bytes(4, "big"))
-        digest.update(raw)
-    return digest.hexdigest()
+        material += len(raw).to_bytes(4, "big") + raw
+    return hashlib.blake2b(material, digest_size=16, person=b"derived-id").hexdigest()

@@ -71,7 +71,7 @@ _log = get_logger()
 _QUEUES = (topology.ORCHESTRATOR_INTAKE, topology.ORCHESTRATOR_JOURNAL, topology.ORCHESTRATOR_REFUNDS)
 _REPEATED_SECONDS = 3600.0
 _LINGER_S = 0.005
-_JOURNAL_LINGER_S = 0.1  # nobody waits for a line of a timeline: a transaction for ten costs little more than one
+_JOURNAL_LINGER_S = 0.5  # nobody waits for a line of a timeline: a transaction for ten costs little more than one
 _JITTER = 0.2
 
 
@@ -110,9 +110,9 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
     relay = OutboxRelay(database, broker.publisher, metrics=messaging)
     wakeup = Wakeup(database)
 
-    def notify() -> None:
-        """Wake whoever has work now: workers of all replicas, and the relay."""
-        wakeup.notify()
+    def notify(pool: WorkerPool | None = None) -> None:
+        """Wake whoever has work now: a worker of the pool, or of each, and the relay."""
+        wakeup.notify(pool)
         relay.wake()
 
     queues: tuple[LookAtQueues, ...] = (
@@ -210,6 +210,7 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
         metrics=metrics,
         clock=clock,
         notify_workers=notify,
+        notify_calls=partial(notify, WorkerPool.CALLS),
         notify_relay=relay.wake,
     )
     take_in, leave = partial(ingest_hooks, ingest=ingest), partial(ingest_hooks, ingest=ingest.append)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -16,7 +17,7 @@ import pytest
 from common.clock import SystemClock
 from common.contracts.envelope import Envelope
 from common.contracts.intake import IntakeMessage
-from common.ids import order_number
+from common.ids import new_id, order_number
 from common.messaging import inbox
 from common.postgres import Connection, Database, Lent
 from common.telemetry.metrics import new_registry
@@ -128,12 +129,12 @@ async def test_a_batch_takes_effect_in_the_transaction_that_takes_it_in(replica:
     assert await replica.rows("SELECT hook FROM parked_order") == [("order.paid",)]
     kinds = "SELECT DISTINCT kind FROM workflow JOIN workflow_ready ON workflow_id = id ORDER BY 1"
     assert await replica.rows(kinds) == [("order_document",), ("update_transactions",)]
-    assert replica.woken == ["workers"]  # of what follows from the end of A
+    assert replica.woken == ["calls"]  # of what follows from the end of A
     completed = replica.metrics.completed.labels(ORDER_LIFE)._value.get()
     assert (completed, replica.metrics.claimed._value.get(), await replica.work()) == (5, 2, 0)
     await replica.take_in([hook("C", "order.created", minute=1), hook("A", "order.created", minute=1)])
     assert ((await replica.order("C"))[:4], (await replica.order("A"))[1:3]) == (("created", 1, 1, 1), (4, 4))
-    assert replica.woken == ["workers", "relay"]
+    assert replica.woken == ["calls", "relay"]
     await replica.take_in([hook("B", "order.created", minute=1)])
     assert (await replica.order("B"))[:4] == ("paid", 2, 2, 1)
 
@@ -163,6 +164,25 @@ async def test_a_workflow_that_a_worker_has_is_left_to_it_and_a_late_result_is_r
     for _ in range(2):
         assert not await replica.store.complete(owner="sleeper", outcomes=[late], failures=[], write=handler.write)
     assert await replica.order("A") == ("delivered", 4, 4, 3, Counter(created=1, paid=1, changed=1, delivered=1))
+
+
+async def test_what_was_left_waits_behind_the_cursor_that_was_and_is_done_once(replica: Replica) -> None:
+    """The cursor moves as events are appended, before anybody has carried them out: it goes back where nobody does."""
+    created, paid, changed, delivered = life("A")
+    unreadable = replace(hook("A", "order.changed", minute=4), body=b"{}", event_id="unreadable")
+    await replica.take_in([created, paid])
+    async with replica.database.transaction() as connection:
+        committed = await replica.within(connection, [unreadable, delivered])
+        cursor = "SELECT done_seq, last_seq, state FROM workflow WHERE kind = 'order_life'"
+        assert [tuple(row) for row in await connection.fetch(cursor)] == [(2, 4, 1)]
+    committed()
+    assert (await replica.order("A"))[1:3] == (2, 4)
+    await replica.take_in([changed])
+    assert (await replica.order("A"))[1:3] == (2, 5)
+    assert await replica.work() > 0
+    sent = Counter(created=1, paid=1, changed=1, delivered=1, crashed=1)
+    assert await replica.order("A") == ("delivered", 5, 5, 1, sent)
+    assert await replica.rows("SELECT seq FROM set_aside_event") == [(3,)]
 
 
 async def test_a_stopped_workflow_collects_what_comes(replica: Replica) -> None:
@@ -303,3 +323,56 @@ async def test_beside_a_consumer_of_the_release_before_each_event_is_carried_out
         await replica.take_in([delivered])
         sent = Counter(created=1, paid=1, changed=1, delivered=1)
         assert await replica.order(f"O{index}") == ("delivered", 4, 4, 3, sent)
+
+
+async def ways(replica: Replica, name: str) -> list[tuple[datetime, datetime | None, str | None]]:
+    """Of an order's events on their way out: when its hook was received first, when it was taken in here, and what it came by."""
+    sent = [Envelope.decode(body) for (body,) in await replica.rows("SELECT body FROM outbox ORDER BY id")]
+    of_order = [
+        event
+        for event in sent
+        if event.type.startswith("orders.order.") and event.subject == order_number(SOURCE, name)
+    ]
+    said = [[event.extension(each) for each in ("receivedat", "takenat", "cameby")] for event in of_order]
+    return [
+        (datetime.fromisoformat(str(first)), datetime.fromisoformat(taken) if taken else None, way)
+        for first, taken, way in said
+    ]
+
+
+async def test_an_order_event_says_when_and_by_which_way_its_hook_came(replica: Replica) -> None:
+    """Also after a death before the commit, and a repeat that came sooner changes nothing."""
+    now = datetime.now(UTC)
+    spooled = replace(hook("A", "order.created", minute=1), lane="spool", received_at=now - timedelta(seconds=22))
+    with pytest.raises(KilledError):
+        async with replica.database.transaction() as connection:
+            await replica.within(connection, [spooled])
+            raise KilledError
+    await replica.take_in([spooled], careful=True)
+    await replica.work()
+    await replica.take_in([replace(spooled, lane="broker", delivery_id=new_id(), received_at=now)])
+    queued = replace(hook("A", "order.paid", minute=3), received_at=now - timedelta(seconds=9))
+    again = replace(
+        hook("A", "order.delivered", minute=5),
+        reason="replay:d",
+        occurred_at=now - timedelta(days=2),
+        received_at=now,
+    )
+    await replica.take_in([queued, hook("B", "order.created", minute=1)])
+    await replica.take_in([again])
+    told = await ways(replica, "A")
+    assert [(first, way) for first, _, way in told] == [
+        (spooled.received_at, "spool"),
+        (queued.received_at, "queue"),
+        (again.occurred_at, "person"),
+    ]
+    assert all(taken is not None and taken >= now for _, taken, _ in told)
+    [(_, *at_once)] = await ways(replica, "B")
+    assert at_once == [None, None]
+
+
+async def test_an_event_that_was_parked_says_that_it_had_come_at_once(replica: Replica) -> None:
+    early = hook("A", "order.paid", minute=3)
+    await replica.take_in([early])
+    await replica.take_in([hook("A", "order.created", minute=1)])
+    assert (early.received_at, None, None) in await ways(replica, "A")

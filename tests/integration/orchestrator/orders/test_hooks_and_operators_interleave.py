@@ -99,10 +99,15 @@ def _forgets_the_fence(patch: pytest.MonkeyPatch) -> None:
 
 
 def _carries_out_at_once_what_others_have(patch: pytest.MonkeyPatch) -> None:
-    free = "o.state = 1 AND o.aside = 0 AND o.done_seq = o.last_seq - c.many AS free"
-    patch.setattr(ingest_store, "_APPEND_LOCKED", ingest_store._APPEND_LOCKED.replace(free, "true AS free"))
-    unguarded = ingest_store._COMPLETE_LOCKED.partition("WHERE")[0] + "WHERE w.id = r.id RETURNING w.id"
-    patch.setattr(ingest_store, "_COMPLETE_LOCKED", unguarded)
+    before, waits, after = ingest_store._APPEND_LOCKED.partition(
+        "CASE WHEN w.done_seq = w.last_seq AND w.state IN (1, 3)"
+    )
+    assert waits
+    unguarded = f"{before}w.last_seq - w.done_seq + excluded.done_seq{after.partition('ELSE 0 END')[2]}"
+    patch.setattr(ingest_store, "_APPEND_LOCKED", unguarded)
+    ready = "WHERE NOT EXISTS (SELECT FROM workflow_ready AS q WHERE q.workflow_id = r.id)"
+    assert ready in ingest_store._COMPLETE_LOCKED
+    patch.setattr(ingest_store, "_COMPLETE_LOCKED", ingest_store._COMPLETE_LOCKED.replace(ready, ""))
 
 
 def _stops_without_taking_the_claim_away(patch: pytest.MonkeyPatch) -> None:

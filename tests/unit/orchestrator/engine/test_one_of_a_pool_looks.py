@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from orchestrator.engine.wakeup import LastLook, WakeupListener
+from common.postgres import Database
+from orchestrator.engine.model import WorkerPool
+from orchestrator.engine.wakeup import LastLook, Wakeup, WakeupListener
 
 _SOON = 0.001
 
@@ -40,3 +42,15 @@ async def test_another_pools_looks_keep_nobody_waiting() -> None:
     await WakeupListener(own).wait(_SOON)
     assert not kept.done()
     kept.cancel()
+
+
+async def test_only_the_pool_that_has_work_is_woken() -> None:
+    wakeup = Wakeup(Database("postgresql://nobody.invalid/none", application_name="test"))
+    listeners = {pool: wakeup.listener(pool) for pool in WorkerPool}
+    waiting = {pool: asyncio.create_task(listener.wait(3600)) for pool, listener in listeners.items()}
+    await asyncio.sleep(0)
+    wakeup.notify(WorkerPool.CALLS)
+    await waiting[WorkerPool.CALLS]
+    assert listeners[WorkerPool.LIFE].idle
+    wakeup.notify()
+    await waiting[WorkerPool.LIFE]

@@ -21,7 +21,7 @@ from suite_local.errors import BackupError, NotReadyError
 from suite_local.infrastructure.accounts import give, server_account
 from suite_local.infrastructure.local import local_postgres, local_rabbitmq
 from suite_local.infrastructure.postgres import LocalPostgres
-from suite_local.infrastructure.rabbitmq import call_api
+from suite_local.infrastructure.rabbitmq import FRESH_FIGURES, call_api
 from suite_local.paths import RunDirectory, locked
 from suite_local.supervision import Supervisor, strays
 
@@ -213,13 +213,13 @@ def _restore_broker(
     lost = survivors is not None and (survivors.root / "rabbitmq" / "data").is_dir()
     if not manifest.definitions and not lost:
         return
-    with running_node(local_rabbitmq(run, keep_ports=False)) as node:
+    with running_node(local_rabbitmq(run, keep_ports=False, settings=FRESH_FIGURES)) as node:
         if manifest.definitions:
             call_api(node.api_url, "POST", "/api/definitions", body=folder.definitions.read_bytes())
         if survivors is None or not lost:
             say("the broker has its users, exchanges and queues again; what waited in the queues is gone")
             return
-        with running_node(local_rabbitmq(survivors, keep_ports=False)) as old:
+        with running_node(local_rabbitmq(survivors, keep_ports=False, settings=FRESH_FIGURES)) as old:
             say(f"brought over from the queues of the broker that was lost: {bring_over(old, node)}")
 
 

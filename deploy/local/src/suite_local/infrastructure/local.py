@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from suite_local.credentials import Credentials
 from suite_local.infrastructure.postgres import LocalPostgres
 from suite_local.infrastructure.rabbitmq import LocalRabbitmq
@@ -20,7 +22,9 @@ def local_postgres(run: RunDirectory, *, keep_ports: bool, durable: bool = True)
     )
 
 
-def local_rabbitmq(run: RunDirectory, *, keep_ports: bool) -> LocalRabbitmq:
+def local_rabbitmq(
+    run: RunDirectory, *, keep_ports: bool, settings: Mapping[str, str | int] | None = None
+) -> LocalRabbitmq:
     """Return the run directory's RabbitMQ. `keep_ports` while it runs: its ports are taken then, by itself."""
     return LocalRabbitmq(
         directory=run.root / "rabbitmq",
@@ -30,6 +34,7 @@ def local_rabbitmq(run: RunDirectory, *, keep_ports: bool) -> LocalRabbitmq:
         epmd_port=_port(run, "epmd", keep=keep_ports),
         password=Credentials(run.secrets).get("rabbitmq"),
         logs=run.logs,
+        settings=settings,
     )
 
 

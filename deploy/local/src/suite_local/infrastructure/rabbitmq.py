@@ -53,6 +53,10 @@ def find_epmd() -> Path | None:
     return candidates[-1] if candidates else None
 
 
+FRESH_FIGURES: Mapping[str, str | int] = {"collect_statistics_interval": 2000}
+"""Settings of a node whose management API somebody waits for. Every connection and channel pays for it, also where nothing happens."""
+
+
 class LocalRabbitmq:
     """One node in one directory. Start it here (tests), or hand `programs()` to the process manager."""
 
@@ -211,7 +215,6 @@ class LocalRabbitmq:
                 "log.console": "true",
                 "log.console.level": "warning",
                 "disk_free_limit.absolute": "200MB",
-                "collect_statistics_interval": 2000,
                 **self._more,
             }.items()
         )

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import structlog
 
@@ -64,13 +66,26 @@ async def add(connection: Connection, *envelopes: Envelope) -> None:
     await add_encoded(connection, ((envelope.type, envelope.encode()) for envelope in envelopes))
 
 
-async def add_encoded(connection: Connection, events: Iterable[tuple[str, bytes]]) -> None:
-    """Add events given as (type, encoded envelope). One statement, however many."""
+async def add_encoded(
+    connection: Connection, events: Iterable[tuple[str, bytes]], *, beside: tuple[str, Sequence[object]] | None = None
+) -> None:
+    """Add events given as (type, encoded envelope). One statement, however many.
+
+    ``beside``, a statement that writes, and its values, is run with it: each round trip costs more than most statements.
+    """
     pairs = list(events)
+    statement, values = beside or ("", ())
     if pairs:
-        await connection.execute(
-            _ADD, [exchange_of(kind) for kind, _ in pairs], [kind for kind, _ in pairs], [body for _, body in pairs]
-        )
+        rows = ([exchange_of(kind) for kind, _ in pairs], [kind for kind, _ in pairs], [body for _, body in pairs])
+        statement, values = _add_beside(statement, len(values)), (*values, *rows)
+    if statement:
+        await connection.execute(statement, *values)
+
+
+@lru_cache(maxsize=16)
+def _add_beside(statement: str, values: int) -> str:
+    shifted = re.sub(r"\$(\d)", lambda place: f"${int(place[1]) + values}", _ADD)
+    return f"WITH beside AS ({statement}) {shifted}" if statement else shifted
 
 
 async def add_raw(connection: Connection, *, exchange: str, routing_key: str, body: bytes) -> None:

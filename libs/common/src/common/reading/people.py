@@ -71,11 +71,16 @@ def _ranked(spellings: Mapping[str, str]) -> _Ranks:
 
 
 _CONTACT_NAMES, _ADDRESS_NAMES, _WINDOW_NAMES = _ranked(_CONTACT), _ranked(_ADDRESS), _ranked(_WINDOW)
+_LOOSE = ("delivery", "expected")
+_TELLING = frozenset({*_PEOPLE, *_PLACES, *_WINDOWS, *(_CONTACT_NAMES.keys() - _NOBODYS)})
+"""Names of fields that say something of people, places or times; with those that begin with one of ``_LOOSE`` there are no others."""
 
 
 def read_people(payload: Mapping[str, Any]) -> tuple[Contact | None, Address | None, Window | None]:
     """Return whom the order is for, where it goes, and when it is awaited; None where nothing is said."""
     folded = _folded(payload)
+    if _TELLING.isdisjoint(folded) and not any(name.startswith(_LOOSE) for name in folded):
+        return None, None, None
     return _contact(folded), _address(folded), _window(folded)
 
 
@@ -169,7 +174,7 @@ def _window(folded: Mapping[str, Any]) -> Window | None:
                 found = _window_in_words(value, fields)
             if found is not None:
                 return found
-    loose = {key: value for key, value in folded.items() if key.startswith(("delivery", "expected"))}
+    loose = {key: value for key, value in folded.items() if key.startswith(_LOOSE)}
     return _window_of(_gathered(loose, _WINDOW_NAMES)) or _window_of(_gathered(inside, _WINDOW_NAMES))
 
 

@@ -27,8 +27,8 @@ _log = get_logger()
 class Ingest:
     """For events of one kind of workflow, whose handler asks no other service. Safe for concurrent use.
 
-    ``handler`` returns the handler that reads on a given connection. ``notify_workers`` is called after a commit that leaves work to them,
-    ``notify_relay`` after any other.
+    ``handler`` returns the handler that reads on a given connection. ``notify_workers`` is called after a commit that leaves events to
+    them, ``notify_calls`` after one that appends to other workflows, ``notify_relay`` after any other.
     """
 
     def __init__(
@@ -38,12 +38,14 @@ class Ingest:
         metrics: OrchestratorMetrics,
         clock: Clock,
         notify_workers: Callable[[], None],
+        notify_calls: Callable[[], None],
         notify_relay: Callable[[], None],
     ) -> None:
         self._handler = handler
         self._metrics = metrics
         self._clock = clock
         self._notify_workers = notify_workers
+        self._notify_calls = notify_calls
         self._notify_relay = notify_relay
 
     async def __call__(self, connection: Connection, events: Sequence[NewEvent]) -> Callable[[], None]:
@@ -51,7 +53,7 @@ class Ingest:
         appended = await append_locked(connection, events)
         outcomes = await self._carry_out(connection, appended) if appended.free else []
         done = {outcome.claim.workflow_id for outcome in outcomes}
-        left = [each for each in appended.ids if each not in done]
+        left = {each: cursor for each, cursor in appended.cursors.items() if each not in done}
         await make_ready(connection, left)
         if outcomes:
             await write_all(connection, outcomes, self._handler(connection).write)
@@ -75,8 +77,10 @@ class Ingest:
         return await complete_locked(connection, outcomes)
 
     def _committed(self, outcomes: Sequence[Outcome], *, left: bool) -> None:
-        if left or any(outcome.appends for outcome in outcomes):
+        if left:
             self._notify_workers()
+        elif any(outcome.appends for outcome in outcomes):
+            self._notify_calls()
         else:
             self._notify_relay()
         self._metrics.claimed.inc(len(outcomes))

@@ -2,13 +2,14 @@
 
 ``append_locked`` locks the workflows, by order number, for as long as the transaction lasts. Rows of ``workflow_ready`` are made and
 deleted by holders of that lock only, so a workflow that has none then is nobody's until the transaction ends: no worker can have it, and
-the result of one that had it is refused, because it finds no row of its own. The lock stands for lease and fence.
+the result of one that had it is refused, because it finds no row of its own. The lock stands for lease and fence. The cursor moves as
+the events are appended, in one write of the row; nobody sees that before the commit, and ``make_ready`` takes it back.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from common.postgres import Connection
@@ -18,8 +19,7 @@ from orchestrator.engine.model import Claim, NewEvent, Outcome, WorkflowEvent
 _APPEND_LOCKED = (
     APPEND_EVENTS
     + """
-SELECT o.id, o.order_number, o.kind, o.key, o.state, o.last_seq, o.done_seq, c.many,
-       o.state = 1 AND o.aside = 0 AND o.done_seq = o.last_seq - c.many AS free
+SELECT o.id, o.order_number, o.kind, o.key, o.last_seq - c.many AS before, o.done_seq, o.done_seq = o.last_seq AS free
 FROM owner AS o JOIN counted AS c USING (order_number, kind, key)
 """
 )
@@ -36,18 +36,27 @@ WITH wanted AS (
 SELECT DISTINCT order_number FROM wanted WHERE id NOT IN (SELECT id FROM locked)
 """
 
-# As every result is guarded (store._COMPLETE): the cursor is where it was, and nobody has the workflow or is to have it.
+# The cursors have moved already, where they were behind nothing else. Nobody may have the workflow or be to have it: that is seen by a
+# snapshot that is younger than the lock. Most go on running: only the others are written a second time.
 _COMPLETE_LOCKED = """
-UPDATE workflow AS w SET done_seq = r.upto, state = r.state, error = NULL, error_stack = NULL, updated_at = now()
-  FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::smallint[]) AS r (id, done_seq, upto, state)
- WHERE w.id = r.id AND w.done_seq = r.done_seq AND w.last_seq = r.upto AND w.state = 1
-   AND NOT EXISTS (SELECT FROM workflow_ready AS q WHERE q.workflow_id = w.id)
-RETURNING w.id
+WITH mine AS (
+    SELECT r.id, r.state FROM unnest($1::bigint[], $2::smallint[]) AS r (id, state)
+    WHERE NOT EXISTS (SELECT FROM workflow_ready AS q WHERE q.workflow_id = r.id)
+), ended AS (
+    UPDATE workflow AS w SET state = m.state FROM mine AS m WHERE w.id = m.id AND m.state <> 1
+)
+SELECT id FROM mine
 """
 
+# What was not carried out after all waits again behind its cursor.
 _MAKE_READY = """
+WITH left_over AS (
+    SELECT * FROM unnest($1::bigint[], $2::integer[]) AS l (id, done_seq)
+), back AS (
+    UPDATE workflow AS w SET done_seq = l.done_seq FROM left_over AS l WHERE w.id = l.id AND w.done_seq > l.done_seq
+)
 INSERT INTO workflow_ready AS q (workflow_id, lane)
-SELECT id, workflow_lane(kind) FROM workflow WHERE id = ANY($1::bigint[]) AND state = 1 ORDER BY id
+SELECT id, workflow_lane(kind) FROM workflow JOIN left_over USING (id) WHERE state = 1 ORDER BY id
 ON CONFLICT (workflow_id) DO UPDATE SET ready_at = excluded.ready_at
  WHERE q.owner IS NULL AND q.attempts = 0 AND q.ready_at > excluded.ready_at
 """
@@ -55,15 +64,17 @@ ON CONFLICT (workflow_id) DO UPDATE SET ready_at = excluded.ready_at
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appended:
-    """Workflows whose events were appended, locked: ``ids`` of all; ``free`` are those that nothing else is known to wait in, lent."""
+    """Workflows whose events were appended, locked: by id where each one's cursor stood; ``free`` are those that nothing else is known
+    to wait in, lent: their cursors are behind the events already.
+    """
 
-    ids: Sequence[int]
+    cursors: Mapping[int, int]
     free: Sequence[Claim]
 
 
 async def append_locked(connection: Connection, events: Sequence[NewEvent]) -> Appended:
     """Append events (at least one) to their workflows, in this order, and lock those. Nobody is told: see ``make_ready``."""
-    rows = await connection.fetch(_APPEND_LOCKED, *event_columns(events))
+    rows = await connection.fetch(_APPEND_LOCKED, *event_columns(events), True)
     given: dict[tuple[str, str, str], list[WorkflowEvent]] = defaultdict(list)
     for each in events:
         given[each.order_number, each.kind, each.key].append(each.event)
@@ -73,19 +84,20 @@ async def append_locked(connection: Connection, events: Sequence[NewEvent]) -> A
             order_number=row["order_number"],
             kind=row["kind"],
             key=row["key"],
-            done_seq=row["done_seq"],
+            done_seq=row["before"],
             fence=0,
             attempts=0,
-            events=tuple(_numbered(given[row["order_number"], row["kind"], row["key"]], after=row["done_seq"])),
+            events=tuple(_numbered(given[row["order_number"], row["kind"], row["key"]], after=row["before"])),
         )
         for row in rows
         if row["free"]
     ]
-    return Appended(ids=[row["id"] for row in rows], free=free)
+    cursors = {row["id"]: row["before"] if row["free"] else row["done_seq"] for row in rows}
+    return Appended(cursors=cursors, free=free)
 
 
 async def complete_locked(connection: Connection, outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Move the cursors of locked workflows and lock what their outcomes append to; return those for which both could be done."""
+    """Complete locked workflows and lock what their outcomes append to; return those for which both could be done."""
     appends = [event for item in outcomes for event in item.appends]
     if appends:
         rows = await connection.fetch(_LOCK_FOLLOWERS, *columns(appends, "order_number", "kind", "key"))
@@ -95,15 +107,15 @@ async def complete_locked(connection: Connection, outcomes: Sequence[Outcome]) -
     outcomes = [item for item in outcomes if item.wake_at is None and item.upto == item.claim.upto]
     if not outcomes:
         return []
-    results = columns(outcomes, "claim.workflow_id", "claim.done_seq", "upto", "state")
+    results = columns(outcomes, "claim.workflow_id", "state")
     accepted = {row["id"] for row in await connection.fetch(_COMPLETE_LOCKED, *results)}
     return [item for item in outcomes if item.claim.workflow_id in accepted]
 
 
-async def make_ready(connection: Connection, workflow_ids: Collection[int]) -> None:
-    """Make those of these locked workflows that run ready for the workers, as appending does."""
-    if workflow_ids:
-        await connection.execute(_MAKE_READY, list(workflow_ids))
+async def make_ready(connection: Connection, cursors: Mapping[int, int]) -> None:
+    """Put the cursors of these locked workflows back where they stood, and make those that run ready for the workers."""
+    if cursors:
+        await connection.execute(_MAKE_READY, list(cursors), list(cursors.values()))
 
 
 def _numbered(events: Sequence[WorkflowEvent], *, after: int) -> Iterator[WorkflowEvent]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -15,16 +16,19 @@ _LOGGED_ONE_BY_ONE = 8
 
 def report_completed(metrics: OrchestratorMetrics, outcomes: Sequence[Outcome], *, now: datetime) -> None:
     """Count committed outcomes and how late their effects are, and log them, in the trace of each event."""
-    done: list[tuple[Claim, StepLog]] = []
+    lags: dict[str, list[float]] = {}
     for outcome in outcomes:
-        claim = outcome.claim
-        metrics.completed.labels(claim.kind).inc(len(claim.events))
-        lag = metrics.lag.labels(claim.kind)
-        for event in claim.events:
-            lag.observe(max((now - event.received_at).total_seconds(), 0.0))
-        for entry in outcome.steps:
-            metrics.transitions[entry.hook, entry.act].inc()
-            done.append((claim, entry))
+        lags.setdefault(outcome.claim.kind, []).extend(
+            (now - event.received_at).total_seconds() for event in outcome.claim.events
+        )
+    for kind, seconds in lags.items():
+        metrics.completed.labels(kind).inc(len(seconds))
+        observe = metrics.lag.labels(kind).observe
+        for each in seconds:
+            observe(max(each, 0.0))
+    done = [(outcome.claim, entry) for outcome in outcomes for entry in outcome.steps]
+    for labels, count in Counter((entry.hook, entry.act) for _, entry in done).items():
+        metrics.transitions[labels].inc(count)
     _log_steps(done)
 
 

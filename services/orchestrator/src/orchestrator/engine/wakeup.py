@@ -1,7 +1,8 @@
 """Waking workers: at once in this process, and by NOTIFY in the others when everybody here is busy, at most once in ten milliseconds.
 
-One worker of each pool is woken, not all: whoever finds nothing has asked the database in vain. NOTIFY takes a lock of the whole
-database at commit, so it comes from the application, coalesced, and never from a trigger. A lost notification costs no more than a poll.
+One worker of a pool is woken, not all, and of the pool that has work: whoever finds nothing has asked the database in vain. NOTIFY takes
+a lock of the whole database at commit, so it comes from the application, coalesced, and never from a trigger. A lost notification costs
+no more than a poll.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ class Wakeup:
         self._database = database
         self._listeners: dict[WorkerPool, list[WakeupListener]] = {}
         self._last: dict[WorkerPool, LastLook] = {}
-        self._wanted = asyncio.Event()
+        self._wanted: dict[str, None] = {}
+        self._asked = asyncio.Event()
 
     def listener(self, pool: WorkerPool) -> WakeupListener:
         """Return a listener for one more worker of this process."""
@@ -75,10 +77,12 @@ class Wakeup:
         self._listeners.setdefault(pool, []).append(listener)
         return listener
 
-    def notify(self) -> None:
-        """Report that a transaction that makes workflows runnable has committed. Cheap."""
-        if not self._notify_here():
-            self._wanted.set()
+    def notify(self, pool: WorkerPool | None = None) -> None:
+        """Report that a transaction that makes workflows runnable, of a pool where one is named, has committed. Cheap."""
+        said = "" if pool is None else str(int(pool))
+        if not self._notify_here(said):
+            self._wanted[said] = None
+            self._asked.set()
 
     async def run(self) -> None:
         """Listen and notify until cancelled; survives the absence of PostgreSQL."""
@@ -86,15 +90,18 @@ class Wakeup:
             try:
                 async with self._database.session() as connection:
                     await connection.add_listener(_CHANNEL, self._heard)
-                    self._notify_here()
+                    self._notify_here("")
                     while True:
                         # A quiet connection is looked at now and then: one that has gone would not say so.
                         with suppress(TimeoutError):
                             async with asyncio.timeout(5.0):
-                                await self._wanted.wait()
-                        if self._wanted.is_set():
-                            self._wanted.clear()
-                            await connection.execute("SELECT pg_notify($1, '')", _CHANNEL)
+                                await self._asked.wait()
+                        if self._asked.is_set():
+                            self._asked.clear()
+                            wanted, self._wanted = list(self._wanted), {}
+                            await connection.execute(
+                                "SELECT pg_notify($1, said) FROM unnest($2::text[]) AS said", _CHANNEL, wanted
+                            )
                             await asyncio.sleep(_COALESCE_SECONDS)
                         else:
                             await connection.execute("SELECT 1")
@@ -104,14 +111,15 @@ class Wakeup:
                 _log.warning("wake_interrupted", reason=type(error).__name__)
                 await asyncio.sleep(_REDIAL_SECONDS)
 
-    def _heard(self, connection: Connection, pid: int, *_: object) -> None:
+    def _heard(self, connection: Connection, pid: int, _: str, said: object) -> None:
         if pid != connection.get_server_pid():  # our own
-            self._notify_here()
+            self._notify_here(str(said))
 
-    def _notify_here(self) -> bool:
-        """Wake one worker of each pool; return whether every pool had one that was idle."""
+    def _notify_here(self, said: str) -> bool:
+        """Wake one worker of the pool that is said, of each when it is none of ours; return whether all had one that was idle."""
         answered = True
-        for listeners in self._listeners.values():
+        named = [pool for pool in self._listeners if str(int(pool)) == said]
+        for listeners in (self._listeners[pool] for pool in named or self._listeners):
             idle = next((listener for listener in listeners if listener.idle), None)
             if idle is not None:
                 idle.notify()

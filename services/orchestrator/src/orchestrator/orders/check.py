@@ -114,9 +114,7 @@ def _order(record: LifeRecord, state: OrderState | None) -> Iterator[Finding]:
         return
     stored = decode_state(row["document"])
     if _substance(stored) != _substance(state):
-        fields = [
-            name for name in state.__slots__ if getattr(_substance(stored), name) != getattr(_substance(state), name)
-        ]
+        fields = [name for name in vars(state) if getattr(_substance(stored), name) != getattr(_substance(state), name)]
         yield Finding("order_differs", f"{record.number}: stored and folded again it differs in {', '.join(fields)}")
     if row["status"] != state.status.value:
         yield Finding(

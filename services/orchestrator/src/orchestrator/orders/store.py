@@ -25,6 +25,7 @@ from orchestrator.orders.model import (
     OrderState,
     Status,
     StockEntry,
+    state_of,
 )
 
 _ORDERS = "SELECT number, document, revision, tips_revision FROM orders WHERE number = ANY($1::text[])"
@@ -245,26 +246,21 @@ def decode_state(document: Mapping[str, Any]) -> OrderState:
     lines = decode_lines(document["positions"])
     told = document["told"]
     after_created, moment, rank, arrival = document["last"]
-    plain: dict[str, Any] = {name: document[name] for name in _PLAIN}
-    moments: dict[str, Any] = {name: _moment(document[name]) for name in _MOMENTS}
-    customer, address, window = decode_people(document)
-    return OrderState(
-        **plain,
-        **moments,
-        status=Status(document["status"]),
-        created_at=datetime.fromisoformat(document["created_at"]),
-        last=Key(after_created, datetime.fromisoformat(moment), rank, arrival),
-        lines=lines,
-        told_lines=lines if told is None else decode_lines(told),
-        written_off=tuple(
-            StockEntry(store, position, Decimal(amount)) for store, position, amount in document["written_off"]
-        ),
-        repeats=tuple((HookType(hook), digest) for hook, digest in document["repeats"]),
-        incidents=tuple(_decode_incident(item) for item in document["incidents"]),
-        customer=customer,
-        address=address,
-        delivery_window=window,
+    values: dict[str, Any] = {name: document[name] for name in _PLAIN}
+    for name in _MOMENTS:
+        values[name] = _moment(document[name])
+    values["status"] = Status(document["status"])
+    values["created_at"] = datetime.fromisoformat(document["created_at"])
+    values["last"] = Key(after_created, datetime.fromisoformat(moment), rank, arrival)
+    values["lines"] = lines
+    values["told_lines"] = lines if told is None else decode_lines(told)
+    values["written_off"] = tuple(
+        StockEntry(store, position, Decimal(amount)) for store, position, amount in document["written_off"]
     )
+    values["repeats"] = tuple((HookType(hook), digest) for hook, digest in document["repeats"])
+    values["incidents"] = tuple(_decode_incident(item) for item in document["incidents"])
+    values["customer"], values["address"], values["delivery_window"] = decode_people(document)
+    return state_of(values)
 
 
 def decode_people(document: Mapping[str, Any]) -> tuple[Contact | None, Address | None, Window | None]:

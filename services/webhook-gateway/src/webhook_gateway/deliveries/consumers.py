@@ -22,7 +22,7 @@ from webhook_gateway.hooks.model import SERVICE
 _log = get_logger()
 _RECORDER, _ARRIVALS = "recorder", "arrivals"
 _LOGGED_ONE_BY_ONE = 10
-_LINGER_S = 0.1  # nobody waits for what is recorded, and a transaction for ten hooks costs little more than one for one
+_LINGER_S = 0.3  # nobody waits for what is recorded, and a transaction for ten hooks costs little more than one for one
 
 
 def make_recorder(
