@@ -27,7 +27,10 @@ from tests.support.lost_suite import WAVE_EVERY_S, Follower, Key, OneSuite, Worl
 from tests.support.terminal import Terminal
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1500)]
-_ON_ITS_WAY = r"(?m)^(ledger)\tdiffers\t\d+ orders? \w+ acknowledged and \w+ not arrived \(intake unarrived\)$"
+_ON_ITS_WAY = (
+    r"(?m)^(?:(ledger)\tdiffers\t\d+ orders? \w+ acknowledged and \w+ not arrived \(intake unarrived\)"
+    r"|(refunds)\tdiffers\trefunds that were asked for and not answered, by business key: [^;\t]+)$"
+)
 PART_PAYMENTS = [f"part-{number}" for number in range(5)]
 
 
@@ -159,7 +162,7 @@ async def proven(
     """Let the money's own checker look, and all that ``ordersctl`` asks; no refund was paid twice.
 
     ``without_messages``: what was on its way between the services when the backup was taken is in no backup. An order whose announcement
-    was is named; it is there, as the checkers of before have seen.
+    was is named; it is there, as the checkers of before have seen. So is a refund whose request or answer was.
     """
     dsn = one.suite.description["databases"]["refunds"]
     words = ("check-refunds", "--postgres-dsn", dsn, "--sandbox", world.sandbox.url, "--wait", "90")
@@ -169,7 +172,7 @@ async def proven(
     monkeypatch.setenv("SUITE_RUN_DIR", str(one.run.root))
     monkeypatch.setenv("ORDERSCTL_CONFIG_DIR", str(tmp_path))
     verdict = await Terminal()("check", "all")
-    held = re.sub(_ON_ITS_WAY, r"\1\tholds\t", verdict.out) if without_messages else verdict.out
+    held = re.sub(_ON_ITS_WAY, r"\1\2\tholds\t", verdict.out) if without_messages else verdict.out
     verdicts = [line.split("\t")[1] for line in held.strip().splitlines()[1:]]
     assert verdicts == ["holds"] * 5, verdict.out
     print(said, verdict.out)  # noqa: T201 - the verdicts, with -s

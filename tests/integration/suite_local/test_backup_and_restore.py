@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -25,7 +28,7 @@ from suite_local.infrastructure.postgres import LocalPostgres
 from suite_local.infrastructure.rabbitmq import call_api
 from suite_local.paths import RunDirectory
 from suite_local.ports import free_port
-from suite_local.supervision import Supervisor
+from suite_local.supervision import Supervisor, strays
 
 from .conftest import running_servers
 
@@ -121,6 +124,90 @@ def test_a_server_of_ours_is_copied_as_it_runs_and_brought_up_elsewhere(place: C
     (aside,) = other.root.glob("replaced-*")
     assert {path.name for path in aside.iterdir()} == {"postgres", "rabbitmq", "spool", "secrets"}
     look_at_refusals(place("third"), folder)
+
+
+DIES = """
+import os, signal, sys
+from pathlib import Path
+from suite_local.backups import restore, save
+from suite_local.backups.folder import BackupFolder
+from suite_local.infrastructure.postgres import LocalPostgres
+from suite_local.infrastructure.rabbitmq import LocalRabbitmq
+from suite_local.paths import RunDirectory
+
+what, run, folder, owner, step = sys.argv[1:]
+place = {"BackupFolder": BackupFolder, "LocalPostgres": LocalPostgres, "LocalRabbitmq": LocalRabbitmq}.get(owner, globals().get(owner))
+whole = getattr(place, step)
+
+def dying(*arguments, **named):
+    done = whole(*arguments, **named)
+    os.kill(os.getpid(), signal.SIGKILL)
+    return done
+
+setattr(place, step, dying)
+if what == "restore":
+    restore.restore(RunDirectory(Path(run)), BackupFolder(Path(folder)), {}, replace=True)
+else:
+    save.backup(RunDirectory(Path(run)), BackupFolder(Path(folder)), follow=False)
+"""
+
+
+def killed_after(what: str, run: RunDirectory, folder: BackupFolder, owner: str, step: str) -> None:
+    command = [sys.executable, "-c", DIES, what, str(run.root), str(folder.root), owner, step]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
+
+
+def test_killed_after_any_step_nothing_half_is_served_or_taken_for_a_backup(
+    place: Callable[[str], RunDirectory],
+) -> None:
+    run, other = place("run"), place("other")
+    folder, half = BackupFolder(run.root.parent / "backup"), BackupFolder(run.root.parent / "half")
+    with running_servers(run) as (postgres, _), closing(begin_spool(run)):
+        assert postgres is not None
+        write_layout(run, postgres.address)
+        asyncio.run(execute(postgres.address, "CREATE TABLE kept AS SELECT 'before' AS what"))
+        for owner, step in (
+            ("BackupFolder", "begin"),
+            ("save", "save_spools"),
+            ("save", "_save_definitions"),
+            ("BackupFolder", "sums"),
+        ):
+            killed_after("backup", run, half, owner, step)
+            assert "is no backup, or one that was not finished" in refused(other, half)
+            if step != "begin":  # an empty folder is as good as a new one
+                with pytest.raises(BackupError, match="is not empty"):
+                    backup(run, half, follow=False)
+            shutil.rmtree(half.root)
+        backup(run, folder, follow=False)
+
+    for owner, step in (
+        ("restore", "_set_aside"),
+        ("restore", "_place"),
+        ("LocalPostgres", "wait_ready"),  # the server runs, and is left behind
+        ("restore", "_restore_databases"),
+        ("restore", "_restore_spools"),
+        ("LocalRabbitmq", "wait_ready"),  # so is the broker
+        ("restore", "_restore_broker"),
+    ):
+        killed_after("restore", other, folder, owner, step)
+        if step == "wait_ready":
+            assert strays(other), "what was left behind is found"
+        with pytest.raises(BackupError, match="was not brought into"):
+            lifecycle.up(other, {})
+    with pytest.raises(BackupError, match="holds postgres, rabbitmq, spool, secrets already"):
+        restore(other, folder, {}, say=lambda _: None)
+    restore(other, folder, {}, replace=True, say=lambda _: None)
+    assert strays(other) == []
+    assert not other.unfinished_restore.exists()
+    server = local_postgres(other, keep_ports=False)
+    server.prepare()
+    server.start()
+    try:
+        server.wait_ready()
+        assert asyncio.run(execute(server.dsn(), "SELECT string_agg(what, ' ') FROM kept")) == "before"
+    finally:
+        server.stop()
 
 
 def look_at_refusals(empty: RunDirectory, folder: BackupFolder) -> None:

@@ -56,6 +56,7 @@ from orchestrator.orders.store import OrderStore
 from orchestrator.refunds.answers import store_answers
 from orchestrator.refunds.follow import FollowRefund
 from orchestrator.refunds.store import RefundStore
+from orchestrator.refunds.unanswered import look_for_unanswered
 from orchestrator.rights import TABLES
 from orchestrator.settings import OrchestratorSettings
 from orchestrator.timeline.store import add_journal_entries
@@ -197,6 +198,7 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
         ("measure-tables", settings.measure_every * 12, partial(sizes.measure, database)),
         ("measure-sources", settings.measure_every * 12, measure.sources),
         ("look-for-drift", settings.measure_every, Drift(database, metrics)),
+        ("look-for-unanswered-refunds", settings.measure_every * 12, partial(look_for_unanswered, database)),
         ("prune", settings.prune_every, retention),
         ("prune-platform", settings.prune_every, forget_platform),
         ("repeated-acts", _REPEATED_SECONDS, ProposeAutomation(database=database, service=NAME, clock=clock)),

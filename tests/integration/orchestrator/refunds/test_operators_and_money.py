@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from common.contracts.refunds import RefundRejectedV1
-from common.testing import eventually
+from common.postgres import Database
+from common.testing import as_served, eventually
+from orchestrator.refunds.unanswered import look_for_unanswered
 from tests.integration.orchestrator.refunds.factories import in_state, moved, paid_order, publish, workflow_of
 
 
@@ -110,6 +112,34 @@ async def test_a_refund_that_cannot_be_made_or_is_never_answered_is_a_problem(
     await eventually(over)
     codes = await database.fetch("SELECT rejected FROM refund_request ORDER BY requested_at")
     assert [row["rejected"] for row in codes] == ["nothing_left", None]
+
+
+async def test_a_request_lost_on_its_way_is_named_until_the_refunds_service_knows_it(
+    start: Any, gateway: Any, listener: Any, database: Any, dsn: str
+) -> None:
+    api = await start()
+    number = await paid_order(api, gateway, "money-8")
+    _, lost = await api.call("POST", f"/admin/v1/orders/{number}/refund", {"reason": "some", "amount": 100})
+    await listener.gather("refunds.wanted", 1)  # and is gone, as what was on its way when a backup was taken
+    await in_state(api, lost, "running", 1)
+    pool = Database(as_served(dsn), application_name="test")
+    await pool.open()
+
+    async def verdict() -> tuple[int, str]:
+        await look_for_unanswered(pool)
+        kept = (await api.get("/admin/v1/verdicts"))["items"]
+        [found] = [each for each in kept if each["name"] == "refund-requests"]
+        return found["found"], found["detail"]
+
+    known = (0, "every refund that was asked for is known to the refunds service")
+    assert await verdict() == known, "it may still come"
+    await database.execute("UPDATE workflow SET created_at = created_at - interval '2 minutes'")  # time goes by
+    said = f"refunds that were asked for and not answered, by business key: {lost['business_key']}"
+    assert await verdict() == (1, said)
+    await moved(gateway, lost, "CREATE", 1, 100)
+    await eventually(lambda: database.fetchval("SELECT true FROM order_refund"), what="the answer")
+    assert await verdict() == known
+    await pool.close()
 
 
 async def test_a_cancellation_s_refund_is_followed_and_a_full_refund_zeroes_the_tips(

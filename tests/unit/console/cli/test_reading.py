@@ -12,7 +12,16 @@ from typing import Any
 import pytest
 
 from console.client.operations import SERVICES
-from tests.unit.console.cli.conftest import LEDGER, RECALCULATED, RECONCILED, Call, Ordersctl, Services, checks
+from tests.unit.console.cli.conftest import (
+    LEDGER,
+    RECALCULATED,
+    RECONCILED,
+    UNALTERED,
+    Call,
+    Ordersctl,
+    Services,
+    checks,
+)
 
 ORDER = {"number": "A1", "status": "paid", "external_id": "e1", "cost": 100, "currency": "RUB"}
 
@@ -142,6 +151,11 @@ def test_all_checks_are_one_verdict_and_change_nothing(services: Services, order
         ("POST /admin/v1/reconciliation", {**RECONCILED, "registers": {"trust": "unavailable"}}, "refunds"),
         ("POST /admin/v1/reconciliation", {**RECONCILED, "unanswered": 1}, "refunds"),
         ("GET /admin/v1/differences", {"items": [{}], "count": 1}, "refunds"),
+        (
+            "GET /admin/v1/verdicts",
+            {"items": [{"name": "refund-requests", "found": 1, "detail": "A1:cancel"}, *UNALTERED["items"]]},
+            "refunds",
+        ),
         ("GET /admin/v1/dead-letters", {"items": [{}], "count": 1}, "dead-letters"),
         ("GET /admin/v1/verdicts", {"items": [{"name": "audit", "found": 1, "detail": "record 7"}]}, "audit"),
         ("GET /admin/v1/verdicts", {"items": []}, "audit"),

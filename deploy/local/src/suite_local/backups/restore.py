@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,7 +24,8 @@ from suite_local.infrastructure.local import local_postgres, local_rabbitmq
 from suite_local.infrastructure.postgres import LocalPostgres
 from suite_local.infrastructure.rabbitmq import FRESH_FIGURES, call_api
 from suite_local.paths import RunDirectory, locked
-from suite_local.supervision import Supervisor, strays
+from suite_local.programs import MARKER
+from suite_local.supervision import Supervisor, strays, sweep
 
 _HELD = ("postgres", "rabbitmq", "spool", "secrets")
 _RECOVERED_WITHIN_S = 3600.0
@@ -42,22 +44,43 @@ def restore(
 
     ``survivors`` is the run directory of the suite that was lost, where its disks can still be read: its spools and its broker's queues
     are newer than any backup, and are taken from there. ``replace`` sets aside what lies in the run directory; nothing is deleted.
-    Raises ``BackupError``: before anything is written, or, once it has begun, leaving a run directory that no ``up`` starts.
+    Raises ``BackupError``: before anything is written, or, once it has begun, leaving a run directory that no ``up`` starts. Killed at any
+    moment it leaves the same, and perhaps a server that it had started, which the next restore there ends.
     """
     with private_files():
         run.root.mkdir(parents=True, exist_ok=True)
         with locked(run.lock_file):
+            if run.unfinished_restore.exists():
+                sweep(run)  # no ``up`` has begun anything here since
             manifest = _look_first(run, folder, environ, survivors, replace=replace)
             run.unfinished_restore.touch()
-            _set_aside(run, say)
-            run.create()
-            for secret in folder.secrets.iterdir():
-                shutil.copyfile(secret, run.secrets / secret.name)
-            _restore_databases(run, folder, manifest, environ, say)
-            _restore_spools(run, folder, survivors, say)
-            _restore_broker(run, folder, manifest, survivors, say)
+            with _marked(run):
+                _set_aside(run, say)
+                run.create()
+                for secret in folder.secrets.iterdir():
+                    shutil.copyfile(secret, run.secrets / secret.name)
+                _restore_databases(run, folder, manifest, environ, say)
+                _restore_spools(run, folder, survivors, say)
+                _restore_broker(run, folder, manifest, survivors, say)
             run.unfinished_restore.unlink()
     say(f"restored into {run.root}; now bring it up there, and let the checkers look")
+
+
+@contextmanager
+def _marked(run: RunDirectory) -> Iterator[None]:
+    """Have everything that is started meanwhile found as this run directory's, should it outlive us; end what does (epmd).
+
+    Nothing else of the run directory may run.
+    """
+    before = os.environ.get(MARKER)
+    os.environ[MARKER] = str(run.root)
+    try:
+        yield
+    finally:
+        os.environ.pop(MARKER)
+        if before is not None:
+            os.environ[MARKER] = before
+        sweep(run)
 
 
 def _look_first(

@@ -65,7 +65,7 @@ async def _orders(suite: Suite, over: Mapping[str, Any]) -> Found:
 
 
 async def _refunds(suite: Suite, over: Mapping[str, Any]) -> Found:
-    """The payment systems' registers say of the last days what we say, and no difference is open."""
+    """The payment systems' registers say of the last days what we say, no difference is open, and what was asked for is known."""
     body = {"dry_run": True, "reason": _REASON, **({"days": over["days"]} if "days" in over else {})}
     said: ReconciliationView = await suite.send("refunds", "POST", "/admin/v1/reconciliation", body)
     still = await THINGS["difference"].page(suite, open=True, limit=1, count=True)
@@ -77,6 +77,8 @@ async def _refunds(suite: Suite, over: Mapping[str, Any]) -> Found:
             if unanswered == 1
             else f"{unanswered} refunds could not be asked about"
         )
+    of_requests = (each for each in (await last_verdicts(suite)).get("orchestrator") or () if each["found"])
+    wrong += [each["detail"] for each in of_requests if each["name"] == "refund-requests"]
     if left := still.count or len(still.items):
         wrong.append(
             f"{left} difference is open (difference list --open)"
