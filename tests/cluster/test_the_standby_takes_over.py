@@ -35,19 +35,19 @@ def is_relieved(databases: DatabasePair) -> None:
 async def test_nothing_is_lost_or_done_twice_when_the_primary(
     fault: Callable[[DatabasePair], None], stand: Stand, trials: Trials, since: datetime
 ) -> None:
+    name = fault.__name__.replace("_", " ")
     services = trials.suite.description["services"]
     before = {name: trials.pids(name) for name in services}
 
     async def twice(section: Section) -> None:
         for _ in range(2):  # there and back
             await asyncio.sleep(3)
-            with section.fails(f"the primary {fault.__name__}, its standby is promoted"):
+            with section.fails(f"the primary {name}, its standby is promoted"):
                 await asyncio.to_thread(fault, stand.databases)
                 await asyncio.to_thread(stand.databases.promote)
             await asyncio.sleep(5)
             with section.fails("and until it has a standby"):
                 await asyncio.to_thread(stand.databases.join)
 
-    title = f"The primary {fault.__name__.replace('_', ' ')}, there and back"
-    await trials.withstands(title, twice, since, seed=92)
+    await trials.withstands(f"The primary {name}, there and back", twice, since, seed=92)
     assert {name: trials.pids(name) for name in services} == before, "nobody exits"

@@ -59,8 +59,7 @@ async def test_a_change_on_production_asks_for_its_name_in_red(
     for answer, code in (("local" + ENTER, 1), (ENTER, 1), (CTRL_D, 1), (CTRL_C, 130)):
         async with real_terminal.opened(*words, "-r", reason) as session:
             await session.shows(f"Type {production} to do it")
-            session.types(answer)
-            shown = await session.ended()
+            shown = await session.gives_up(answer)
         assert (shown.code, "Traceback" in shown.text) == (code, False), shown.text
         assert ("nothing was done" in shown.text) == (code == 1), shown.text
     assert await commented() == 0
@@ -78,8 +77,7 @@ async def test_a_change_on_production_asks_for_its_name_in_red(
     for keys in (CTRL_C, CTRL_D):
         async with real_terminal.opened(*words) as session:
             await session.shows("Reason")
-            session.types(keys)
-            shown = await session.ended()
+            shown = await session.gives_up(keys)
         assert shown.code == (130 if keys == CTRL_C else 1), shown.text
     piped = await real_terminal.piped(*words, "-r", reason, typed=production + "\n")
     assert (piped.code, "nobody can be asked here" in piped.remarks, await commented()) == (2, True, 1)

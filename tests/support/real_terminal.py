@@ -111,6 +111,14 @@ class Session:
             pass
         return Shown(code, self._raw.decode(errors="replace"))
 
+    async def gives_up(self, keys: str) -> Shown:
+        """Press keys as somebody who wants out, again while it goes on: a Ctrl-C between a question and its reading is only noted."""
+        ending = asyncio.create_task(self.ended())
+        while not ending.done():
+            self.types(keys)
+            await asyncio.wait({ending}, timeout=3)
+        return await ending
+
     def close(self) -> None:
         """Hang up, and end what does not end by that."""
         asyncio.get_running_loop().remove_reader(self._terminal)

@@ -114,7 +114,7 @@ def routes_of(
     # Taken apart for the order in which the OpenAPI document lists them.
     *logs, test_message = DeliveryRoutes(database=database, send_test=send_test, wake=wake).routes()
     incidents, *acts = IncidentRoutes(
-        database=database, act=act, name_notices=name_notices, directory=directory, wake=wake
+        database=database, act=act, name_notices=name_notices, directory=directory, language=words.language, wake=wake
     ).routes()
     trials = RouteTrials(table=table, environment=settings.environment, database=database)
     refusals = Refusals(problems=problems, database=database, clock=clock, words=words, count=refused, wake=wake)

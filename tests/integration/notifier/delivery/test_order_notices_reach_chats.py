@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 from typing import Any
 
+from common.contracts import Envelope
 from common.contracts.orders import OrderChangedV1, OrderDifference, Position, PositionChange, WorkflowCrashedV1
 from common.testing import eventually
 from notifier.delivery.reads import select_notifications
@@ -53,6 +55,33 @@ async def test_a_new_order_is_sent_to_pickers_and_store_with_its_trace(make_kit:
     for trace, count in ((TRACE.split("-")[1], 2), ("f" * 32, 0)):
         _, page = await kit.call("GET", f"/admin/v1/notifications?trace={trace}&state=sent")
         assert [item["order_number"] for item in page["items"]] == [an_order().number] * count
+
+
+async def test_a_late_notice_says_where_the_time_went_since_the_hook_came(make_kit: MakeKit) -> None:
+    kit = await make_kit()
+    way = {"receivedat": NOW - timedelta(seconds=22), "takenat": NOW - timedelta(seconds=2), "cameby": "spool"}
+    on_time = {"receivedat": NOW - timedelta(milliseconds=300)}
+    other = {"receivedat": "yesterday", "takenat": NOW, "cameby": "a \x00 way of a later release"}
+    for name, said in (("H1", way), ("H2", on_time), ("H3", other), ("H4", {})):
+        envelope = enveloped(created(name)).model_dump(mode="json") | {key: str(each) for key, each in said.items()}
+        await kit.publish(Envelope.model_validate(envelope))
+
+    async def told() -> list[dict[str, Any]]:
+        _, page = await kit.call("GET", "/admin/v1/notifications?state=sent")
+        assert len(page["items"]) == 8
+        return list(page["items"])
+
+    found = {item["order_number"]: item for item in await eventually(told)}
+    late, prompt, unread, silent = (found[an_order(name).number] for name in ("H1", "H2", "H3", "H4"))
+    assert datetime.fromisoformat(late["received_at"]) == way["receivedat"]
+    before, _, rest = late["waited"].partition("; ")
+    assert before == "20 s before the orchestrator: the broker was away, and the gateway kept the hook"
+    assert rest.startswith("2 s in the orchestrator: it waited for its turn, for another event or for a person; ")
+    assert "before the orchestrator" not in prompt["waited"]
+    assert (unread["received_at"], silent["received_at"]) == (None, None)
+    _, story = await kit.call("GET", f"/admin/v1/notifications/{late['notice_id']}")
+    assert story["received_at"] == late["received_at"]
+    assert late["waited"] in [each["waited"] for each in story["deliveries"]]
 
 
 _TRACED = """

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from common.testing import eventually
+from console.client.suite import connected
 from console.web.filters import as_pattern
-from tests.integration.notifier.factories import MAIL_ONLY, MakeKit, a_problem
+from tests.integration.notifier.factories import MAIL_ONLY, Kit, MakeKit, a_problem
 from tests.integration.notifier.people import FAST_CHAIN, crashed, put_roster, settings_for
 from tests.support.alert_thresholds import alert_after
 
@@ -117,3 +119,33 @@ async def test_what_waits_is_late_when_the_alerts_say_so(make_kit: MakeKit, tmp_
         "outbox": alert_after("notifier", "outbox_oldest_seconds"),
         "dead_letters": 0.0,
     }
+
+
+async def test_an_incident_is_read_in_the_language_of_who_reads_it(make_kit: MakeKit, tmp_path: Path) -> None:
+    kit = await make_kit(**settings_for(tmp_path))
+    await kit.publish(a_problem(kind="refund.error", details={"refund_id": "r-1", "attempt": "2", "version": "3"}))
+
+    async def read(language: str) -> tuple[str, str, str]:
+        async with connected({"notifier": kit.url}, "viewer-token") as suite:
+            suite.language = language
+            items = (await suite.page("notifier", "/admin/v1/incidents")).items
+            assert len(items) == 1
+            listed = items[0]
+            whole = await suite.get("notifier", f"/admin/v1/incidents/{listed['id']}")
+            return listed["summary"], whole["summary"], whole["instruction"][:5]
+
+    english = "Refund r-1 is in RS_ERROR after attempt 2"
+    russian = "Возврат r-1 в состоянии RS_ERROR, попытка 2"
+    assert await eventually(partial(read, "en")) == (english, english, "Look ")
+    assert await read("ru") == (russian, russian, "Найди")
+    assert await read("de") == (russian, russian, "Найди")
+    texts = await eventually(partial(told_of, kit))
+    assert all("Возврат r-1 в состоянии RS_ERROR" in text for text in texts)
+
+
+async def told_of(kit: Kit) -> list[str]:
+    """What chats were told of the incident."""
+    _, story = await kit.call("GET", "/admin/v1/incidents/1", role="viewer")
+    texts = [notice["text"] for notice in story["notices"] if notice["state"] == "sent"]
+    assert texts
+    return texts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -229,6 +230,33 @@ async def test_a_retried_event_fails_again_as_the_same_event_and_may_then_be_ski
     for event in (f"{workflow}-1", f"{workflow}-9", "nonsense"):
         status, problem = await api.call("POST", f"{EVENT}/{event}/skip", {"reason": "wrong one"})
         assert status == (409 if event.endswith("-1") else 404), problem
+
+
+async def test_what_crashes_again_says_once_after_whose_retry(
+    poisoned: tuple[Any, str], database: Any, listener: Any
+) -> None:
+    api, number = poisoned
+    workflow = (await life_of(api, number))["id"]
+    status, answer = await api.call("POST", f"{WORKFLOW}/{workflow}/retry", {"reason": "let us see"})
+    assert status == 200, answer
+    await all_taken(database, 4)
+    crashes: list[Any] = []
+
+    async def both() -> bool:
+        found = await listener.take("notifier.orders")
+        crashes.extend(event.data for event in found if event.type == "orders.workflow.crashed.v1")
+        return len(crashes) == 2
+
+    await eventually(both, what="two crashes")
+    row = await database.fetchrow("SELECT actor, at FROM audit_log WHERE action = 'workflow.retry'")
+    assert [crash["retried_by"] for crash in crashes] == [None, row["actor"]]
+    assert datetime.fromisoformat(crashes[1]["retried_at"]) == row["at"]
+    line = await database.fetchrow(
+        "SELECT count(*) OVER () AS lines, summary, details FROM timeline WHERE kind = 'workflow.crashed_again'"
+    )
+    said = f"The workflow crashed again after the retry of {row['actor']}"
+    assert (line["lines"], line["summary"]) == (1, said)
+    assert line["details"]["error"] == crashes[1]["error"]
 
 
 @pytest.mark.parametrize("again", ["repeated", "replayed"])

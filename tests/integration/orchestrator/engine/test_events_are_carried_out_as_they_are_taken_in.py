@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -16,7 +17,7 @@ import pytest
 from common.clock import SystemClock
 from common.contracts.envelope import Envelope
 from common.contracts.intake import IntakeMessage
-from common.ids import order_number
+from common.ids import new_id, order_number
 from common.messaging import inbox
 from common.postgres import Connection, Database, Lent
 from common.telemetry.metrics import new_registry
@@ -322,3 +323,56 @@ async def test_beside_a_consumer_of_the_release_before_each_event_is_carried_out
         await replica.take_in([delivered])
         sent = Counter(created=1, paid=1, changed=1, delivered=1)
         assert await replica.order(f"O{index}") == ("delivered", 4, 4, 3, sent)
+
+
+async def ways(replica: Replica, name: str) -> list[tuple[datetime, datetime | None, str | None]]:
+    """Of an order's events on their way out: when its hook was received first, when it was taken in here, and what it came by."""
+    sent = [Envelope.decode(body) for (body,) in await replica.rows("SELECT body FROM outbox ORDER BY id")]
+    of_order = [
+        event
+        for event in sent
+        if event.type.startswith("orders.order.") and event.subject == order_number(SOURCE, name)
+    ]
+    said = [[event.extension(each) for each in ("receivedat", "takenat", "cameby")] for event in of_order]
+    return [
+        (datetime.fromisoformat(str(first)), datetime.fromisoformat(taken) if taken else None, way)
+        for first, taken, way in said
+    ]
+
+
+async def test_an_order_event_says_when_and_by_which_way_its_hook_came(replica: Replica) -> None:
+    """Also after a death before the commit, and a repeat that came sooner changes nothing."""
+    now = datetime.now(UTC)
+    spooled = replace(hook("A", "order.created", minute=1), lane="spool", received_at=now - timedelta(seconds=22))
+    with pytest.raises(KilledError):
+        async with replica.database.transaction() as connection:
+            await replica.within(connection, [spooled])
+            raise KilledError
+    await replica.take_in([spooled], careful=True)
+    await replica.work()
+    await replica.take_in([replace(spooled, lane="broker", delivery_id=new_id(), received_at=now)])
+    queued = replace(hook("A", "order.paid", minute=3), received_at=now - timedelta(seconds=9))
+    again = replace(
+        hook("A", "order.delivered", minute=5),
+        reason="replay:d",
+        occurred_at=now - timedelta(days=2),
+        received_at=now,
+    )
+    await replica.take_in([queued, hook("B", "order.created", minute=1)])
+    await replica.take_in([again])
+    told = await ways(replica, "A")
+    assert [(first, way) for first, _, way in told] == [
+        (spooled.received_at, "spool"),
+        (queued.received_at, "queue"),
+        (again.occurred_at, "person"),
+    ]
+    assert all(taken is not None and taken >= now for _, taken, _ in told)
+    [(_, *at_once)] = await ways(replica, "B")
+    assert at_once == [None, None]
+
+
+async def test_an_event_that_was_parked_says_that_it_had_come_at_once(replica: Replica) -> None:
+    early = hook("A", "order.paid", minute=3)
+    await replica.take_in([early])
+    await replica.take_in([hook("A", "order.created", minute=1)])
+    assert (early.received_at, None, None) in await ways(replica, "A")

@@ -17,6 +17,10 @@ async def recorded(api: Any, business_key: str) -> Any:
     return await api.call("GET", f"/orders/v1/refunds/{business_key}", role="internal")
 
 
+ONE_OF_THREE = [{"id": "a", "kind": "position", "quantity": "1", "of_quantity": "3", "paid": 25500}]
+"""As the refunds service is asked for it."""
+
+
 async def test_money_goes_back_for_goods_once_and_is_followed_to_the_end(
     start: Any, gateway: Any, listener: Any
 ) -> None:
@@ -25,6 +29,7 @@ async def test_money_goes_back_for_goods_once_and_is_followed_to_the_end(
     path = f"/admin/v1/orders/{number}/refund"
     body = {"reason": "one was sour", "positions": [{"id": "a", "quantity": "1"}], "expected_version": 3}
     preview = await api.call("POST", path, body | {"dry_run": True}, role="operator")
+    assert preview[1]["lines"] == ONE_OF_THREE
     sums = [preview[1][name] for name in ("amount", "amount_is", "positions", "dry_run")]
     assert (preview[0], sums) == (
         202,
@@ -39,7 +44,7 @@ async def test_money_goes_back_for_goods_once_and_is_followed_to_the_end(
     assert wanted.data == {
         "order_number": number, "payment_id": "pay-1", "amount": None, "currency": "RUB", "reason": "one was sour",
         "business_key": asked["business_key"], "source": "sbermarket",
-        "lines": [{"id": "a", "kind": "position", "quantity": "1", "of_quantity": "3", "paid": 25500}],
+        "lines": ONE_OF_THREE,
     }  # fmt: skip
     assert await listener.take("refunds.wanted") == []
     assert await recorded(api, asked["business_key"]) == (200, {**wanted.data, "source": None})

@@ -168,7 +168,12 @@ async def test_a_customer_is_erased_in_every_delivery_of_the_order(start: Start,
         assert await found(gateway, q="Анна") == []
         assert await found(gateway, q="Иван") == ["H2"]
         status, problem = await gateway.change(f"{DELIVERIES}/{created['id']}/replay", {"reason": "as it is"})
-        assert (status, problem["code"]) == (409, "conflict")
+        assert (status, problem["code"]) == (409, "erased")
+        bulk = {"ids": [created["id"]], "reason": "as it is", "dry_run": True}
+        _, many = await gateway.change(f"{DELIVERIES}/replay", bulk)
+        assert [item["code"] for item in many["items"]] == ["erased"]
+        mended = {"reason": "she called", "body": hook_body(order="H1", **ANNA)}
+        assert (await gateway.change(f"{DELIVERIES}/{created['id']}/replay", mended))[0] == 200
 
 
 _AS_THE_RELEASE_BEFORE = """

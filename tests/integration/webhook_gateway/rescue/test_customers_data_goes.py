@@ -119,7 +119,10 @@ async def test_an_erased_customer_is_gone_and_the_others_in_the_same_letter_stay
             assert ("Анна-2" in report["text"], "Анна-1" in report["text"], report["state"]) == (True, False, "sent")
             # By the number that an unsaved order would have.
             assert (await erase(database, order_number=order_number("website", "W-2")))["endangered_orders"] == 2
-            assert (await gateway.change(f"{PATH}/{second['id']}/resubmit", {"reason": "поздно"}))[0] == 422
+            path = f"{PATH}/{second['id']}"
+            assert (await gateway.change(path + "/resubmit", {"reason": "поздно"}))[1]["code"] == "unprocessable"
+            assert (await gateway.change(path + "/mend", {"reason": "он позвонил", "body": order(2)}))[0] == 200
+            assert (await gateway.change(path + "/resubmit", {"reason": "теперь"}))[0] == 200
 
 
 async def test_what_is_decided_goes_when_it_is_old_and_what_is_open_stays(

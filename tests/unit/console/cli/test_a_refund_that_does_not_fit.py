@@ -59,3 +59,29 @@ def test_what_fits_or_cannot_be_told_is_rehearsed_as_before(
     order.on(REHEARSED, lambda _: answer)
     ended = ordersctl(*WORDS)
     assert ended.code == 0, ended.remarks + ended.out
+
+
+LINES = [{"id": "a", "kind": "position", "quantity": "1", "of_quantity": "3", "paid": 25500}]
+TIPS = [{"id": "tips", "kind": "tips", "quantity": "1", "of_quantity": "1", "paid": 700}]
+
+
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [
+        ({"amount": None, "amount_is": "left_of_positions", "lines": LINES}, [{"amount": None, "lines": LINES}]),
+        ({"amount": 8500, "amount_is": "worth_of_positions", "lines": LINES}, [{"amount": None, "lines": LINES}]),
+        ({"amount": 700, "tips": 700, "lines": TIPS}, [{"amount": 700, "lines": TIPS}]),
+        ({"amount": None, "amount_is": "left_of_positions"}, []),  # an orchestrator that does not name lines yet
+        ({"amount": None, "amount_is": "left_of_payment", "lines": []}, [{"amount": None}]),
+    ],
+)
+def test_goods_whose_sum_is_open_are_rehearsed_by_their_lines(
+    order: Services, ordersctl: Ordersctl, said: dict[str, Any], asked: list[dict[str, Any]]
+) -> None:
+    order.on(ASKED, SAID | said)
+    order.on(REHEARSED, lambda _: refusal("line_conflict"))
+    ended = ordersctl(*WORDS)
+    bodies = [call.body for call in order.calls if call.line == REHEARSED]
+    assert [{name: body[name] for name in ("amount", "lines") if name in body} for body in bodies] == asked
+    assert ("line_conflict" in ended.remarks + ended.out) == bool(asked)
+    assert "of_quantity" not in ended.out

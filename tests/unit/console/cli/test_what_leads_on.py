@@ -36,8 +36,25 @@ def test_a_delivery_that_cannot_go_as_it_came_leads_on_to_its_mending(
     services.on("POST /admin/v1/deliveries/replay", planned(said))
     refused = ordersctl(*REPLAY, manner)
     assert (refused.code, refused.remarks.count(SEND_A_MENDED_ONE)) == (1, 1), refused.remarks
+    services.on("POST /admin/v1/deliveries/replay", planned({**said, "code": "erased"}))
+    assert SEND_A_MENDED_ONE in ordersctl(*REPLAY, manner).remarks
     services.on("POST /admin/v1/deliveries/replay", planned({**said, "code": "conflict"}))
     assert "next: " not in ordersctl(*REPLAY, manner).remarks
+
+
+@pytest.mark.parametrize(
+    ("code", "leads_on"),
+    [("unprocessable", True), ("conflict", False), ("likely_duplicates", False), ("not_found", False)],
+)
+def test_only_an_order_that_is_still_to_be_resubmitted_leads_on_to_its_mending(
+    services: Services, ordersctl: Ordersctl, code: str, leads_on: bool
+) -> None:
+    said = {"id": NAME, "outcome": "refused", "code": code, "detail": "no"}
+    services.on("POST /admin/v1/endangered-orders/resubmit", planned(said))
+    for manner in ("--dry-run", "-y"):
+        remarks = ordersctl("endangered", "resubmit", NAME, "-r", "a figure", manner).remarks
+        assert (f"next: ordersctl endangered mend {NAME} --body @FILE\n" in remarks) == leads_on
+        assert RESUBMIT not in remarks
 
 
 def test_duty_is_given_from_now_on_unless_a_beginning_is_said(services: Services, ordersctl: Ordersctl) -> None:

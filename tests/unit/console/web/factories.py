@@ -27,6 +27,7 @@ class Services:
     readers: list[tuple[str, str, str | None]] = field(
         default_factory=list
     )  # line, token, how customers' data are wanted
+    languages: list[str | None] = field(default_factory=list)
     permitted: set[str] | None = None
     """What tokens are for, by their scopes; None: all that their role may."""
     withdrawn: set[str] = field(default_factory=set)
@@ -51,6 +52,7 @@ class Services:
             allowed = may if self.permitted is None else may & self.permitted
             return web.json_response({"name": role, "role": role, "permissions": sorted(allowed)})
         body = await request.json() if request.can_read_body else dict(request.query)
+        self.languages.append(request.headers.get("Accept-Language"))
         self.calls.append((line, body, request.headers.get("Idempotency-Key")))
         found = self.answers.get(line)
         if found is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.support.console_browser import Browser
 from tests.unit.console.web.factories import Services
 
@@ -19,6 +21,7 @@ TOLD = {
     "text": None,
     "occurred_at": AT,
     "created_at": AT,
+    "received_at": None,
 }
 COPY = {
     **TOLD,
@@ -34,6 +37,7 @@ COPY = {
     "sent_at": "2026-11-29T10:00:09Z",
     "held_by": "the provider answered 502",
     "failed_at": "2026-11-29T10:00:02Z",
+    "waited": None,
 }
 
 
@@ -65,3 +69,20 @@ async def test_what_nobody_was_told_has_no_words_and_says_why(browser: Browser, 
 
 async def test_what_was_told_and_has_no_words_any_more_says_that(browser: Browser, services: Services) -> None:
     assert "Its text is kept no longer." in await shown(browser, services, COPY)
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", ("32 seconds after the hook had come", "22 s before the orchestrator: the broker was away")),
+        ("ru", ("через 32 секунды после прихода хука", "22 с до orchestrator: брокер был недоступен")),
+    ],
+)
+async def test_a_late_notice_names_the_wait_before_the_orchestrator(
+    browser: Browser, services: Services, language: str, words: tuple[str, ...]
+) -> None:
+    waited = "22 s before the orchestrator: the broker was away, and the gateway kept the hook; 9 s in the notifier"
+    await shown(browser, services, {**COPY, "received_at": "2026-11-29T09:59:37Z", "waited": waited})
+    page = await browser.post("/language", language=language, to="/m/N1")
+    assert [each for each in words if each not in page] == []
+    assert "9 seconds after what it tells" not in page

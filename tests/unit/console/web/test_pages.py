@@ -243,6 +243,15 @@ async def test_the_language_is_the_persons_choice(browser: Browser) -> None:
     assert "Sign in" in page
 
 
+async def test_services_are_asked_in_the_language_of_the_page(browser: Browser, services: Services) -> None:
+    await browser.sign_in("token-viewer")
+    for language in ("ru", "en"):
+        await browser.post("/language", language=language, to="/")
+        services.languages.clear()
+        await browser.get("/incidents")
+        assert set(services.languages) == {language}
+
+
 async def test_no_english_word_is_left_on_a_russian_page(browser: Browser, hostile: Services) -> None:
     await browser.sign_in("token-admin")
     await browser.post("/language", language="ru", to="/")

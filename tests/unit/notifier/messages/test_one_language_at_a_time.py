@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -14,9 +15,11 @@ import pytest
 from common.contracts.alerts import ProblemRaisedV1
 from common.contracts.refunds import RefundRejectedV1
 from notifier.incidents.kinds import KINDS
+from notifier.incidents.model import ProblemFact
 from notifier.inputs.events import problem_fact, rejection_fact
 from notifier.messages.document import text_of
 from notifier.messages.incident_notices import render_problem
+from notifier.messages.otherwise import otherwise
 from notifier.messages.problem_words import INSTRUCTIONS, PHRASES, SUMMARIES, in_our_words, phrase
 from notifier.messages.words import Language, Words, languages
 from orchestrator.orders.model import IncidentKind
@@ -91,9 +94,8 @@ GATEWAYS = {
 """Kinds that their service tells in Russian."""
 
 
-def told(kind: str, language: Language) -> Iterator[str]:
-    """The lines of a kind's notice, apart from what people and other systems wrote."""
-    words = Words(language)
+def raised(kind: str, words: Words) -> ProblemFact:
+    """A problem that its service raised, in the notices' language."""
     event = ProblemRaisedV1(
         kind=kind,
         severity="critical",
@@ -106,7 +108,13 @@ def told(kind: str, language: Language) -> Iterator[str]:
         zone="north",
         occurred_at=NOW,
     )
-    fact = in_our_words(problem_fact(event), words)
+    return in_our_words(problem_fact(event), words)
+
+
+def told(kind: str, language: Language) -> Iterator[str]:
+    """The lines of a kind's notice, apart from what people and other systems wrote."""
+    words = Words(language)
+    fact = raised(kind, words)
     for transition in ("opened", "escalated", "resolved"):
         document = render_problem(fact, transition=transition, environment="testing", words=words)
         yield from (text_of(line) for line in document.flatten())
@@ -121,6 +129,79 @@ def test_a_problem_is_told_in_russian_only(kind: str) -> None:
 @pytest.mark.parametrize("kind", DETAILS)
 def test_a_problem_is_told_in_english_only(kind: str) -> None:
     assert [line for line in told(kind, "en") if RUSSIAN.search(line)] == []
+
+
+def read(fact: ProblemFact, kept_in: Language, language: Language) -> list[str]:
+    """What a reader of the language sees of an incident: summary, instruction and details."""
+    row = {"kind": fact.kind, "order_number": fact.order_number, "source": fact.source, "details": dict(fact.details)}
+    said = otherwise(
+        {**row, "summary": fact.summary, "instruction": fact.what_to_do}, kept_in=kept_in, language=language
+    )
+    return [text for text in (said["summary"], said["instruction"], *said["details"].values()) if text is not None]
+
+
+@pytest.mark.parametrize("kind", DETAILS)
+def test_what_is_kept_in_one_language_is_read_in_the_other(kind: str) -> None:
+    assert [text for text in read(raised(kind, Words("ru")), "ru", "en") if RUSSIAN.search(text)] == []
+    assert [text for text in read(raised(kind, Words("en")), "en", "ru") if ENGLISH.search(text)] == []
+    kept = raised(kind, Words("ru"))
+    assert read(kept, "ru", "ru")[0] == kept.summary
+
+
+OWN = {
+    "problem.channel_refused": ("{channel.refused}: telegram:-100", None),
+    "problem.notice_refused": ("{notice.refused}: telegram:-100", None),
+    "problem.alerts_not_taken": ("{unread.summary}", "unread.do"),
+    "problem.alerts_refused": ("{refused.summary}", "refused.do"),
+    "problem.webhook_refused": ("{refused.summary}", "refused.do.slack"),
+    "problem.alerts_silent": ("{silent.summary}", "silent.do"),
+    "problem.roster": ("{roster.gap}", "roster.do"),
+    "problem.ticket.summons": ("{summons}", "summons.do"),
+    "workflow.crashed": ("{crashed.again}", "do.workflow.crashed"),
+    "workflow.stopped": ("order_life 7", "do.workflow.stopped"),
+    "refund.rejected": ("no_payment", None),
+}
+"""Kinds that this service puts into words: how their summaries are made, and what is to be done."""
+VALUES = {
+    "sender": "alertmanager",
+    "count": "3",
+    "since": "29.11 09:00",
+    "until": "30.11 09:00",
+    "ticket": "TRAVELSUP-1",
+}
+VALUES |= {"workflow": "order_life 7", "who": "oleg", "at": "2026-11-29 12:00 UTC", "summary": "A1", "id": "7"}
+UNTOLD = {"roster.handover": "no incident of its own", "problem.alert": "verbatim", "problem.sentry": "verbatim"}
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_what_this_service_says_itself_is_read_in_the_other_language(kind: str) -> None:
+    made, to_do = OWN[kind]
+
+    def fact(language: Language) -> ProblemFact:
+        words = Words(language)
+        summary = re.sub(r"{([a-z.]+)}", lambda key: words[key[1]], made).format(**VALUES)
+        do = None if to_do is None else words[to_do].format(**VALUES)
+        return ProblemFact(
+            kind=kind,
+            severity="critical",
+            fingerprint="f",
+            summary=summary,
+            service="s",
+            occurred_at=NOW,
+            what_to_do=do,
+        )
+
+    for kept_in, language in itertools.permutations(languages(), 2):
+        there = fact(language)
+        assert read(fact(kept_in), kept_in, language) == [text for text in (there.summary, there.what_to_do) if text]
+
+
+def test_every_kind_is_read_in_both_languages_and_what_others_wrote_stays() -> None:
+    assert set(KINDS) == {*(f"problem.{kind}" for kind in DETAILS), *OWN, *UNTOLD}
+    for kind in ("problem.alert", "problem.sentry"):
+        words = "Заказ с сайта разобран"
+        fact = ProblemFact(kind=kind, severity="info", fingerprint="f", summary=words, service="s", occurred_at=NOW)
+        assert read(fact, "ru", "en") == [words]
 
 
 def test_every_kind_that_services_raise_is_told_in_both_languages() -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
 from common.contracts.alerts import ProblemRaisedV1
-from common.contracts.orders import WorkflowStoppedV1
+from common.contracts.orders import WorkflowCrashedV1, WorkflowStoppedV1
 from common.contracts.refunds import RefundRejectedV1
 from common.errors import ConfigurationError, Conflict
 from notifier.delivery.outcomes import (
@@ -32,7 +32,7 @@ from notifier.incidents.model import IncidentState, Reported, should_notify
 from notifier.inputs.events import problem_fact, rejection_fact, workflow_fact
 from notifier.messages.document import text_of
 from notifier.messages.incident_notices import render_problem
-from notifier.messages.words import Words
+from notifier.messages.words import Language, Words
 from notifier.routing.file import read_routes
 from notifier.routing.model import Labels
 from notifier.settings import DEFAULT_ROUTES
@@ -259,6 +259,22 @@ def test_free_text_of_problems_is_scrubbed_and_a_workflow_is_one_incident() -> N
         "info",
         {"who": "oleg", "why": "by hand"},
     )
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", "order_life 7: crashed again after the retry of oleg at 2026-11-21 07:00 UTC"),
+        ("ru", "order_life 7: снова упал после повтора (oleg, 2026-11-21 07:00 UTC)"),
+    ],
+)
+def test_a_crash_after_a_retry_says_whose_it_was(language: Language, said: str) -> None:
+    crash = WorkflowCrashedV1(
+        workflow_id=7, kind="order_life", order_number="N", event_type="timer", error="e", attempts=5, occurred_at=NOW
+    )
+    at = datetime(2026, 11, 21, 10, tzinfo=timezone(timedelta(hours=3)))
+    again = crash.model_copy(update={"retried_by": "oleg", "retried_at": at})
+    assert [workflow_fact(each, Words(language)).summary for each in (crash, again)] == ["order_life 7", said]
 
 
 def test_a_refund_that_cannot_be_made_is_a_problem_and_an_instruction_is_what_to_do() -> None:

@@ -63,7 +63,9 @@ def test_order_events_are_what_the_models_would_write(hook: HookType, correction
     again = Envelope.of(
         model, event_id=envelope.id, source="/orchestrator", subject=STATE.number, time=NOW, traceparent=TRACE
     )
-    assert Envelope.decode(again.encode()) == envelope
+    way = envelope.model_extra
+    assert way == {"receivedat": "2026-11-21T07:00:00.123456Z"}  # what else may be known of the hook's way is unusual
+    assert Envelope.decode(again.encode()).model_dump() | way == envelope.model_dump()
 
 
 def test_what_goes_to_chats_names_no_customer_in_the_texts_either() -> None:

@@ -6,6 +6,7 @@ A test compares the committed file with what this makes, so the document cannot 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
@@ -13,6 +14,7 @@ from pydantic.json_schema import models_json_schema
 from common.contracts import intake
 from common.contracts.batch import BATCH_CONTENT_TYPE, EVENTS_HEADER
 from common.contracts.envelope import CONTENT_TYPE, exchange_of
+from common.contracts.orders import OrderEvent
 from common.contracts.registry import MESSAGES
 
 _BATCH = f"{intake.HOOK_RECEIVED}.batch"
@@ -46,6 +48,11 @@ _INTAKE_ATTRIBUTES = {
     "clientnetwork": "of a refused website order: the sender's /24 or /64",
     "anonymous": "of a refused website order: `true` when no valid token came with it",
 }
+_ORDER_ATTRIBUTES = {
+    "receivedat": "when the gateway first took the hook that the event follows from",
+    "takenat": "of a hook that was on its way for more than a second: when the orchestrator had it",
+    "cameby": "what such a hook came by: spool (the broker was away), queue, or person (sent again)",
+}
 
 
 def document() -> dict[str, Any]:
@@ -58,8 +65,9 @@ def document() -> dict[str, Any]:
     messages: dict[str, Any] = {}
     for kind, model in sorted(MESSAGES.items()):
         data = refs[(model, "validation")]
-        messages[kind] = _message(kind, (model.__doc__ or "").strip().splitlines()[0], {"data": data})
-    attributes = {name: {"type": "string", "description": text} for name, text in _INTAKE_ATTRIBUTES.items()}
+        said = _texts(_ORDER_ATTRIBUTES) if issubclass(model, OrderEvent) else {}
+        messages[kind] = _message(kind, (model.__doc__ or "").strip().splitlines()[0], {"data": data, **said})
+    attributes = _texts(_INTAKE_ATTRIBUTES)
     for kind, summary in sorted(_RAW.items()):
         messages[kind] = _message(kind, summary, {"data_base64": {"type": "string"}, **attributes})
     alone = {kind: {"event": {"$ref": f"#/components/messages/{kind}"}} for kind in messages}
@@ -97,6 +105,10 @@ def render() -> str:
     header = "# Made by `python -m common.contracts.asyncapi`; a test keeps it in step with the models. Do not edit.\n"
     body: str = yaml.safe_dump(document(), sort_keys=False, allow_unicode=True, width=120)
     return header + body
+
+
+def _texts(described: Mapping[str, str]) -> dict[str, Any]:
+    return {name: {"type": "string", "description": text} for name, text in described.items()}
 
 
 def _message(kind: str, summary: str, properties: dict[str, Any]) -> dict[str, Any]:

@@ -165,6 +165,7 @@ class WorkflowCrashedV1(Message):
     """An event of a workflow cannot be carried out: an operator has to act. The workflow's other events go on.
 
     ``event`` is the id of the event that failed (``<workflow>-<sequence>``), None where a timer did; ``code`` is a stable word for why.
+    ``retried_by`` is who had this very event tried again before it failed again, and ``retried_at`` when.
     """
 
     TYPE: ClassVar[str] = "orders.workflow.crashed.v1"
@@ -176,6 +177,8 @@ class WorkflowCrashedV1(Message):
     code: str | None = None
     error: str
     attempts: int
+    retried_by: str | None = None
+    retried_at: AwareDatetime | None = None
     occurred_at: AwareDatetime
 
 

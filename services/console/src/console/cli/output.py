@@ -36,7 +36,7 @@ _COPIED = frozenset(
 """Columns of words that people copy, or look for: they stay on one line."""
 _GAP = 2
 """Characters between two columns."""
-_SENTENCES = frozenset({"detail", "figures", "message"})
+_SENTENCES = frozenset({"detail", "figures", "message", "waited"})
 """Fields that hold sentences of services and checks."""
 
 
@@ -237,13 +237,10 @@ class Output:
 
     def _said(self, item: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return an item with its sentences in the person's language."""
-        found = {
-            name: self.say(held) if isinstance(held, str) else held for name, held in item.items() if name in _SENTENCES
-        }
         faults = [{**each, "message": self.say(str(each.get("message")))} for each in item.get("faults") or ()]
         notices = item.get("notices") or ()  # of a plan who is told; of an incident what was, one by one
         told = {"notices": list(map(self.notice, notices))} if notices and isinstance(notices[0], str) else {}
-        return {**item, **found, **({"faults": faults} if faults else {}), **told}
+        return {**item, **({"faults": faults} if faults else {}), **told}
 
     def _pairs(self, shown: Mapping[str, Any], item: Mapping[str, Any]) -> None:
         from rich.table import Table
@@ -356,6 +353,8 @@ def readable(
         return sentences(language)("yes" if held else "no")
     if times.as_time(held) is not None:
         return moment(held, language=language, zone=zone, now=now)
+    if isinstance(held, str) and path.rpartition(".")[2] in _SENTENCES:
+        return "\n".join(map(sentences(language), held.split("\n")))
     if isinstance(held, list):
         return "\n".join(_line(each, currency, language, zone) for each in held)
     return "" if held is None else held if isinstance(held, str) else as_json(held)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_OF_BULK = ("dry_run", "plan", "matched", "more", "items", "already_applied", "notices", "warnings")
+_OF_BULK = ("dry_run", "plan", "matched", "more", "items", "already_applied", "notices", "warnings", "lines")
+"""And the lines of a refund, which say its positions again as the refunds service is asked for them."""
 
 
 def of_the_whole(answer: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,15 +19,21 @@ def _(text: str) -> str:
     return text
 
 
-_AFTER, _TRIED = _("%(time)s after what it tells"), _("tried at %(failed)s, sent at %(sent)s")
+_AFTER, _SINCE = _("%(time)s after what it tells"), _("%(time)s after the hook had come")
+_TRIED = _("tried at %(failed)s, sent at %(sent)s")
 
 
 def late(copy: Mapping[str, Any], *, language: str, zone: tzinfo, translate: Callable[[str], str]) -> str | None:
-    """Return how much later it was sent, and what held it, with the times of the attempt and of the end; None where it went at once."""
-    sent, due = as_time(copy.get("sent_at")), as_time(copy.get("occurred_at"))
+    """Return how much later it was sent, where the time went, and what held it, with the times of the attempt and of the end; None where
+    it went at once.
+    """
+    sent, came = as_time(copy.get("sent_at")), as_time(copy.get("received_at"))
+    due = came or as_time(copy.get("occurred_at"))
     if sent is None or due is None or (passed := (sent - due).total_seconds()) < _SOON_S:
         return None
-    said = translate(_AFTER) % {"time": lasting(passed, language=language)}
+    said = translate(_SINCE if came else _AFTER) % {"time": lasting(passed, language=language)}
+    if waited := copy.get("waited"):
+        said += f" ({sentences(language)(waited)})"
     held, tried = copy.get("held_by"), as_time(copy.get("failed_at"))
     if not held:
         return said

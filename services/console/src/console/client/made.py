@@ -92,6 +92,10 @@ def _others(act: str, item: Item) -> Iterator[Mapping[str, Any]]:
         )
 
 
+_MENDED_FIRST = frozenset({"unprocessable", "erased"})
+"""Codes of what is still to be sent, and cannot be as it is. Of what was sent or closed before the code is another."""
+
+
 def next_of(act: str, item: Item, *, done: bool = True) -> Act | None:
     """Return the change of the same thing that leads on, None where none is wanted. ``done``: and not only rehearsed.
 
@@ -99,8 +103,9 @@ def next_of(act: str, item: Item, *, done: bool = True) -> Act | None:
     """
     if act == "endangered mend" and done and item.code is None and item.outcome != "unknown":
         return ACTS["endangered resubmit"]
-    if act == "intake replay" and item.code == "unprocessable":
-        return ACTS["intake mend"]
+    noun, _, verb = act.partition(" ")
+    if verb in ("replay", "resubmit") and item.code in _MENDED_FIRST and f"{noun} mend" in ACTS:
+        return ACTS[f"{noun} mend"]
     return None
 
 

@@ -229,6 +229,7 @@ THINGS = {
             columns=(
                 "occurred_at",
                 "sent_at",
+                "waited",
                 "held_by",
                 "kind",
                 "channel",
@@ -237,7 +238,7 @@ THINGS = {
                 "order_number",
                 "reason",
             ),
-            wide=("severity", "attempts", "failed_at", "route", "incident_id", "text"),
+            wide=("received_at", "severity", "attempts", "failed_at", "route", "incident_id", "text"),
             address="/m/{id}",
         ),
         Thing(

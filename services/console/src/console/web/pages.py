@@ -237,7 +237,7 @@ class Console:
                 raise NotSignedInError
             return
         try:
-            visit.signed_in = await self.people.person(token)
+            visit.signed_in = (await self.people.person(token)).reading(visit.language)
         except NotSignedInError:
             if not public:
                 raise

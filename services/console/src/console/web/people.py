@@ -50,6 +50,10 @@ class Person:
         """Return her as one page knows her: its services have so long to answer, and those that were silent just now less."""
         return replace(self, suite=self.suite.for_a_page(silent=self.away))
 
+    def reading(self, language: str) -> Person:
+        """Return her as one who reads this language."""
+        return replace(self, suite=replace(self.suite, language=language))
+
     def lost_by(self, error: RefusedError) -> bool:
         """Tell whether a refusal means that her token is nobody's any more: by a service that knew it a moment ago."""
         return error.status == _UNAUTHORIZED and error.service in self.permissions

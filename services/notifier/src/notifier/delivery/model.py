@@ -115,7 +115,8 @@ class NewNotice:
     """A notice to be sent, and to whom. With no ``document`` nobody is notified and ``reason`` says why.
 
     One (subject, transition) is kept once; ``sequence`` orders the transitions of a subject. ``hold_for`` (seconds) keeps the first
-    attempt back, for an earlier notice that may still be on its way in.
+    attempt back, for an earlier notice that may still be on its way in. ``received_at`` is when the gateway first took the hook that it
+    tells of; of one that was long on its way ``taken_at`` is when the orchestrator had it, and ``came_by`` what it came by.
     """
 
     id: str
@@ -135,6 +136,9 @@ class NewNotice:
     hold_for: float = 0.0
     group: str | None = None
     labels: Labels | None = None
+    received_at: datetime | None = None
+    taken_at: datetime | None = None
+    came_by: str | None = None
 
     @property
     def priority(self) -> int:

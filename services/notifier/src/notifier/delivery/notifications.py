@@ -32,9 +32,9 @@ JOIN notices AS n USING (order_number, sequence) WHERE n.kind LIKE 'order.%'
 _ADD = """
 WITH kept AS (
     INSERT INTO notices (id, subject, transition, sequence, kind, severity, order_number, incident_id, document, reason,
-                         event_id, traceparent, occurred_at, traits)
-    SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::bigint[],
-                         $9::jsonb[], $10::text[], $11::text[], $12::text[], $13::timestamptz[], $14::jsonb[])
+                         event_id, traceparent, occurred_at, traits, received_at, taken_at, came_by)
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::bigint[], $9::jsonb[],
+        $10::text[], $11::text[], $12::text[], $13::timestamptz[], $14::jsonb[], $29::timestamptz[], $30::timestamptz[], $31::text[])
     ON CONFLICT (subject, transition) DO NOTHING
     RETURNING id
 ), chats AS (
@@ -181,9 +181,8 @@ class NotificationStore:
 
     async def versions_seen(self, versions: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
         """Return those (order number, version) of which there is a notice, sent or not."""
-        rows = await self._connection.fetch(
-            _SEEN, [number for number, _ in versions], [version for _, version in versions]
-        )
+        numbers, found = [number for number, _ in versions], [version for _, version in versions]
+        rows = await self._connection.fetch(_SEEN, numbers, found)
         return {(row["order_number"], row["sequence"]) for row in rows}
 
     async def add(self, notices: Sequence[NewNotice]) -> set[str]:
@@ -222,6 +221,7 @@ class NotificationStore:
             [notice.priority for notice, _ in pairs],
             [notice.hold_for for notice, _ in pairs],
             [notice.group for notice, _ in pairs],
+            *([getattr(notice, name) for notice in notices] for name in ("received_at", "taken_at", "came_by")),
         )
         added = {str(row["notice_id"]) for row in rows}
         by_place = {(notice.id, chosen.destination.name): (notice, chosen) for notice, chosen in pairs}

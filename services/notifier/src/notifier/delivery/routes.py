@@ -28,6 +28,11 @@ _ADMIN = ("admin",)
 _DAY = timedelta(days=1)
 _FIRST = datetime(1970, 1, 2, tzinfo=UTC)
 _MOST_COPIES = 200
+_WAYS = {
+    "spool": ": the broker was away, and the gateway kept the hook",
+    "queue": ": its queue waited",
+    "person": ": a person sent the hook again",
+}
 
 
 class DeliveryRoutes:
@@ -136,5 +141,24 @@ def notification_of(row: Mapping[str, Any]) -> Notification:
         "possibly_repeated": bool(row["possibly_repeated"]),
         "message_ids": row["message_ids"] or [],
         "text": text,
+        "waited": waited(row),
     }
     return Notification.model_validate(known)
+
+
+def waited(row: Mapping[str, Any]) -> str | None:
+    """Say where the time went between a hook's receipt and its notice, part by part; of other notices how long they waited here."""
+    received, since, parts = row["received_at"], row["received_at"] or row["created_at"], list[str]()
+    steps = [(row["sent_at"], "in the notifier")]
+    if received is not None:
+        steps = [
+            (row["taken_at"], f"before the orchestrator{_WAYS.get(row['came_by'], '')}"),
+            (row["occurred_at"], "in the orchestrator: it waited for its turn, for another event or for a person"),
+            (row["created_at"], "before the notifier: the broker was away, or its queue waited"),
+            *steps,
+        ]
+    for until, where in steps:
+        if until is not None and until > since:
+            seconds, since = round((until - since).total_seconds()), until
+            parts += [f"{seconds} s {where}"] if seconds else []
+    return "; ".join(parts) or None

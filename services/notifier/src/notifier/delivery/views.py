@@ -28,6 +28,7 @@ class Notification(BaseModel):
     `held_by` is why it did not go at once: `chat_limit`, `asked_to_wait` (the messenger's 429), or how an attempt ended
     that failed, which outranks both; it stays. `failed_at` is when the last such attempt ended.
     `fallback_of` is the delivery that this one stands in for; `digest_id` is the storm's digest that told of it.
+    `received_at` is when the gateway first took the hook that it tells of, `waited` where the time went from then on, each second or more.
     """
 
     notice_id: str
@@ -57,6 +58,8 @@ class Notification(BaseModel):
     sent_at: datetime | None
     held_by: str | None
     failed_at: datetime | None
+    received_at: datetime | None
+    waited: str | None
 
 
 class ToldQuery(BaseModel):
@@ -96,6 +99,7 @@ class NoticeStory(BaseModel):
     text: str | None
     occurred_at: datetime
     created_at: datetime
+    received_at: datetime | None
     deliveries: list[Notification]
 
 

@@ -22,6 +22,8 @@ from notifier.incidents.offers import offers_of
 from notifier.incidents.silenced import covering, in_force
 from notifier.incidents.store import IncidentStore, select_groups, select_incidents
 from notifier.messages.links import page_of
+from notifier.messages.otherwise import otherwise
+from notifier.messages.words import Language, languages
 from notifier.people.model import Directory
 
 _ADMIN = ("admin",)
@@ -39,9 +41,11 @@ class IncidentRoutes:
         act: ActOnIncident,
         name_notices: NameNotices,
         directory: Directory,
+        language: Language,
         wake: Callable[[], None],
     ) -> None:
         self._directory = directory
+        self._language = language
         self._changes = Changes(database, committed=wake)
         self._database = database
         self._name_notices = name_notices
@@ -62,8 +66,16 @@ class IncidentRoutes:
             request.query,
             select,
             key={"id": int},
-            item=lambda row: models.IncidentView(**dict(row), silenced_until=_latest(covering(silences, row))),
+            item=lambda row: models.IncidentView(
+                **self._told(request, row), silenced_until=_latest(covering(silences, row))
+            ),
         )
+
+    def _told(self, request: Request[Any, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return an incident's row in the language that the request asks for first, else as it is kept."""
+        asked = request.raw.headers.get("Accept-Language", "")[:2].lower()
+        language = next((each for each in languages() if each == asked), self._language)
+        return otherwise(row, kept_in=self._language, language=language)
 
     async def groups(self, request: Request[None, models.GroupQuery]) -> models.IncidentGroups:
         """Answer how many incidents have what in common."""
@@ -84,7 +96,7 @@ class IncidentRoutes:
             silences = covering(await in_force(connection), row)
         return models.IncidentStory.model_validate(
             {
-                **row,
+                **self._told(request, row),
                 "page": page_of(problem_of(row)),
                 "silenced_until": _latest(silences),
                 "silence": next(iter(silences), None),

@@ -75,6 +75,8 @@ class IncidentView(BaseModel):
     """One problem, however often it was reported. `muted` says why nobody has been told of it.
 
     `silenced_until`: as long as silences that cover it now last, whether or not somebody was told before they began.
+    `summary`, `instruction` and `details` come in the language that `Accept-Language` names first (`ru`, `en`), else in that of the
+    notices; what people, alerts and error reports say stays as it is.
     """
 
     id: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC
 
 from common.contracts import Envelope, parse
 from common.contracts.alerts import HeartbeatV1, ProblemRaisedV1, ProblemResolvedV1
@@ -131,6 +132,7 @@ class IngestEvents:
 
 def workflow_fact(event: WorkflowStoppedV1 | WorkflowCrashedV1, words: Words) -> ProblemFact:
     """A stopped workflow is information, a crashed one is critical. One workflow is one incident."""
+    summary = f"{event.kind} {event.workflow_id}"
     if isinstance(event, WorkflowStoppedV1):
         kind, severity = "workflow.stopped", "info"
         details = {"who": event.actor, "why": scrub_text(event.reason)}
@@ -138,11 +140,14 @@ def workflow_fact(event: WorkflowStoppedV1 | WorkflowCrashedV1, words: Words) ->
         kind, severity = "workflow.crashed", "critical"
         failed = event.event_type if event.event is None else f"{event.event_type} {event.event}"
         details = {"event": failed, "attempts": str(event.attempts), "error": scrub_text(event.error)}
+        if event.retried_by is not None and event.retried_at is not None:
+            at = f"{event.retried_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+            summary = words["crashed.again"].format(workflow=summary, who=event.retried_by, at=at)
     return ProblemFact(
         kind=kind,
         severity="info" if severity == "info" else "critical",
         fingerprint=f"workflow:{event.workflow_id}",
-        summary=f"{event.kind} {event.workflow_id}",
+        summary=summary,
         service="orchestrator",
         occurred_at=event.occurred_at,
         details=details,

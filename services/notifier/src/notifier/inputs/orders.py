@@ -24,6 +24,7 @@ from common.contracts.orders import (
     Position,
 )
 from common.ids import new_id
+from common.reading import read_moment
 from common.telemetry import scrub_text
 from notifier.delivery.model import NewNotice
 from notifier.delivery.notifications import NotificationStore
@@ -95,6 +96,10 @@ class OrderNotices:
             traceparent=envelope.traceparent,
             chosen=chosen,
             labels=labels if fact.notify else None,
+            # Of an older orchestrator nothing is known.
+            received_at=read_moment(envelope.extension("receivedat")),
+            taken_at=read_moment(envelope.extension("takenat")),
+            came_by=by if (by := envelope.extension("cameby") or "").isalpha() else None,
         )
 
     def _choose(self, fact: OrderFact, labels: Labels) -> tuple[Chosen, ...]:

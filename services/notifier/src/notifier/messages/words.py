@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
+from importlib.resources import files
 from typing import Literal
 
 from common.money import to_decimal_string
-from notifier.messages.words_en import ENGLISH
-from notifier.messages.words_ru import RUSSIAN
 
 Language = Literal["ru", "en"]
 
-_WORDS: dict[Language, Mapping[str, str]] = {"ru": RUSSIAN, "en": ENGLISH}
+_LANGUAGES: tuple[Language, ...] = ("ru", "en")
+_WORDS: dict[Language, Mapping[str, str]] = {
+    each: tomllib.loads(files(__package__).joinpath(f"words_{each}.toml").read_text("utf-8")) for each in _LANGUAGES
+}
 _SIGNS = {"RUB": "₽", "USD": "$", "EUR": "€", "KZT": "₸"}
 
 

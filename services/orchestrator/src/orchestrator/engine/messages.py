@@ -8,7 +8,7 @@ from common.contracts.alerts import ProblemResolvedV1
 from common.contracts.envelope import Envelope, Message
 from common.contracts.orders import WorkflowCrashedV1, WorkflowStoppedV1
 from common.ids import derived_id
-from orchestrator.engine.model import SERVICE, Claim, Encoded, WorkflowEvent
+from orchestrator.engine.model import SERVICE, Claim, Encoded, Failure, TimelineEntry, WorkflowEvent, timeline_entry
 from orchestrator.engine.views import WorkflowView
 
 SOURCE = "/orchestrator"
@@ -42,11 +42,20 @@ def workflow_fingerprint(workflow_id: int) -> str:
     return f"workflow:{workflow_id}"
 
 
-def workflow_crashed(claim: Claim, event: WorkflowEvent | None, *, code: str, error: str, now: datetime) -> Encoded:
+def workflow_crashed(
+    claim: Claim,
+    event: WorkflowEvent | None,
+    *,
+    code: str,
+    error: str,
+    now: datetime,
+    retried: tuple[str, datetime] | None = None,
+) -> Encoded:
     """Return the message about a failure for good, of the event that cannot be carried out, or of a timer (None).
 
-    ``error`` says what and where, never a payload.
+    ``error`` says what and where, and nothing of a payload. ``retried``: who had it tried again, and when, in vain.
     """
+    by, at = retried or (None, None)
     seq = None if event is None else event.seq
     message = WorkflowCrashedV1(
         workflow_id=claim.workflow_id,
@@ -57,6 +66,8 @@ def workflow_crashed(claim: Claim, event: WorkflowEvent | None, *, code: str, er
         code=code,
         error=error,
         attempts=claim.attempts + 1,
+        retried_by=by,
+        retried_at=at,
         occurred_at=now,
     )
     return encode_message(
@@ -66,6 +77,17 @@ def workflow_crashed(claim: Claim, event: WorkflowEvent | None, *, code: str, er
         subject=claim.order_number,
         now=now,
         traceparent=event.traceparent if event else None,
+    )
+
+
+def crashed_again(failure: Failure, by: str, at: datetime) -> TimelineEntry:
+    """Return the line of an event that failed again after a person had it tried again."""
+    claim, event = failure.claim, failure.event
+    summary = f"The workflow crashed again after the retry of {by}"
+    details = {"workflow_id": str(claim.workflow_id), "retried_at": at.isoformat(), "error": failure.error}
+    now, trace = failure.at or at, None if event is None else event.traceparent
+    return timeline_entry(
+        claim.order_number, "workflow.crashed_again", summary, now=now, traceparent=trace, details=details
     )
 
 

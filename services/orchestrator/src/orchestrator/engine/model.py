@@ -248,8 +248,7 @@ class Failure:
 
     Then ``event`` is the one that cannot be carried out: it is set aside, the workflow goes on behind it. A timer that failed is an event
     from then on (``TIMER``), appended unless something has happened meanwhile, which runs the workflow instead. Without an event the
-    workflow has crashed and stands still. ``code``, ``error`` and ``stack`` say what and where, never a payload. ``message`` is the
-    WorkflowCrashedV1 of a failure for good, for the outbox.
+    workflow has crashed and stands still. ``code``, ``error`` and ``stack`` say what and where, and nothing of a payload. ``at`` is when.
     """
 
     claim: Claim
@@ -259,7 +258,7 @@ class Failure:
     counted: bool = True
     code: str = ""
     event: WorkflowEvent | None = None
-    message: Encoded | None = None
+    at: datetime | None = None
 
     @property
     def of_timer(self) -> bool:

@@ -14,6 +14,7 @@ from common.errors import Unavailable
 from common.messaging import outbox
 from common.postgres import Connection, Database, Record, is_transient
 from orchestrator.engine.append import append_events, columns
+from orchestrator.engine.messages import crashed_again, workflow_crashed
 from orchestrator.engine.model import (
     Claim,
     Encoded,
@@ -154,6 +155,10 @@ WITH result AS (
     INSERT INTO order_aggregate_change (order_number) SELECT order_number FROM noted
 )
 SELECT id FROM noted
+"""
+_LAST_RETRY = """
+SELECT DISTINCT ON (target) target, actor, at FROM audit_log
+WHERE target = ANY($1::text[]) AND action IN ('workflow.retry', 'workflow.resume') ORDER BY target, id DESC
 """
 _FORGET_RETRIED = """
 DELETE FROM set_aside_event AS a USING unnest($1::bigint[], $2::integer[]) AS d (id, seq)
@@ -312,9 +317,30 @@ async def _fail(connection: Connection, owner: str, failures: Sequence[Failure])
         more = [int(item.event not in item.claim.failed) for item in aside]
         rows = await connection.fetch(_SET_ASIDE, owner, *values, source, attempts, retried, more)
         noted.update(row["id"] for row in rows)
-    messages = (item.message for item in failures if item.message is not None and item.claim.workflow_id in noted)
-    await outbox.add_encoded(connection, messages)
+    await _tell_of(connection, [item for item in failures if item.claim.workflow_id in noted])
     return noted
+
+
+async def _tell_of(connection: Connection, failures: Sequence[Failure]) -> None:
+    """Have people told of failures for good, each once; of what failed again who had it tried, and when, in the order's timeline too."""
+    targets = {f"workflow:{item.claim.workflow_id}": item for item in failures if item.retried and item.at is not None}
+    rows = await connection.fetch(_LAST_RETRY, list(targets)) if targets else []
+    retries = {targets[row["target"]].claim.workflow_id: (row["actor"], row["at"]) for row in rows}
+    messages = [
+        workflow_crashed(
+            item.claim,
+            item.event,
+            code=item.code,
+            error=item.error,
+            now=item.at,
+            retried=retries.get(item.claim.workflow_id),
+        )
+        for item in failures
+        if item.at is not None
+    ]
+    await outbox.add_encoded(connection, messages)
+    again = [item for item in failures if item.claim.workflow_id in retries]
+    await add_to_timeline(connection, [crashed_again(item, *retries[item.claim.workflow_id]) for item in again])
 
 
 async def _append_timers(connection: Connection, owner: str, failures: Sequence[Failure]) -> list[Failure]:

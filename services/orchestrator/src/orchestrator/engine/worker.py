@@ -21,7 +21,7 @@ from common.errors import SuiteError
 from common.ids import derived_id
 from common.postgres import Connection
 from common.telemetry import get_logger, report_exception
-from orchestrator.engine.messages import workflow_crashed
+from orchestrator.engine.harmless import harmless
 from orchestrator.engine.model import ORDER_LIFE, TIMER, Claim, Encoded, Failure, Outcome, WorkflowEvent
 from orchestrator.engine.report import report_completed
 from orchestrator.engine.set_aside import supersede
@@ -261,7 +261,7 @@ class Worker:
     def _report(self, outcomes: Sequence[Outcome], failures: Sequence[Failure], accepted: set[int]) -> None:
         if any(outcome.appends for outcome in outcomes):
             self._notify_workers()
-        elif self._added or any(item.messages for item in outcomes) or any(item.message for item in failures):
+        elif self._added or any(item.messages for item in outcomes) or any(item.at for item in failures):
             self._notify_relay()
         taken = [outcome for outcome in outcomes if outcome.claim.workflow_id in accepted]
         report_completed(self._metrics, taken, now=self._clock.now())
@@ -275,7 +275,7 @@ class Worker:
             _log.warning("engine_results_late", workflows=late)
 
     def _failure(self, claim: Claim, error: Exception) -> Failure:
-        place = _place_of(error)
+        place = _place_of(error, claim)
         stack = "".join(traceback.format_tb(error.__traceback__)[-20:])
         permanent = isinstance(error, SuiteError) and not error.retryable
         _log.error(
@@ -299,8 +299,8 @@ class Worker:
 
     def _give_up(self, claim: Claim, event: WorkflowEvent | None, code: str, error: str, stack: str) -> Failure:
         """Set the event aside; without one the workflow itself has crashed."""
-        message = workflow_crashed(claim, event, code=code, error=error, now=self._clock.now())
-        return Failure(claim=claim, error=error, stack=stack, retry_in=None, code=code, event=event, message=message)
+        at = self._clock.now()
+        return Failure(claim=claim, error=error, stack=stack, retry_in=None, code=code, event=event, at=at)
 
     def _first(self, claim: Claim) -> WorkflowEvent | None:
         """The event that a claim fails with. One without is a timer's, but for the life of an order, which has none."""
@@ -323,12 +323,14 @@ def over_timers(outcome: Outcome) -> Outcome:
     return replace(outcome, superseded={**outcome.superseded, **timers}) if timers else outcome
 
 
-def _place_of(error: BaseException) -> str:
-    """Say what failed and where. An exception's text is taken only from errors of ours: another's may quote a payload."""
+def _place_of(error: BaseException, claim: Claim | None = None) -> str:
+    """Say what failed, where, and in which words: those of an error of ours, or what another's says of nobody in the claim's events."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else "unknown place"
-    detail = f" ({error.detail})" if isinstance(error, SuiteError) else ""
-    return f"{type(error).__name__} at {place}{detail}"
+    said = (
+        error.detail if isinstance(error, SuiteError) else harmless(str(error), () if claim is None else claim.events)
+    )
+    return f"{type(error).__name__} at {place} ({said})" if said else f"{type(error).__name__} at {place}"
 
 
 async def free_leases(store: WorkflowStore, metrics: OrchestratorMetrics, notify: Callable[[], None]) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import fields
-from datetime import UTC, datetime
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -25,6 +25,7 @@ from orchestrator.orders.model import HookType, OrderFact
 
 DEFAULT_CURRENCY = "RUB"
 _REPLAY_OF = "replay:"
+_AT_ONCE = timedelta(seconds=1)
 _SAID = {
     "source": "hooksource",
     "external_id": "externalid",
@@ -55,7 +56,16 @@ async def ingest_hooks(
 
     An unreadable body stops its own order and no other.
     """
-    return await ingest(connection, [to_workflow_event(envelope) for envelope in envelopes])
+    now = datetime.now(UTC)
+    return await ingest(connection, [_with_its_wait(to_workflow_event(envelope), now) for envelope in envelopes])
+
+
+def _with_its_wait(new: NewEvent, now: datetime) -> NewEvent:
+    """Note of a hook that was on its way for more than a second when it was taken in: its notices will say where the time went."""
+    event = new.event
+    if now - event.received_at < _AT_ONCE:
+        return new
+    return replace(new, event=replace(event, attributes={**event.attributes, "taken_at": now.isoformat()}))
 
 
 def event_id_of(envelope: Envelope) -> str:
@@ -182,6 +192,8 @@ def to_fact(event: WorkflowEvent, currency: str | None = None) -> OrderFact:
         repeats=attributes.get("repeats"),
         actor=attributes.get("operator") or attributes.get("actor"),
         why=attributes.get("why"),
+        taken_at=_moment(attributes.get("taken_at")),
+        spooled=attributes.get("lane") == "spool",
         **{name: getattr(content, name) for name in _CONTENT},
     )
 

@@ -27,7 +27,7 @@ from orchestrator.engine.model import (
 from orchestrator.orders.decisions import Announcement
 from orchestrator.orders.fold import Step
 from orchestrator.orders.masks import masked, masked_address, masked_contact
-from orchestrator.orders.model import Difference, HookType, Incident, IncidentKind, OrderState
+from orchestrator.orders.model import Difference, HookType, Incident, IncidentKind, OrderFact, OrderState
 from orchestrator.orders.store import encode_difference, encode_line, number_text
 from orchestrator.orders.transitions import Act
 
@@ -96,7 +96,17 @@ def announcement(
         data["slug"] = order.cancel_slug
         data["description"] = mask_names(order.cancel_description, _names(order))
     event_id = derived_id(kind, order.number, fact.event_id)
-    return kind, _encode(kind, data, event_id=event_id, subject=order.number, time=now, traceparent=traceparent)
+    way = _way_of(fact)
+    return kind, _encode(kind, data, event_id=event_id, subject=order.number, time=now, traceparent=traceparent, **way)
+
+
+def _way_of(fact: OrderFact) -> dict[str, Any]:
+    """Return the attributes that say when the gateway took the hook first, and if it was long on its way, until when and by which way."""
+    taken = fact.taken_at or fact.replayed_at
+    if taken is None:
+        return {"receivedat": fact.received_at}
+    by = "person" if fact.replayed_at is not None else "spool" if fact.spooled else "queue"
+    return {"receivedat": fact.received_at, "takenat": taken, "cameby": by}
 
 
 def announced_type(item: Announcement) -> str:
@@ -280,7 +290,7 @@ def refund_entry(order: OrderState, *, now: datetime, traceparent: str | None) -
 
 
 def _encode(
-    kind: str, data: dict[str, Any], *, event_id: str, subject: str, time: datetime, traceparent: str | None
+    kind: str, data: dict[str, Any], *, event_id: str, subject: str, time: datetime, traceparent: str | None, **way: Any
 ) -> bytes:
     envelope = {
         "specversion": "1.0",
@@ -291,6 +301,7 @@ def _encode(
         "time": time,
         "datacontenttype": "application/json",
         "data": data,
+        **way,
     }
     if traceparent is not None:
         envelope["traceparent"] = traceparent

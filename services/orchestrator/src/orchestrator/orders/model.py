@@ -59,7 +59,8 @@ class OrderFact:
     the sums.
 
     What a person sent again, entered or did has ``actor`` and ``why``. Of a replay ``received_at`` is when its origin came in,
-    ``replayed_at`` when it was sent again, and ``repeats`` the id of the event that it says again word for word.
+    ``replayed_at`` when it was sent again, and ``repeats`` the id of the event that it says again word for word. ``taken_at`` is when it
+    came to this service, if it was long on its way; ``spooled``: because the gateway could not reach the broker.
     """
 
     hook: HookType
@@ -91,6 +92,8 @@ class OrderFact:
     repeats: str | None = None
     actor: str | None = None
     why: str | None = None
+    taken_at: datetime | None = None
+    spooled: bool = False
 
     @property
     def moment(self) -> datetime:

@@ -10,6 +10,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from common.contracts.notices import notices_of
+from common.contracts.orders import RefundLine
 from common.errors import NotFound, Unprocessable
 from common.http import AdminChange, Change, ChangeAnswer, PlainDecimal
 from common.postgres import Connection
@@ -19,7 +20,7 @@ from orchestrator.engine.model import REFUND_REQUEST, new_event, require_version
 from orchestrator.engine.views import ExpectedVersion
 from orchestrator.orders.store import decode_lines
 from orchestrator.refunds.follow import REFUND_REQUESTED
-from orchestrator.refunds.messages import refund_requested
+from orchestrator.refunds.messages import refund_requested, refund_wanted
 from orchestrator.refunds.model import (
     EVENT_FIELDS,
     AskedBefore,
@@ -84,7 +85,7 @@ class RefundAsked(ChangeAnswer):
 
     `amount_is` says what the amount is: `asked` for as it is; the `worth_of_positions`; or, where the sum is null because only the refunds
     service can tell it, what is `left_of_positions` after earlier refunds of them, or `left_of_payment`: everything captured and not
-    refunded. `tips`: what of it are tips.
+    refunded. `tips`: what of it are tips. `lines`: as the refunds service is asked for them.
     """
 
     number: str
@@ -96,6 +97,7 @@ class RefundAsked(ChangeAnswer):
     currency: str
     positions: list[GoodsBack]
     tips: int
+    lines: list[RefundLine] = Field(default_factory=list)
 
 
 async def request_refund(
@@ -123,9 +125,10 @@ async def request_refund(
         currency=request.currency,
         positions=positions,
         tips=request.tips,
+        lines=list(refund_wanted(request, source=None).lines),
     )
     await change.record(
-        "order.refund", f"order:{number}", after=answer.model_dump(mode="json", exclude={"dry_run", "notices"})
+        "order.refund", f"order:{number}", after=answer.model_dump(mode="json", exclude={"dry_run", "notices", "lines"})
     )
     return answer
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from common.clock import Clock
 from refunds.providers.calls import GatewayCalls
 from refunds.providers.gateway import GatewayAway, GatewayRefused, GatewaySilent
-from refunds.providers.model import Attempt, GatewayCall, GatewayPolicy, GatewayStatus, Receipt
+from refunds.providers.model import Attempt, GatewayCall, GatewayPolicy, GatewayStatus, PaymentInfo, Receipt
 from refunds.refunds.errors import UnknownRefund
 from refunds.refunds.model import Refund
 from refunds.refunds.states import RefundState
@@ -40,7 +40,7 @@ PAID = frozenset({Proof.PENDING, Proof.SUCCEEDED})
 class Evidence:
     """What was found about this version of the refund, and the calls that it was found by. ``why``: why nothing is proven.
 
-    ``unheld``: its payment, when the refund holds nothing of it.
+    ``unheld``: its payment, when the refund holds nothing of it; ``captured``: what the gateway says of that, for a rehearsal.
     """
 
     version: int
@@ -49,6 +49,7 @@ class Evidence:
     calls: tuple[GatewayCall, ...] = ()
     why: str = ""
     unheld: str | None = None
+    captured: PaymentInfo | None = None
 
 
 class FindEvidence:

@@ -92,7 +92,7 @@ async def request_refund(
     known = await store.by_business_key(request.business_key)  # again: another may have had the lock before
     if known is not None:
         return await ensure_same(store, known, request)
-    lines = await _priced(store, request, payment_id)
+    lines = await priced(store, request, payment_id)
     amount = sum(line.amount for line in lines) if lines else request.amount
     fitting = fit(payment, amount=amount, currency=request.currency)
     must_be_asked = payment.must_be_asked(amount=amount, currency=request.currency, now=now)
@@ -141,7 +141,8 @@ async def request_refund(
     return refund
 
 
-async def _priced(store: RefundStore, request: RefundRequest, payment_id: str) -> tuple[RefundedLine, ...]:
+async def priced(store: RefundStore, request: RefundRequest, payment_id: str) -> tuple[RefundedLine, ...]:
+    """Return what each line comes to after earlier refunds of it. Raises ``LineConflict``, ``LinesDoNotAddUp``."""
     if not request.lines:
         return ()
     lines = price(request.lines, await store.lines_taken(payment_id))

@@ -21,6 +21,7 @@ from refunds.refunds.captured import RereadCaptured
 from refunds.refunds.errors import GatewayNoAnswer, NotInError, UnknownRefund, VersionMismatch
 from refunds.refunds.evidence import Evidence, FindEvidence, Proof
 from refunds.refunds.model import Refund, Restarted
+from refunds.refunds.settle import save_captured
 from refunds.refunds.states import OPEN, Happened, RefundState
 from refunds.refunds.store import RefundStore, RefundTransactions
 from refunds.refunds.transition import move
@@ -58,14 +59,16 @@ class RestartRefund:
     async def ask(self, refund_id: str, *, expected_version: int | None, dry_run: bool) -> Evidence | None:
         """Find out what became of the refund; None when ``act`` is going to refuse anyway. Moves nothing.
 
-        One that has to take its sum from the payment anew has what was captured asked again, unless this is a dry run.
+        One that has to take its sum from the payment anew has what was captured asked again; a dry run only takes it along.
         ``expected_version`` None takes the refund as it is. Raises ``UnknownRefund``, and ``GatewayNoAnswer`` when the gateway does not
         say it for certain.
         """
         evidence = await self._find(refund_id, expected_version=expected_version, states={RefundState.ERROR})
         if evidence is not None and evidence.proof is Proof.NOTHING:
             raise GatewayNoAnswer(evidence.why)
-        if evidence is not None and evidence.unheld is not None and not dry_run:
+        if evidence is not None and evidence.unheld is not None and dry_run:
+            return replace(evidence, captured=await self._reread.for_rehearsal(evidence.unheld, gateway=""))
+        if evidence is not None and evidence.unheld is not None:
             await self._reread.if_old(evidence.unheld)
         return evidence
 
@@ -106,6 +109,8 @@ class RestartRefund:
 
         Raises ``NotInError``, ``VersionMismatch``, ``Overtaken``, and ``DoesNotFit`` when the sum no longer fits.
         """
+        if evidence is not None and evidence.captured is not None and evidence.unheld is not None:
+            await save_captured(store, evidence.unheld, evidence.captured, now=self._clock.now())
         refund = await store.find(refund_id)
         if refund is None:
             raise UnknownRefund(f"there is no refund {refund_id}")

@@ -37,7 +37,7 @@ from refunds.providers.model import PaymentInfo
 from refunds.refunds.captured import RereadCaptured
 from refunds.refunds.errors import BusinessKeyReused, LineConflict, LinesDoNotAddUp, NoPayment, UnknownRefund
 from refunds.refunds.lines import LineKind, RequestedLine
-from refunds.refunds.request import RefundRequest, request_refund
+from refunds.refunds.request import RefundRequest, priced, request_refund
 from refunds.refunds.settle import save_captured
 from refunds.refunds.store import RefundStore, RefundTransactions
 from refunds.refunds.views import RefundAccepted, RefundView, view
@@ -141,15 +141,23 @@ class RefundRoutes:
     async def _settle_first(
         self, store: RefundStore, asked: RefundRequest, info: PaymentInfo, *, now: datetime
     ) -> None:
-        """Take what was captured down, to be rolled back with the rehearsal. Raises ``DoesNotFit`` where nothing was."""
+        """Take what was captured down, to be rolled back with the rehearsal. Raises ``DoesNotFit`` where nothing was.
+
+        A key that stands for a refund is answered by that one, whatever was captured since.
+        """
         assert asked.payment_id  # noqa: S101 - only such a payment is asked about
+        if await store.by_business_key(asked.business_key) is not None:
+            return
         gateway = self._gateways.choose(asked.payment_id, source=asked.source)
         await store.payments.ensure(asked.payment_id, gateway=gateway)
         await save_captured(store, asked.payment_id, info, now=now)
-        if info.captured or is_cancellation(info, amount=asked.amount, currency=asked.currency):
+        if info.captured:
+            return
+        amount = sum(line.amount for line in await priced(store, asked, asked.payment_id)) or asked.amount
+        if is_cancellation(info, amount=amount, currency=asked.currency):
             return
         nothing = replace(await store.payments.lock(asked.payment_id), captured=0, currency=info.currency)
-        if isinstance(fitting := fit(nothing, amount=asked.amount, currency=asked.currency), DoesNotFit):
+        if isinstance(fitting := fit(nothing, amount=amount, currency=asked.currency), DoesNotFit):
             raise fitting
 
     async def _show(self, request: Request[None, None]) -> RefundView:

@@ -44,6 +44,12 @@ class ResubmitInstead(Conflict):
     code = "resubmit_instead"
 
 
+class Erased(Conflict):
+    """What is left of it is not what came: it can only be sent mended."""
+
+    code = "erased"
+
+
 async def lock(connection: Connection, delivery_ids: Sequence[str]) -> dict[str, int]:
     """Hold deliveries until the transaction ends; return the version of each that exists. Every decision makes another version."""
     ids = [_uuid(one) for one in delivery_ids]
@@ -54,13 +60,13 @@ async def lock(connection: Connection, delivery_ids: Sequence[str]) -> dict[str,
 async def need_sendable(connection: Connection, delivery_id: uuid.UUID, *, mended: bool) -> None:
     """Hold a delivery that is to be sent again.
 
-    Raises ``Conflict`` where what is left of it is not what came, unless it is mended; ``ResubmitInstead`` for a refused order.
+    Raises ``Erased`` where what is left of it is not what came, unless it is mended; ``ResubmitInstead`` for a refused order.
     """
     held = await connection.fetchrow(_HOLD, delivery_id)
     if held is not None and held["outcome"] == Outcome.REFUSED:
         raise ResubmitInstead("the order was refused: resubmit the endangered order instead")
     if held is not None and held["erased_at"] is not None and not mended:
-        raise Conflict("its customer's data were erased: what is left is not to be sent; send a mended body")
+        raise Erased("its customer's data were erased: what is left is not to be sent; send a mended body")
 
 
 async def need_undecided(connection: Connection, delivery_id: uuid.UUID) -> None:

@@ -258,6 +258,8 @@ class Notification(TypedDict):
     sent_at: str | None
     held_by: str | None
     failed_at: str | None
+    received_at: str | None
+    waited: str | None
 
 
 class OverrideKept(TypedDict):
@@ -679,6 +681,7 @@ class NoticeStory(TypedDict):
     text: str | None
     occurred_at: str
     created_at: str
+    received_at: str | None
     deliveries: list[Notification]
 
 

@@ -243,19 +243,6 @@ class RecalculatedOrder(TypedDict):
     after: NotRequired[str | None]
 
 
-class RefundAsked(TypedDict):
-    notices: NotRequired[list[str]]
-    number: str
-    dry_run: bool
-    business_key: str
-    payment_id: str
-    amount: int | None
-    amount_is: Literal['asked', 'worth_of_positions', 'left_of_positions', 'left_of_payment']
-    currency: str
-    positions: list[GoodsBack]
-    tips: int
-
-
 class RefundLine(TypedDict):
     id: str
     kind: NotRequired[Literal['position', 'delivery', 'tips']]
@@ -686,6 +673,20 @@ class PageWorkflowFound(TypedDict):
     next_cursor: str | None
     count: NotRequired[int | None]
     count_exact: NotRequired[bool | None]
+
+
+class RefundAsked(TypedDict):
+    notices: NotRequired[list[str]]
+    number: str
+    dry_run: bool
+    business_key: str
+    payment_id: str
+    amount: int | None
+    amount_is: Literal['asked', 'worth_of_positions', 'left_of_positions', 'left_of_payment']
+    currency: str
+    positions: list[GoodsBack]
+    tips: int
+    lines: NotRequired[list[RefundLine]]
 
 
 class ShadowAgreement(TypedDict):
