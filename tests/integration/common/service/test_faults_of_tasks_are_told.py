@@ -64,7 +64,7 @@ async def test_a_task_that_fails_as_a_whole_is_critical(database: Database, owne
         failures.failed("sweep", KeyError("a fault"))
     await until(owner, ("task:sweep", "", 3))
     [(_, problem)] = await told(owner)
-    assert (problem["severity"], problem["details"]["item"], problem["order_number"]) == ("critical", "all of it", None)
+    assert (problem["severity"], problem["details"]["item"], problem["order_number"]) == ("critical", "*", None)
 
 
 async def test_what_failed_in_a_process_that_is_gone_ends_when_it_has_been_quiet(

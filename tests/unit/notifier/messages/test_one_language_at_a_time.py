@@ -63,7 +63,7 @@ DETAILS: Mapping[str, Mapping[str, str]] = {
     },
     "task.failing": {
         "task": "sweep",
-        "item": "all of it",
+        "item": "*",
         "error": "KeyError at a.py:7",
         "attempts": "3",
         "instruction": "look",

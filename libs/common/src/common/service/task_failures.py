@@ -166,7 +166,7 @@ class TaskFailures:
             attempts = await connection.fetchval(COUNT_FAILURE, _TASK + task, item, error)
             if attempts % _TOLD_AGAIN != TOLD_AFTER:
                 return
-            details = {"task": task, "item": item or "all of it", "error": error, "attempts": str(attempts)}
+            details = {"task": task, "item": item or "*", "error": error, "attempts": str(attempts)}
             message = ProblemRaisedV1(
                 kind="task.failing",
                 severity="warning" if item else "critical",
