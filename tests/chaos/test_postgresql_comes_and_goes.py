@@ -102,6 +102,13 @@ async def administrator(faults: Faults) -> AsyncIterator[asyncpg.Connection[asyn
         await connection.close()
 
 
+async def tasks_failed(faults: Faults) -> dict[str, float]:
+    """How often tasks of each service have failed by what no outage explains."""
+    series = 'log_errors_total{event="task_failed"}'
+    services = faults.suite.description["services"]
+    return {service: await faults.metric(faults.suite.url(service), series) for service in services}
+
+
 @pytest.mark.parametrize(
     "fault",
     [
@@ -119,12 +126,14 @@ async def test_no_service_exits_or_answers_500_whatever_postgresql_does(
     faults: Faults, since: datetime, fault: Fault
 ) -> None:
     before = {service: faults.pids(service) for service in faults.suite.description["services"]}
+    failed_before = await tasks_failed(faults)
     async with reading(faults) as answers:
         report = await faults.play_during(fault(faults), seed=31)
         over = time.monotonic()
         await faults.everybody_ready()
         print(f"all are ready {time.monotonic() - over:.1f} s after it; answers {dict(sorted(answers.items()))}")  # noqa: T201 -- what was seen
     assert {service: faults.pids(service) for service in before} == before
+    assert await tasks_failed(faults) == failed_before, "an outage is no fault of a task: it was taken for one"
     assert {service for service, _ in answers} == {*READS, "console"}
     assert undocumented(answers) == {}
     await faults.all_is_right(report, since, within=180)

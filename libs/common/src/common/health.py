@@ -21,7 +21,7 @@ DRAINING = "draining"
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """The state of every check: ``"ok"`` or the reason why not. Ready only if all are ok and nothing drains."""
+    """The state of every check: ``"ok"`` or the reason why not; and notes. Ready only if all checks are ok and nothing drains."""
 
     ready: bool
     checks: Mapping[str, str]
@@ -38,6 +38,8 @@ class Health:
         self._deadline = deadline
         self._fresh_for = fresh_for
         self._checks: dict[str, Check] = {}
+        self.notes: dict[str, Callable[[], str | None]] = {}
+        """What is said beside the checks, if anything is, and does not decide whether the service is ready."""
         self._draining = False
         self._cached: HealthReport | None = None
         self._cached_at = 0.0
@@ -76,8 +78,9 @@ class Health:
     async def _run(self) -> HealthReport:
         checks = dict(self._checks)
         results = await asyncio.gather(*(self._one(check) for check in checks.values()))
+        notes = {name: said for name, note in self.notes.items() if (said := note()) is not None}
         report = HealthReport(
-            ready=all(result == OK for result in results), checks=dict(zip(checks, results, strict=True))
+            ready=all(result == OK for result in results), checks={**dict(zip(checks, results, strict=True)), **notes}
         )
         self._cached, self._cached_at = report, time.monotonic()
         return report

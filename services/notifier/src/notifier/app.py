@@ -23,6 +23,7 @@ from common.service import (
     guard_audit,
     read_file,
     required,
+    tell_of_failures,
     watch_files,
 )
 from common.telemetry import get_logger
@@ -193,6 +194,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     server = await lifecycle.enter(HttpServer(app, settings.host, settings.port, certificate=tls.certificate))
     await require_schema(database, NAME)
     schema.open()
+    tell_of_failures(lifecycle, database, registry, service=NAME)
     await people.look(database)
     every(lifecycle, _PEOPLE_SECONDS, partial(people.look, database), name="people")
 
@@ -338,13 +340,8 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
         database, keep=timedelta(days=settings.keep_days), keep_tickets=timedelta(days=settings.ticket_days)
     )
     every(lifecycle, _RETENTION_SECONDS, retention.forget, name="retention")
-    forget_platform = PlatformRetention(
-        database=database,
-        clock=SystemClock(),
-        keep_inbox=timedelta(days=settings.keep_days),
-        keep_dead_letters=timedelta(days=settings.dead_letter_days),
-        keep_audit=settings.keep_audit,
-    )
+    keep = timedelta(days=settings.keep_days)
+    forget_platform = PlatformRetention.of(settings, database, SystemClock(), keep_inbox=keep)
     every(lifecycle, _RETENTION_SECONDS, forget_platform, name="platform-retention")
     guard_audit(lifecycle, database, registry)
     every(lifecycle, _SIZES_SECONDS, partial(TableSizes(registry, TABLES).measure, database), name="table-sizes")

@@ -1,72 +1,17 @@
-"""Workers: each repeats a piece of work while there is some; a commit wakes them all."""
+"""Workers: each repeats a piece of work while there is some; a commit wakes them all. Each may run in any number of replicas."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 from prometheus_client import Counter
 
-from common.postgres import is_retryable
 from common.service import Lifecycle, every
-from common.telemetry import get_logger
-from notifier.delivery.dispatch import rest
 from notifier.due import LOOK_SECONDS, UNASKED_SECONDS, Due, LookForDue
 
-_log = get_logger()
 _SPACING_S = 0.1
-
-
-class Worker:
-    """Repeats ``work`` while it says that there may be more; then waits to be woken, or for ``idle`` seconds.
-
-    Woken often, it works ten times a second: most of what wakes everybody is somebody else's. Survives the absence of PostgreSQL.
-    ``after`` is called after each piece of work that did something.
-    """
-
-    def __init__(
-        self,
-        work: Callable[[], Awaitable[bool]],
-        *,
-        name: str,
-        idle: float = 1.0,
-        after: Callable[[], None] | None = None,
-    ) -> None:
-        self._work = work
-        self._name = name
-        self._idle = idle
-        self._after = after
-        self._stopping = asyncio.Event()
-        self._woken = asyncio.Event()
-
-    def wake(self) -> None:
-        """Say that there may be something to do."""
-        self._woken.set()
-
-    async def stop(self) -> None:
-        """Begin nothing more; what is under way is finished."""
-        self._stopping.set()
-        self._woken.set()
-
-    async def run(self) -> None:
-        """Work until ``stop``. To be supervised."""
-        while not self._stopping.is_set():
-            self._woken.clear()
-            began = time.monotonic()
-            try:
-                more = await self._work()
-            except Exception as error:
-                if not is_retryable(error):
-                    raise
-                _log.warning("job_interrupted", job=self._name, reason=type(error).__name__)
-                more = False
-            else:
-                if more and self._after is not None:
-                    self._after()
-            if not more:
-                await rest(self._woken, self._idle, began=began, spacing=_SPACING_S)
 
 
 class Workers:
@@ -97,15 +42,23 @@ class Workers:
         every(self._lifecycle, LOOK_SECONDS, self._look, name="due")
 
     def start(self, name: str, work: Callable[[], Awaitable[bool]], *, idle: float = 1.0, wakes: bool = True) -> None:
-        """Start a worker. ``wakes``: what it commits is work for the others."""
+        """Repeat ``work`` while it says that there may be more, when it is woken, and every ``idle`` seconds.
+
+        ``wakes``: what it commits is work for the others.
+        """
         due = self._due.get(name)
-        worker = Worker(
-            work, name=name, idle=idle if due is None else UNASKED_SECONDS, after=self.wake if wakes else None
-        )
+        repeat = partial(self._repeat, work, wakes)
+        job = every(self._lifecycle, idle if due is None else UNASKED_SECONDS, repeat, name=name, finish=True)
         if due is not None:
-            self._look.add(due, worker.wake)
-        self._wake.append(worker.wake)
-        self._lifecycle.supervise(name, worker.run, stop=worker.stop)
+            self._look.add(due, job.wake)
+        self._wake.append(job.wake)
+
+    async def _repeat(self, work: Callable[[], Awaitable[bool]], wakes: bool) -> None:
+        """Woken often, it works ten times a second: most of what wakes everybody is somebody else's."""
+        while not self._lifecycle.stopping.is_set() and await work():
+            if wakes:
+                self.wake()
+        await asyncio.sleep(_SPACING_S)
 
     def sweep(
         self, name: str, seconds: float, work: Callable[[], Awaitable[int]], *, counter: Counter | None = None

@@ -30,6 +30,7 @@ from common.service import (
     guard_audit,
     platform_queues,
     required,
+    tell_of_failures,
     watch_files,
 )
 from common.telemetry import get_logger
@@ -133,6 +134,7 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
     # The server listens before PostgreSQL is there: /livez is true and /readyz says what is awaited.
     server = await lifecycle.enter(HttpServer(app, settings.host, settings.port, certificate=tls.certificate))
     await require_schema(database, NAME)
+    tell_of_failures(lifecycle, database, registry, service=NAME)
     lifecycle.supervise("outbox-relay", relay.run, stop=relay.stop)
     lifecycle.supervise("wake", wakeup.run)
 
@@ -174,13 +176,8 @@ async def build(settings: OrchestratorSettings, lifecycle: Lifecycle, *, clock: 
         clock=clock,
         metrics=metrics,
     )
-    forget_platform = PlatformRetention(
-        database=database,
-        clock=clock,
-        keep_inbox=timedelta(days=settings.keep_inbox_days),
-        keep_dead_letters=timedelta(days=settings.dead_letter_days),
-        keep_audit=settings.keep_audit,
-    )
+    keep = timedelta(days=settings.keep_inbox_days)
+    forget_platform = PlatformRetention.of(settings, database, clock, keep_inbox=keep)
     keep_customers = timedelta(days=settings.keep_customers_days)
     forget_customers = ForgetCustomers(database=database, keep=keep_customers, clock=clock)
     measure = Measure(database, metrics)

@@ -32,6 +32,7 @@ from common.service import (
     guard_audit,
     platform_queues,
     required,
+    tell_of_failures,
     watch_files,
 )
 from common.telemetry.metrics import new_registry
@@ -131,6 +132,7 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
     server = await lifecycle.enter(HttpServer(app, settings.host, settings.port, certificate=tls.certificate))
     await require_schema(database, NAME)
     schema.open()
+    tell_of_failures(lifecycle, database, registry, service=NAME)
 
     lifecycle.supervise("broker", broker.run, stop=broker.stop)
     lifecycle.supervise("outbox-relay", relay.run, stop=relay.stop)
@@ -139,13 +141,8 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
     every(lifecycle, _GAUGES_SECONDS, parts.show_gauges, name="gauges")
     forget = Forget(database=database, clock=parts.clock, keep=timedelta(days=settings.evidence_days))
     every(lifecycle, _RETENTION_SECONDS, forget, name="retention")
-    forget_platform = PlatformRetention(
-        database=database,
-        clock=parts.clock,
-        keep_inbox=timedelta(days=settings.inbox_days),
-        keep_dead_letters=timedelta(days=settings.dead_letter_days),
-        keep_audit=settings.keep_audit,
-    )
+    keep = timedelta(days=settings.inbox_days)
+    forget_platform = PlatformRetention.of(settings, database, parts.clock, keep_inbox=keep)
     every(lifecycle, _RETENTION_SECONDS, forget_platform, name="platform-retention")
     guard_audit(lifecycle, database, registry)
     sizes = TableSizes(registry, TABLES)

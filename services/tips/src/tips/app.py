@@ -8,7 +8,7 @@ from typing import Any
 from common.clock import Clock, SystemClock
 from common.http import HttpServer, build_app, describe, new_session
 from common.postgres import Database
-from common.service import Application, Lifecycle, Tls, accepted_tokens, every, required, watch_files
+from common.service import Application, Lifecycle, Tls, accepted_tokens, every, required, tell_of_failures, watch_files
 from common.telemetry.metrics import new_registry
 from tips.api import TipsApi
 from tips.count_refunded import count_refunded
@@ -33,6 +33,7 @@ async def build(settings: TipsSettings, lifecycle: Lifecycle, *, clock: Clock | 
     registry, tls = new_registry(), Tls(settings)
     tokens = await accepted_tokens(lifecycle, registry, settings, trusted=tls.trusted)
     watch_files(lifecycle, registry, {"tokens": (settings.tokens_file, tokens.read), **tls.files})
+    tell_of_failures(lifecycle, None, registry, service=NAME)
     metrics = TipsMetrics(registry, zones=settings.zones, tariffs=settings.tariffs, currencies=settings.currencies)
     database = Database(
         dsn, application_name=NAME, max_size=settings.database_connections, command_timeout=settings.database_deadline

@@ -23,6 +23,7 @@ from common.service import (
     every,
     guard_audit,
     required,
+    tell_of_failures,
     watch_files,
 )
 from common.telemetry.metrics import new_registry
@@ -135,6 +136,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         await asyncio.wait_for(await_schema(), _SCHEMA_PATIENCE_S)
     except TimeoutError:
         lifecycle.supervise("schema", await_schema, may_finish=True)
+    tell_of_failures(lifecycle, database, registry, service=SERVICE, after=recordable)
 
     # Storage paths
     spool = Spool(
@@ -154,7 +156,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     breaker = CircuitBreaker(failures=settings.breaker_failures, pause=settings.breaker_pause)
     batches = HookBatches(publisher, metrics=durability_metrics) if settings.batch_hooks else None
     outbox_relay = OutboxRelay(database, publisher, metrics=messaging)
-    lifecycle.supervise("outbox-relay", partial(rounds.after, recordable, outbox_relay.run), stop=outbox_relay.stop)
+    lifecycle.supervise("outbox-relay", outbox_relay.run, stop=outbox_relay.stop, after=recordable)
     spool_relay = RelaySpool(
         publisher=publisher,
         spool=spool,
@@ -174,13 +176,13 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
         amqp_url, database=database, record=record, metrics=messaging, after_commit=outbox_relay.wake
     )
     if settings.record:
-        lifecycle.supervise("recorder", partial(rounds.after, recordable, recorder.run), stop=recorder.stop)
+        lifecycle.supervise("recorder", recorder.run, stop=recorder.stop, after=recordable)
     dead = recorder.dead_letter_collector
-    lifecycle.supervise("dead-letters", partial(rounds.after, recordable, dead.run), stop=dead.stop)
+    lifecycle.supervise("dead-letters", dead.run, stop=dead.stop, after=recordable)
     arrivals = make_arrivals(amqp_url, database=database, metrics=messaging, after_commit=outbox_relay.wake)
-    lifecycle.supervise("arrivals", partial(rounds.after, recordable, arrivals.run), stop=arrivals.stop)
+    lifecycle.supervise("arrivals", arrivals.run, stop=arrivals.stop, after=recordable)
     dead = arrivals.dead_letter_collector
-    lifecycle.supervise("arrivals-dead-letters", partial(rounds.after, recordable, dead.run), stop=dead.stop)
+    lifecycle.supervise("arrivals-dead-letters", dead.run, stop=dead.stop, after=recordable)
     keep = timedelta(days=settings.retention_days)
     retention = Retention(database, keep=keep, keep_ledger=timedelta(days=settings.ledger_days))
     show_retention = partial(retention_job, retention, clock, delivery_metrics)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -81,12 +81,6 @@ def start_countdown(watch: WatchAnswers, source: str, refused: Refused) -> None:
     """Start the countdown of an ``order.created`` that did not prove its source."""
     created = None if refused.claim is None else refused.claim.external_id
     watch.answered(source, created, received_at=refused.at, status=refused.status, late=None)
-
-
-async def after(event: asyncio.Event, run: Callable[[], Awaitable[None]]) -> None:
-    """Run something for good once the event has come."""
-    await event.wait()
-    await run()
 
 
 async def await_schema(database: Database, package: str, recordable: asyncio.Event) -> None:

@@ -95,6 +95,9 @@ async def build(settings: ShopSettings, lifecycle: Lifecycle) -> Application:
 
     async def consume() -> None:
         if settings.mode == "dies":
+            return  # as nothing that runs for ever should
+        if settings.mode == "fails":
+            log.info("consumer_begun")
             raise OSError("the queue is gone")
         await stopping.wait()
         log.info("consumer_finished")

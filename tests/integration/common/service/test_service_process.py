@@ -86,8 +86,19 @@ async def test_a_background_task_that_dies_ends_the_service_with_one(start: Star
     code, _ = await shop.end()
     [died] = [line for line in shop.lines if line["event"] == "task_died"]
     assert (code, died["task"], shop.lines[-1]["exit_code"]) == (1, "consumer", 1)
-    assert died["exception"].endswith("OSError: the queue is gone")
+    assert died["exception"].endswith("the task consumer ended although it should run for ever")
     assert "pool_closed" in shop.events()
+
+
+async def test_a_background_task_that_fails_begins_anew_in_the_same_process(start: Start) -> None:
+    shop = await start(SHOP_MODE="fails")
+    for _ in range(2):
+        await shop.until("consumer_begun")
+        failed = await shop.until("task_failed")
+    assert (failed["task"], failed["attempts"]) == ("consumer", 2)
+    assert failed["exception"].endswith("OSError: the queue is gone")
+    shop.process.send_signal(signal.SIGTERM)
+    assert (await shop.end())[0] == 0
 
 
 @pytest.mark.parametrize(

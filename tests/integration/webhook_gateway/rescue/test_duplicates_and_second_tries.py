@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
+
 from common.contracts.alerts import ProblemResolvedV1
 from common.contracts.envelope import parse
 from common.contracts.intake import IntakeMessage
@@ -12,6 +14,7 @@ from common.ids import derived_id
 from common.messaging import topology
 from common.testing import eventually
 from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer, watched
+from webhook_gateway.rescue.end_problem import ended_by_arrival
 
 Arrived = Callable[[int], Awaitable[list[IntakeMessage]]]
 ORDERS = "/api/v1/orders/"
@@ -101,6 +104,33 @@ async def test_a_customers_second_try_settles_the_first_by_customer_and_basket(
         assert parse(events[-1], ProblemResolvedV1).fingerprint == derived_id("endangered", lost["id"])
         assert (await gateway.change(f"{PATH}/{lost['id']}/resubmit", {"reason": "поздно"}))[0] == 409
         assert len(await arrived(4)) == 4
+
+
+async def test_a_second_try_that_cannot_be_settled_holds_up_no_other(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad: list[str] = []
+    whole = ended_by_arrival
+
+    async def stumbling(connection: Any, arrived: Any) -> Any:
+        """Stumble over one order."""
+        if arrived[0].endangered_id in bad:
+            raise KeyError("nobody foresaw this")
+        return await whole(connection, arrived)
+
+    monkeypatch.setattr("webhook_gateway.rescue.settle.ended_by_arrival", stumbling)
+    async with start(**PATIENT) as gateway:
+        phones = [f"+7999000112{number}" for number in range(3)]
+        for phone in phones:
+            assert (await send(gateway, order(UNREADABLE, phone=phone)))[0] == 422
+        bad.append((await endangered(gateway, 3))[0]["id"])
+        for phone in phones:
+            assert (await send(gateway, order(GOODS, phone=phone)))[0] == 201
+        await endangered(gateway, 2, "state=resubmitted")
+
+        assert await gateway.metric('task_failing{task="second-tries"}') == 1
+        monkeypatch.undo()
+        await endangered(gateway, 3, "state=resubmitted")
 
 
 async def test_a_thousand_other_orders_of_one_phone_hide_no_second_try(start: Start) -> None:

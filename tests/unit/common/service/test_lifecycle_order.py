@@ -10,6 +10,7 @@ from aiohttp import web
 
 from common.http import HttpServer
 from common.service import Lifecycle
+from common.testing import eventually
 
 
 @asynccontextmanager
@@ -91,18 +92,52 @@ async def test_a_task_that_is_asked_to_stop_finishes_what_it_holds() -> None:
     assert (batches, lifecycle.failure) == (["finished"], None)
 
 
-async def test_a_task_that_dies_stops_the_service_and_the_first_failure_counts() -> None:
+async def test_what_another_process_mends_stops_the_service_and_the_first_failure_counts() -> None:
     lifecycle = Lifecycle()
 
     async def dies() -> None:
         raise OSError("broken")
 
-    lifecycle.supervise("first", dies)
+    lifecycle.supervise("first", dies, may_finish=True)  # of what is done once: the schema that is too old, say
     await asyncio.wait_for(lifecycle.stopping.wait(), 60)
     assert not (await lifecycle.health.report()).ready
     lifecycle.fail("second", ValueError("later"))
     assert await lifecycle.drain()
     assert isinstance(lifecycle.failure, OSError)
+
+
+async def test_a_task_that_raises_begins_anew_and_the_others_go_on() -> None:
+    lifecycle, begun, stopped = Lifecycle(), [], asyncio.Event()
+
+    async def relay() -> None:
+        begun.append("relay")
+        if len(begun) == 1:
+            raise KeyError("a row that nobody foresaw")
+        await stopped.wait()
+
+    lifecycle.supervise("relay", relay, stop=stopped.set)
+    other = lifecycle.supervise("other", for_ever)
+
+    async def again() -> bool:
+        return len(begun) == 2
+
+    await eventually(again, what="the relay has begun anew")
+    assert not other.done()
+    assert await lifecycle.drain()
+    assert (begun, lifecycle.failure) == (["relay", "relay"], None)
+
+
+async def test_a_task_is_not_begun_anew_once_it_was_asked_to_end() -> None:
+    lifecycle, begun = Lifecycle(), []
+
+    async def fails() -> None:
+        begun.append("task")
+        raise KeyError("a fault")
+
+    lifecycle.supervise("task", fails, stop=lambda: None)
+    await asyncio.sleep(0.01)
+    assert await lifecycle.drain()
+    assert (begun, lifecycle.failure) == (["task"], None)
 
 
 async def test_a_task_that_just_returns_has_died_too_unless_it_may_finish() -> None:

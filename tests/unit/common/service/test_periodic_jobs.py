@@ -1,4 +1,4 @@
-"""Jobs by the clock: what is away costs a round, a fault ends the service, the end is as it was asked for."""
+"""Jobs by the clock: what is away costs a round, a fault is counted and tried again, the end is as it was asked for."""
 
 from __future__ import annotations
 
@@ -50,11 +50,35 @@ async def test_a_job_that_is_woken_while_it_is_cancelled_ends() -> None:
     assert await lifecycle.drain()
 
 
-async def test_a_fault_ends_the_service() -> None:
-    lifecycle, fault = Lifecycle(), Conflict("a fault")
-    every(lifecycle, 0.001, Rounds(fault), name="job")
+async def test_a_fault_is_tried_again_after_a_pause_whoever_wakes_the_job_and_ends_nothing() -> None:
+    lifecycle, rounds = Lifecycle(), Rounds(Conflict("a fault"))
+    job = every(lifecycle, 0.001, rounds, name="job")
+    await rounds.reached(1)
+    for _ in range(20):
+        job.wake()
+        await asyncio.sleep(0)
+    assert (rounds.done, lifecycle.failures.report()) == (1, "failing, tried again: job")
+    report = await lifecycle.health.report()
+    assert (report.ready, report.checks) == (True, {"tasks": "failing, tried again: job"})
+    await rounds.reached(3)
+    assert lifecycle.failures.report() is None
+    assert await lifecycle.drain()
+    assert lifecycle.failure is None
+
+
+async def test_a_job_whose_pause_after_a_fault_lasts_ends_when_asked_to() -> None:
+    lifecycle, rounds = Lifecycle(), Rounds(*[Conflict("a fault")] * 9)
+    every(lifecycle, 0.001, rounds, name="job", finish=True)
+    await rounds.reached(2)
+    assert await lifecycle.drain()
+    assert (rounds.done, lifecycle.failure) == (2, None)
+
+
+async def test_only_another_process_helps_where_memory_is_short() -> None:
+    lifecycle = Lifecycle()
+    every(lifecycle, 0.001, Rounds(MemoryError()), name="job")
     await asyncio.wait_for(lifecycle.stopping.wait(), 60)
-    assert lifecycle.failure is fault
+    assert isinstance(lifecycle.failure, MemoryError)
 
 
 async def test_a_woken_job_does_not_wait_for_the_clock() -> None:

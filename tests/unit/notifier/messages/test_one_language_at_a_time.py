@@ -61,6 +61,13 @@ DETAILS: Mapping[str, Mapping[str, str]] = {
         "detail": "we have 100 RUB of p-1, the gateway 90 RUB of p-1",
         "instruction": "Compare our refund with the gateway's own records",
     },
+    "task.failing": {
+        "task": "sweep",
+        "item": "*",
+        "error": "KeyError at a.py:7",
+        "attempts": "3",
+        "instruction": "look",
+    },
     "dead_letter": {
         "queue": "refunds.wanted",
         "handler": "refunds",

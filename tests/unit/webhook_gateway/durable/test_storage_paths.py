@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -16,6 +17,7 @@ from common.contracts.intake import IntakeMessage
 from common.errors import Unavailable
 from common.messaging.publisher import ChannelClosed, Publisher, PublishFailed, Refused, Unroutable
 from common.resilience import CircuitBreaker, CircuitState
+from common.service.task_failures import TaskFailures
 from webhook_gateway.durable.batches import HookBatches
 from webhook_gateway.durable.keep_safe import KeepSafe
 from webhook_gateway.durable.metrics import DurabilityMetrics
@@ -214,6 +216,41 @@ async def test_the_oldest_record_probes_and_the_rest_follows_in_order() -> None:
     assert await bench.relay.step() is True
     assert bench.broker.sent == [replace(hook, lane="spool").encode() for hook in hooks]
     assert bench.spool.records == []
+
+
+@pytest.mark.parametrize("probed", [True, False])
+async def test_a_record_that_cannot_be_relayed_holds_up_no_other_nor_opens_the_circuit(
+    probed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, failures = Bench(failures=1), TaskFailures()
+    bench.broker.fault = Slow("slow")
+    hooks = [replace(HOOK, delivery_id=str(index)) for index in range(5)]
+    for hook in hooks:
+        await bench.keep_safe(hook)
+    bad, *good = [record.body for record in bench.spool.records]
+    bench.broker.fault = None
+    whole = bench.broker.publish_raw
+
+    async def stumbling(exchange: str, routing_key: str, body: bytes, **more: Any) -> None:
+        """Stumble over one record."""
+        if body == bad:
+            raise KeyError("nobody foresaw this")
+        await whole(exchange, routing_key, body, **more)
+
+    monkeypatch.setattr(bench.broker, "publish_raw", stumbling)
+    if not probed:
+        bench.breaker.succeeded()
+    bench.now = 2.0
+    with failures.of("spool-relay"):
+        for _ in range(3):
+            await bench.relay.step()
+    assert bench.broker.sent == good
+    assert ([record.body for record in bench.spool.records], bench.breaker.state) == ([bad], CircuitState.CLOSED)
+    assert failures.apart("spool-relay") == ["spool record 1"]
+    monkeypatch.undo()
+    failures._failing["spool-relay"].clear()  # its pause is over
+    assert await bench.relay.step() is True
+    assert (bench.broker.sent, bench.spool.records) == ([*good, bad], [])
 
 
 async def test_spooled_hooks_follow_in_order_in_batches_where_they_may() -> None:

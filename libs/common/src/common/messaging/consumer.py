@@ -34,12 +34,13 @@ def nothing_follows() -> None:
     """What a handler returns whose effect nobody waits for."""
 
 
-_COUNT_FAILURE = """
+COUNT_FAILURE = """
 INSERT INTO delivery_failures (consumer, event_id, attempts, last_error) VALUES ($1, $2, 1, $3)
 ON CONFLICT (consumer, event_id) DO UPDATE
 SET attempts = delivery_failures.attempts + 1, last_error = excluded.last_error, updated_at = now()
 RETURNING attempts
 """
+"""Counts one more failure: consumer, key of what failed, exception's type and place."""
 _FORGET_FAILURE = "DELETE FROM delivery_failures WHERE consumer = $1 AND event_id = $2"
 
 
@@ -131,7 +132,7 @@ class Consumer:
                 events.append(_Event(_storable(self._key(envelope)), envelope, message, body))
             except Exception as error:  # noqa: BLE001 - whatever a message makes the decoder or the service's key function raise
                 reason = "undecodable" if envelope is None else "poison"
-                await self._give_up(message, body, envelope, reason=reason, error=_describe(error))
+                await self._give_up(message, body, envelope, reason=reason, error=place_of(error))
         if not events:
             return
         attempt = 0
@@ -200,14 +201,14 @@ class Consumer:
 
     async def _failed_for_good(self, event: _Event, error: Exception) -> bool:
         """Count the failure; at the limit keep the event as a dead letter and return True."""
-        text = _describe(error)
+        text = place_of(error)
         _log.error(
             "event_failed", queue=self._queue.name, handler=self._name, event_type=event.envelope.type, exc_info=error
         )
         while True:
             try:
                 async with self._database.transaction() as connection:
-                    attempts = await connection.fetchval(_COUNT_FAILURE, self._name, event.key, text)
+                    attempts = await connection.fetchval(COUNT_FAILURE, self._name, event.key, text)
                     if attempts < self._max_attempts:
                         return False
                     await connection.execute(_FORGET_FAILURE, self._name, event.key)
@@ -290,7 +291,7 @@ def _backoff(attempt: int) -> float:
     return 0.05 + full_jitter(attempt, base=0.1, cap=5.0)
 
 
-def _describe(error: BaseException) -> str:
+def place_of(error: BaseException) -> str:
     """Say what failed and where, without the exception's text: that may quote a payload."""
     place = "unknown place"
     trace = error.__traceback__

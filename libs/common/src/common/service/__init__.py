@@ -8,7 +8,7 @@ from common.service.dead_letters import dead_letter_routes
 from common.service.erasures import Erase, Erased, Subject, erasure_routes
 from common.service.files import ReadFile, read_file, watch_files
 from common.service.identity_provider import accepted_tokens, trust_provider
-from common.service.jobs import PeriodicJob, ReadyGate, every
+from common.service.jobs import PeriodicJob, ReadyGate, every, tell_of_failures
 from common.service.lifecycle import Lifecycle
 from common.service.queues import LookAtQueues, WaitingQueue, platform_queues, queue, queue_routes
 from common.service.repeated_acts import ProposeAutomation, repeated_acts_routes
@@ -16,6 +16,7 @@ from common.service.retention import PlatformRetention, RetentionSettings
 from common.service.runner import Application, run_service, running
 from common.service.settings import Issuer, OwnerSettings, ProcessSettings, ServiceSettings, load_settings, required
 from common.service.table_sizes import PLATFORM_TABLES, TableSizes
+from common.service.task_failures import apart, in_halves, kept_apart
 from common.service.text_erasure import TextPlace, erase_texts
 from common.service.tls import Tls
 from common.service.verdicts import Verdict, keep_verdict, verdict_routes
@@ -45,13 +46,16 @@ __all__ = [
     "WaitingQueue",
     "accepted_tokens",
     "add_act",
+    "apart",
     "dead_letter_routes",
     "erase_dead_letters",
     "erase_texts",
     "erasure_routes",
     "every",
     "guard_audit",
+    "in_halves",
     "keep_verdict",
+    "kept_apart",
     "load_settings",
     "platform_queues",
     "publish",
@@ -63,6 +67,7 @@ __all__ = [
     "run_service",
     "running",
     "service_cli",
+    "tell_of_failures",
     "trust_provider",
     "verdict_routes",
     "watch_files",

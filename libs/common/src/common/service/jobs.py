@@ -6,51 +6,51 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass, field
+
+from prometheus_client import CollectorRegistry
 
 from common.errors import Unavailable
-from common.postgres import is_retryable
+from common.postgres import Database, is_retryable
 from common.service.lifecycle import Lifecycle
+from common.service.task_failures import TaskFailures
 from common.telemetry import get_logger
 
 _log = get_logger()
+_LOOK_AT_FAILURES_S = 60.0
 
 
+@dataclass(eq=False)
 class PeriodicJob:
     """Work that is done again and again, ``seconds`` apart, the first time at once. Runs in every replica: it must be safe beside itself.
 
-    A round that fails because something is away (``is_retryable``) is only logged, and the next one tries again; any other error ends
-    the job. ``jitter`` is a share: 0.2 makes the waits differ by a fifth either way. ``last_round``: once asked to stop, the
-    work is done one more time, as a flush has to be.
+    A round that fails because something is away (``is_retryable``) is only logged, and the next one tries again. One that fails by a fault
+    is told of (``failures``) and tried again after a pause that grows, whoever wakes the job. ``jitter`` is a share: 0.2 makes the waits
+    differ by a fifth either way. ``last_round``: once asked to stop, the work is done one more time, as a flush has to be.
     """
 
-    def __init__(
-        self,
-        name: str,
-        seconds: float,
-        work: Callable[[], Awaitable[object]],
-        *,
-        jitter: float = 0.0,
-        last_round: bool = False,
-    ) -> None:
-        self._name = name
-        self._seconds = seconds
-        self._work = work
-        self._jitter = jitter
-        self._last_round = last_round
-        self._stopping = asyncio.Event()
-        self._due = asyncio.Event()
+    name: str
+    seconds: float
+    work: Callable[[], Awaitable[object]]
+    _: KW_ONLY
+    jitter: float = 0.0
+    last_round: bool = False
+    failures: TaskFailures = field(default_factory=TaskFailures)
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _due: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
         """Work until ``stop``. To be supervised."""
         while not self._stopping.is_set():
             self._due.clear()
-            await self._round()
+            pause = await self._round()
             if not self._stopping.is_set():
+                wait = self.seconds * random.uniform(1 - self.jitter, 1 + self.jitter)  # noqa: S311 - spreads load, guards nothing
                 # Not wait_for: that of Python 3.11 swallows a cancellation which comes together with the wake-up.
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(self._next_wait()):
-                        await self._due.wait()
-        if self._last_round:
+                    async with asyncio.timeout(pause or wait):
+                        await (self._stopping if pause else self._due).wait()
+        if self.last_round:
             await self._round()
 
     def wake(self) -> None:
@@ -62,16 +62,18 @@ class PeriodicJob:
         self._stopping.set()
         self._due.set()
 
-    def _next_wait(self) -> float:
-        return self._seconds * random.uniform(1 - self._jitter, 1 + self._jitter)  # noqa: S311 - spreads load, guards nothing
-
-    async def _round(self) -> None:
+    async def _round(self) -> float:
+        """Work once; return for how many seconds nothing is to be tried because of a fault, 0 without one."""
         try:
-            await self._work()
-        except Exception as error:
+            with self.failures.of(self.name):
+                await self.work()
+        except Exception as error:  # noqa: BLE001 - a fault is counted, told of and tried again; it must not end the others' service
             if not is_retryable(error):
-                raise
-            _log.warning("job_interrupted", job=self._name, reason=type(error).__name__)
+                return self.failures.failed(self.name, error)
+            _log.warning("job_interrupted", job=self.name, reason=type(error).__name__)
+        else:
+            self.failures.passed(self.name)
+        return 0.0
 
 
 def every(
@@ -90,15 +92,23 @@ def every(
     At its turn in the drain the job is cancelled, wherever it is: right for whatever is one transaction. ``finish`` lets the round in
     hand end first, ``last_round`` also adds one. See ``PeriodicJob`` for its guarantees; its ``wake`` shortens a wait.
     """
-    job = PeriodicJob(name, seconds, work, jitter=jitter, last_round=last_round)
-
-    async def _run() -> None:
-        if after is not None:
-            await after.wait()
-        await job.run()
-
-    lifecycle.supervise(name, _run, stop=job.stop if finish or last_round else None)
+    job = PeriodicJob(name, seconds, work, jitter=jitter, last_round=last_round, failures=lifecycle.failures)
+    lifecycle.supervise(name, job.run, stop=job.stop if finish or last_round else None, after=after)
     return job
+
+
+def tell_of_failures(
+    lifecycle: Lifecycle,
+    database: Database | None,
+    registry: CollectorRegistry,
+    *,
+    service: str,
+    after: asyncio.Event | None = None,
+) -> None:
+    """Have faults of the service's tasks counted in its database, shown and told to people; from ``after`` on what is over ends."""
+    lifecycle.failures.keep_in(database, registry, service=service)
+    lifecycle.on_stop(lifecycle.failures.close)
+    every(lifecycle, _LOOK_AT_FAILURES_S, lifecycle.failures.look, name="task-failures", after=after)
 
 
 class ReadyGate:

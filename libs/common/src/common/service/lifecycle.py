@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, TypeVar
 
 from common.health import Health
 from common.http import HttpServer
+from common.service.task_failures import TaskFailures
 from common.telemetry import get_logger, report_exception
 
 _log = get_logger()
@@ -30,11 +31,13 @@ class Lifecycle:
     """Owns everything that a service opens. One per process in production, one per test.
 
     ``health`` is the service's probe registry. ``stopping`` is set as soon as the service is to end, for whatever reason;
-    ``failure`` says whether it ends because something died.
+    ``failure`` says whether it ends because something died. ``failures`` counts what failed by a fault and is tried again.
     """
 
     def __init__(self, *, drain_seconds: float = 8.0) -> None:
         self.health = Health()
+        self.failures = TaskFailures()
+        self.health.notes["tasks"] = self.failures.report
         self.stopping = asyncio.Event()
         self.failure: BaseException | None = None
         self._drain_seconds = drain_seconds
@@ -67,19 +70,35 @@ class Lifecycle:
         *,
         stop: Stop | None = None,
         may_finish: bool = False,
+        after: asyncio.Event | None = None,
     ) -> asyncio.Task[None]:
-        """Run a background task that the service cannot do without.
+        """Run a background task that the service cannot do without, now, or when ``after`` is set.
 
-        If it raises, or returns although nobody asked it to (unless ``may_finish``), the service drains and exits with 1.
+        If it raises, it is told of (``failures``) and ``run`` is called again after a pause that grows: it must leave nothing behind that
+        keeps it from beginning anew. Where only another process can help (it returns although nobody asked it to, is cancelled by a
+        library, or memory is short), or one that ``may_finish`` raises, the service drains and exits with 1.
         At its turn in the drain ``stop`` is called, if given, and the task may finish by itself until the deadline; without
         ``stop``, or after the deadline, it is cancelled.
         """
         asked = False
+        ending = asyncio.Event()
 
         async def supervised() -> None:
-            """Run the task and report to the life cycle how it ended."""
+            """Run the task, anew after each fault, and report to the life cycle how it ended."""
             try:
-                await run()
+                if after is not None:
+                    await after.wait()
+                while not ending.is_set():
+                    try:
+                        with self.failures.of(name):
+                            await run()
+                        break
+                    except Exception as error:
+                        if may_finish or asked or self.stopping.is_set():
+                            raise
+                        with suppress(TimeoutError):
+                            async with asyncio.timeout(self.failures.failed(name, error)):
+                                await ending.wait()
             except asyncio.CancelledError:
                 current = asyncio.current_task()
                 if not asked and not self.stopping.is_set() and not (current and current.cancelling()):
@@ -100,6 +119,7 @@ class Lifecycle:
             """Let the task finish, or cancel it."""
             nonlocal asked
             asked = True
+            ending.set()
             if stop is not None and not task.done():
                 await _call(stop)
             else:

@@ -9,6 +9,7 @@ from typing import Any
 from common.errors import SuiteError
 from common.http import Principal
 from common.postgres import is_transient
+from common.service import apart
 from common.telemetry import get_logger
 from notifier.buttons.handle import HandleButtonAction
 from notifier.buttons.store import ButtonActionStore
@@ -73,6 +74,7 @@ class AnswerButtonActions:
             return False
         answer = self._answer.get(action.channel)
         late = datetime.now(UTC) - action.received_at > _ANSWERS_LAST
-        if late or answer is None or await answer(action):
-            await self._actions.answered(action.id)
+        with apart(f"button action {action.id}"):  # its lease keeps it apart
+            if late or answer is None or await answer(action):
+                await self._actions.answered(action.id)
         return True

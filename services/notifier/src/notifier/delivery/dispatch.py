@@ -7,8 +7,10 @@ import contextlib
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context, copy_context
 
 from common.postgres import Connection, is_retryable
+from common.service import apart
 from common.telemetry import get_logger
 from notifier.delivery.deliver import Deliver
 from notifier.delivery.model import Added, Claim
@@ -45,8 +47,8 @@ class Dispatcher:
         self._stopping = asyncio.Event()
         self._work = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
-        self._failure: BaseException | None = None
         self._ready = False
+        self._context: Context | None = None
         self._full = False
         self._wakes = 0
 
@@ -65,7 +67,7 @@ class Dispatcher:
     def take(self, claims: Sequence[Claim]) -> None:
         """Carry out claims that are committed."""
         for claim in claims:
-            task = asyncio.create_task(self._carry_out(claim), name="notification")
+            task = asyncio.create_task(self._carry_out(claim), name="notification", context=self._context)
             self._running.add(task)
             task.add_done_callback(self._finished)
 
@@ -78,7 +80,7 @@ class Dispatcher:
         """Send until ``stop``. To be supervised."""
         if self._prepare is not None:
             await self._prepare()
-        self._ready = True
+        self._ready, self._context = True, copy_context()  # faults are of this task, whoever hands over
         try:
             while not self._stopping.is_set():
                 self._work.clear()
@@ -90,8 +92,6 @@ class Dispatcher:
                         raise
                     _log.warning("dispatch_interrupted", reason=type(error).__name__)
                     idle = 0.5
-                if self._failure is not None:
-                    raise self._failure
                 await rest(self._work, idle, began=began, spacing=_SPACING_S)
         finally:
             self._ready = False  # whoever takes in goes on for a while: nobody would wait for what it hands over now
@@ -110,14 +110,15 @@ class Dispatcher:
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self._failure = task.exception()
-            self._work.set()
         if self._full:
             self._full = False
             self._work.set()
 
     async def _carry_out(self, claim: Claim) -> None:
+        with apart(f"chat {claim.chat}"):  # its lease keeps it apart
+            await self._send(claim)
+
+    async def _send(self, claim: Claim) -> None:
         outcome = await self._deliver.send(claim)
         for attempt in itertools.count():
             wakes = self._wakes

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from common.postgres import Connection, Database, Record
+from common.service import apart, kept_apart
 from notifier.routing.model import Destination, Routes
 
 _AT_A_TIME = 100
@@ -65,11 +66,15 @@ class FailOver:
         failed_over = 0
         async with self._database.transaction() as connection:
             for stuck in await connection.fetch(_STUCK, list(chains), self._patience, _AT_A_TIME):
-                following = _following(stuck, chains)
-                if following is not None:
-                    await _send_to(connection, stuck, following)
-                    failed_over += 1
-                await connection.execute(_LEAVE, stuck["id"])
+                if (name := f"delivery {stuck['id']}") in kept_apart():
+                    continue
+                with apart(name):
+                    async with connection.transaction():  # a savepoint
+                        following = _following(stuck, chains)
+                        if following is not None:
+                            await _send_to(connection, stuck, following)
+                        await connection.execute(_LEAVE, stuck["id"])
+                    failed_over += following is not None
         return failed_over
 
 

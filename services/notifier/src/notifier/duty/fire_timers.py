@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from common.service import apart, kept_apart
 from notifier.duty.escalation import Firing, Policy, fire, people_of, people_to_call
 from notifier.duty.model import digest_of_number
 from notifier.duty.timer_store import DueTimer, TimerStore
@@ -35,10 +36,13 @@ class FireTimers:
         due = await self._timers.due(limit=_AT_A_TIME)
         fired = 0
         for incident_id in due:
-            async with self._timers.open(incident_id) as timer:
-                if timer is not None:
-                    await self._fire(timer)
-                    fired += 1
+            if (name := f"incident {incident_id}") in kept_apart():
+                continue
+            with apart(name):
+                async with self._timers.open(incident_id) as timer:
+                    if timer is not None:
+                        await self._fire(timer)
+                        fired += 1
         return started > 0 or fired == _AT_A_TIME
 
     async def _fire(self, timer: DueTimer) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
+from common.service import apart
 from common.telemetry import get_logger
 from notifier.duty.call_store import CallStore
 from notifier.duty.call_webhook import CallWebhook
@@ -69,10 +70,12 @@ class PlaceCalls:
         claim = await self._calls.claim(lease=lease, pause=self._pause, number_of=self._number_of)
         if claim is None:
             return False
-        outcome = await self._call(claim, began=began)
-        state = await self._calls.record(claim, outcome, give_up_after=_GIVE_UP_AFTER)
-        self._metrics.calls.labels(_OUTCOMES[type(outcome)]).inc()
-        _log.info("call_made", call_id=claim.id, person=claim.person, incident_id=str(claim.incident_id), outcome=state)
+        with apart(f"call {claim.id}"):  # its lease keeps it apart
+            outcome = await self._call(claim, began=began)
+            state = await self._calls.record(claim, outcome, give_up_after=_GIVE_UP_AFTER)
+            self._metrics.calls.labels(_OUTCOMES[type(outcome)]).inc()
+            incident = str(claim.incident_id)
+            _log.info("call_made", call_id=claim.id, person=claim.person, incident_id=incident, outcome=state)
         return True
 
     def _number_of(self, person_id: str) -> str | None:

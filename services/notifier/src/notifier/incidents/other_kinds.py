@@ -81,6 +81,15 @@ OTHER_KINDS: Mapping[str, Kind] = {
         ru="Оператор зовёт дежурного в тикет. Откройте тикет и ответьте в нём.",
         en="An operator summons the person on duty to a ticket. Open it, and answer there.",
     ),
+    "problem.task.failing": Kind(
+        by="every service",
+        severity="its own",
+        one="a task, or an item of it",
+        queue="development",
+        runbook="platform-tasks-fail",
+        ru="Сбой в программе: названное ниже не сделано и повторяется само, остальное идёт. Если страдает заказ, позвоните дежурному.",
+        en="A fault in a program: what is named below is not done, and is tried again; the rest goes on. Call if an order suffers.",
+    ),
     "problem.acts.repeated": Kind(
         by="every service",
         severity="info",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from common.ids import derived_id
+from common.service import apart
 from common.telemetry import get_logger
 from notifier.messages.words import Words
 from notifier.metrics import PeopleMetrics
@@ -43,12 +44,13 @@ class RunRecipes:
         request = await self._store.claim(lease=timedelta(seconds=self._deadline) + _MARGIN)
         if request is None:
             return False
-        what = named(request, self._words)
-        outcome = await self._run(request, what)
-        text = what if isinstance(outcome, RecipeDone) else f"{what}: {outcome.reason}"
-        state = await self._store.record(request, outcome, text=text, give_up_after=_GIVE_UP_AFTER)
-        self._metrics.recipes.labels(request.recipe, state).inc()
-        _log.info("recipe_run", recipe=request.recipe, incident_id=str(request.incident_id), outcome=state)
+        with apart(f"recipe {request.id}"):  # its lease keeps it apart
+            what = named(request, self._words)
+            outcome = await self._run(request, what)
+            text = what if isinstance(outcome, RecipeDone) else f"{what}: {outcome.reason}"
+            state = await self._store.record(request, outcome, text=text, give_up_after=_GIVE_UP_AFTER)
+            self._metrics.recipes.labels(request.recipe, state).inc()
+            _log.info("recipe_run", recipe=request.recipe, incident_id=str(request.incident_id), outcome=state)
         return True
 
     async def _run(self, request: RecipeRequest, what: str) -> RecipeOutcome:

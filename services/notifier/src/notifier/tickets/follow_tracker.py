@@ -8,6 +8,7 @@ from functools import partial
 
 from common.errors import Unavailable
 from common.http import AdminChange, Change, DoneElsewhere, Principal
+from common.service import apart
 from common.telemetry import get_logger
 from notifier.incidents.act import patiently
 from notifier.messages.words import Words
@@ -81,10 +82,11 @@ class FollowTracker:
         await self._store.looked(tickets, every=self._every)
 
     async def _follow(self, ticket: TicketToLook) -> None:
-        try:
-            await self._do_what_was_done(ticket)
-        except (Unavailable, TrackerRefused) as error:
-            self._later(ticket.reading.key, error)
+        with apart(f"ticket {ticket.reading.key}"):
+            try:
+                await self._do_what_was_done(ticket)
+            except (Unavailable, TrackerRefused) as error:
+                self._later(ticket.reading.key, error)
 
     async def _do_what_was_done(self, ticket: TicketToLook) -> None:
         key = ticket.reading.key

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from common.contracts import Envelope
 from common.contracts.journal import JournalEntryV1
@@ -68,20 +69,20 @@ class FollowUp:
         async with self._follow_ups.transaction() as open_ones:
             if open_ones is None:
                 return False
-            opened = await self._open_tickets(open_ones)
+            incidents = await open_ones.unfollowed(limit=_AT_A_TIME)
+            open_tickets = partial(self._open_tickets, open_ones)
+            opened = sum(await open_ones.one_by_one(incidents, open_tickets, incident=lambda each: each))
         # On its own: lines are of other incidents than those that are locked here.
         async with self._follow_ups.transaction() as open_ones:
             if open_ones is None:
                 return True
             lines = await open_ones.lines(limit=_AT_A_TIME)
-            if lines:
-                await self._notify(open_ones, lines)
+            await open_ones.one_by_one(lines, partial(self._notify, open_ones), incident=lambda line: line.incident)
         async with self._follow_ups.transaction() as open_ones:
             ended = 0 if open_ones is None else await self._end_summonses(open_ones)
         return opened == _AT_A_TIME or len(lines) == _AT_A_TIME or ended > 0
 
-    async def _open_tickets(self, follow_ups: FollowUpBatch) -> int:
-        incidents = await follow_ups.unfollowed(limit=_AT_A_TIME)
+    async def _open_tickets(self, follow_ups: FollowUpBatch, incidents: Sequence[Incident]) -> int:
         wanted = [
             incident
             for incident in incidents
@@ -123,8 +124,7 @@ class FollowUp:
                     if incident.fact.order_number is not None and (row := made.get(incident.id)) is not None
                 )
             )
-        if incidents:
-            await follow_ups.followed([incident.id for incident in incidents])
+        await follow_ups.followed([incident.id for incident in incidents])
         return len(incidents)
 
     async def _end_summonses(self, follow_ups: FollowUpBatch) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from common.postgres import Connection, Database
+from common.service import in_halves, kept_apart
 from notifier.delivery.notifications import NotificationStore
 from notifier.duty.roster_store import RosterReader
 from notifier.incidents.model import Incident
@@ -17,6 +18,8 @@ from notifier.incidents.store import incident_of
 from notifier.tickets.model import HistoryLine
 from notifier.tickets.store import InstructionStore, TicketStore
 
+T = TypeVar("T")
+R = TypeVar("R")
 _LOCK = 7_003_002
 _UNFOLLOWED = """
 SELECT * FROM incidents WHERE followed_up_kind IS DISTINCT FROM kind ORDER BY id LIMIT $1 FOR UPDATE
@@ -102,6 +105,14 @@ class FollowUpBatch:
     async def unfollowed(self, *, limit: int) -> Sequence[Incident]:
         """Lock and return incidents for which no ticket was decided on, the oldest first."""
         return [incident_of(row) for row in await self._connection.fetch(_UNFOLLOWED, limit)]
+
+    async def one_by_one(
+        self, items: Sequence[T], do: Callable[[Sequence[T]], Awaitable[R]], *, incident: Callable[[T], Incident]
+    ) -> list[R]:
+        """Do items together, those of incidents that fail by a fault left out (``in_halves``)."""
+        left_out = kept_apart()
+        items = [item for item in items if f"incident {incident(item).id}" not in left_out]
+        return await in_halves(items, do, name=lambda each: f"incident {incident(each).id}", within=self._connection)
 
     async def followed(self, incident_ids: Sequence[int]) -> None:
         """Mark them as decided on."""

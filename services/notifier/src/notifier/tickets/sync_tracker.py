@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import partial
 
 from common.errors import SuiteError, Unavailable
+from common.service import apart
 from common.telemetry import get_logger, scrub_text
 from notifier.incidents.act import patiently
 from notifier.metrics import PeopleMetrics
@@ -52,15 +53,16 @@ class SyncTracker:
         ticket = await self._store.ticket(lease=_LEASE)
         if ticket is None:
             return False
-        try:
-            key = await self._tracker.create(
-                queue=ticket.queue, summary=ticket.summary, description=ticket.description, unique=ticket.unique
-            )
-        except (Unavailable, TrackerRefused) as error:
-            await self._failed("ticket", ticket, error, for_good=False)  # a queue may be made, rights may be given
-        else:
-            await self._store.created(ticket, key)
-            self._metrics.tracker.labels("ticket", "done").inc()
+        with apart(f"ticket {ticket.id}"):  # its lease keeps it apart
+            try:
+                key = await self._tracker.create(
+                    queue=ticket.queue, summary=ticket.summary, description=ticket.description, unique=ticket.unique
+                )
+            except (Unavailable, TrackerRefused) as error:
+                await self._failed("ticket", ticket, error, for_good=False)  # a queue may be made, rights may be given
+            else:
+                await self._store.created(ticket, key)
+                self._metrics.tracker.labels("ticket", "done").inc()
         return True
 
     async def send(self) -> bool:
@@ -68,17 +70,19 @@ class SyncTracker:
         comment = await self._store.comment(lease=_LEASE)
         if comment is None:
             return False
-        try:
-            found = await self._find(comment) if comment.repeated else None
-            if comment.link is not None:
-                await self._link(comment.key, comment.link)
-            assigned = comment.assign is not None and found is None and await self._assign(comment.key, comment.assign)
-            outside_id = found or await self._tracker.comment(comment.key, comment.text, summon=comment.summon)
-        except (Unavailable, TrackerRefused) as error:
-            await self._failed("comment", comment, error, for_good=isinstance(error, TrackerRefused))
-        else:
-            await self._store.sent(comment, outside_id, assigned=assigned)
-            self._metrics.tracker.labels("comment", "done").inc()
+        with apart(f"comment {comment.id}"):  # its lease keeps it apart
+            try:
+                found = await self._find(comment) if comment.repeated else None
+                if comment.link is not None:
+                    await self._link(comment.key, comment.link)
+                whom = None if found is not None else comment.assign
+                assigned = whom is not None and await self._assign(comment.key, whom)
+                outside_id = found or await self._tracker.comment(comment.key, comment.text, summon=comment.summon)
+            except (Unavailable, TrackerRefused) as error:
+                await self._failed("comment", comment, error, for_good=isinstance(error, TrackerRefused))
+            else:
+                await self._store.sent(comment, outside_id, assigned=assigned)
+                self._metrics.tracker.labels("comment", "done").inc()
         return True
 
     async def read(self) -> bool:
@@ -86,13 +90,14 @@ class SyncTracker:
         ticket = await self._store.to_read(every=self._every)
         if ticket is None:
             return False
-        try:
-            await self.read_comments(ticket)
-        except (Unavailable, TrackerRefused) as error:
-            self._metrics.tracker.labels("read", "later").inc()
-            _log.warning("tracker_not_read", ticket=ticket.key, reason=error.detail)
-        else:
-            self._metrics.tracker.labels("read", "done").inc()
+        with apart(f"ticket {ticket.id}"):  # its lease keeps it apart
+            try:
+                await self.read_comments(ticket)
+            except (Unavailable, TrackerRefused) as error:
+                self._metrics.tracker.labels("read", "later").inc()
+                _log.warning("tracker_not_read", ticket=ticket.key, reason=error.detail)
+            else:
+                self._metrics.tracker.labels("read", "done").inc()
         return True
 
     async def read_comments(self, ticket: TicketToRead) -> None:
@@ -105,15 +110,16 @@ class SyncTracker:
         ticket = await self._store.to_move(lease=_LEASE)
         if ticket is None:
             return False
-        try:
-            await self._tracker.move(ticket.key, opened=ticket.state == "open")
-        except (Unavailable, TrackerRefused) as error:
-            await self._store.move_later(ticket, reason=error.detail)
-            self._metrics.tracker.labels("move", "refused" if isinstance(error, TrackerRefused) else "later").inc()
-            _log.warning("tracker_not_moved", ticket=ticket.key, reason=error.detail)
-        else:
-            await self._store.moved(ticket)
-            self._metrics.tracker.labels("move", "done").inc()
+        with apart(f"ticket {ticket.id}"):  # its lease keeps it apart
+            try:
+                await self._tracker.move(ticket.key, opened=ticket.state == "open")
+            except (Unavailable, TrackerRefused) as error:
+                await self._store.move_later(ticket, reason=error.detail)
+                self._metrics.tracker.labels("move", "refused" if isinstance(error, TrackerRefused) else "later").inc()
+                _log.warning("tracker_not_moved", ticket=ticket.key, reason=error.detail)
+            else:
+                await self._store.moved(ticket)
+                self._metrics.tracker.labels("move", "done").inc()
         return True
 
     async def _take(self, ticket: TicketToRead, comment: OutsideComment) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from common.clock import Clock
 from common.postgres import Database
+from common.service import in_halves, kept_apart
 from common.telemetry import get_logger
 from orchestrator.erasures.places import erase_orders
 
@@ -14,7 +16,10 @@ _log = get_logger()
 
 _BATCH = 100
 _LOCK = "SELECT pg_try_advisory_xact_lock(hashtext('orchestrator.forget_customers'))"
-_OLD = "SELECT DISTINCT number FROM (SELECT number FROM order_contact WHERE created_at < $1 ORDER BY created_at LIMIT $2) AS old"
+_OLD = """
+SELECT DISTINCT number FROM (SELECT number FROM order_contact WHERE created_at < $1 AND number <> ALL($3::text[])
+ORDER BY created_at LIMIT $2) AS old
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +37,11 @@ class ForgetCustomers:
             async with self.database.transaction() as connection:
                 if not await connection.fetchval(_LOCK):
                     return total
-                numbers = [row["number"] for row in await connection.fetch(_OLD, self.clock.now() - self.keep, _BATCH)]
+                before = self.clock.now() - self.keep
+                rows = await connection.fetch(_OLD, before, _BATCH, kept_apart())
+                numbers = sorted(row["number"] for row in rows)
                 if not numbers:
                     return total
-                await erase_orders(connection, sorted(numbers))
-            total += len(numbers)
-            _log.info("customers_forgotten", orders=len(numbers))
+                await in_halves(numbers, partial(erase_orders, connection), within=connection)
+            total += len(set(numbers).difference(kept_apart()))
+            _log.info("customers_forgotten", orders=total)

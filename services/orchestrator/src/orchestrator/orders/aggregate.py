@@ -5,8 +5,11 @@ The rule is the SQL function ``order_aggregate_state`` (migrations/0101_pre_work
 
 from __future__ import annotations
 
-from common.postgres import Database
-from common.service import Verdict, keep_verdict
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from common.postgres import Connection, Database, Record
+from common.service import Verdict, in_halves, keep_verdict, kept_apart
 from common.telemetry import get_logger
 from orchestrator.engine.store import request_derivation
 from orchestrator.metrics import OrchestratorMetrics
@@ -14,12 +17,17 @@ from orchestrator.orders.fill_in import LACKING, fill_in
 
 _log = get_logger()
 
+_ANY_ASKED = "SELECT EXISTS (SELECT FROM order_aggregate_change)"
+_ASKED = """
+SELECT order_number, array_agg(id) AS ids FROM (
+    SELECT id, order_number FROM order_aggregate_change WHERE order_number <> ALL($2::text[]) ORDER BY id LIMIT $1
+    FOR UPDATE SKIP LOCKED
+) AS asked GROUP BY order_number
+"""
 # The rows asked for are gone with the same statement that answers them; orders are locked in the order of their numbers.
 _DERIVE = """
 WITH asked AS (
-    DELETE FROM order_aggregate_change WHERE id IN (
-        SELECT id FROM order_aggregate_change ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
-    ) RETURNING order_number
+    DELETE FROM order_aggregate_change WHERE id = ANY($1::bigint[]) RETURNING order_number
 ), target AS (
     SELECT number FROM orders WHERE number IN (SELECT order_number FROM asked) ORDER BY number FOR NO KEY UPDATE
 ), derived AS (
@@ -28,15 +36,16 @@ WITH asked AS (
        AND o.aggregate_state IS DISTINCT FROM order_aggregate_state(o.number, o.status)
     RETURNING 1
 )
-SELECT (SELECT count(*) FROM asked) AS asked, (SELECT count(*) FROM derived) AS changed
+SELECT count(*) FROM derived
 """
 
+_WINDOW = "SELECT number FROM orders WHERE number > $1 ORDER BY number LIMIT $2"
 # An order that is asked for already is no drift: its answer is on the way, committed together with what made it necessary.
 _LOOK = f"""
 SELECT o.number, o.aggregate_state <> order_aggregate_state(o.number, o.status)
        AND NOT EXISTS (SELECT FROM order_aggregate_change AS c WHERE c.order_number = o.number) AS drifted,
        {LACKING} AS lacking
-FROM (SELECT number, status, aggregate_state, document FROM orders WHERE number > $1 ORDER BY number LIMIT $2) AS o
+FROM (SELECT number, status, aggregate_state, document FROM orders WHERE number = ANY($1::text[])) AS o
 ORDER BY o.number
 """  # noqa: S608 - a constant
 
@@ -44,13 +53,22 @@ ORDER BY o.number
 async def derive_aggregates(database: Database, *, limit: int = 500, batches: int = 20) -> int:
     """Work off the change table, some batches of it; return how many orders' aggregate states became others."""
     changed = 0
+    async with database.acquire() as connection:  # asked every second, nearly always in vain
+        if not await connection.fetchval(_ANY_ASKED):
+            return 0
     for _ in range(batches):
-        async with database.acquire() as connection:  # one statement is a transaction
-            row = await connection.fetchrow(_DERIVE, limit)
-        if row is None or not row["asked"]:
+        async with database.transaction() as connection:
+            rows = await connection.fetch(_ASKED, limit, kept_apart())
+            ids = {row["order_number"]: row["ids"] for row in rows}
+            derive = partial(_derive, connection, ids)
+            changed += sum(await in_halves(sorted(ids), derive, within=connection))
+        if not rows:
             break
-        changed += row["changed"]
     return changed
+
+
+async def _derive(connection: Connection, ids: Mapping[str, Sequence[int]], orders: Sequence[str]) -> int:
+    return int(await connection.fetchval(_DERIVE, [each for order in orders for each in ids[order]]))
 
 
 class Drift:
@@ -68,16 +86,14 @@ class Drift:
 
     async def __call__(self) -> int:
         """Look at the next window; return how many orders had drifted."""
-        async with self._database.transaction() as connection:
-            rows = await connection.fetch(_LOOK, self._last, self._window)
-            drifted = [row["number"] for row in rows if row["drifted"]]
-            if drifted:
-                await request_derivation(connection, drifted)
-        lacking = [row["number"] for row in rows if row["lacking"]]
-        if lacking:
-            async with self._database.transaction() as connection:
-                await fill_in(connection, lacking)
-        self._last = rows[-1]["number"] if len(rows) == self._window else ""
+        async with self._database.acquire() as connection:
+            numbers = [row["number"] for row in await connection.fetch(_WINDOW, self._last, self._window)]
+        left_out = kept_apart()
+        looked_at = await in_halves([each for each in numbers if each not in left_out], self._look)
+        rows = [row for found in looked_at for row in found]
+        drifted = [row["number"] for row in rows if row["drifted"]]
+        await in_halves([row["number"] for row in rows if row["lacking"]], self._fill_in)
+        self._last = numbers[-1] if len(numbers) == self._window else ""
         self._looked += len(rows)
         self._wrong += len(drifted)
         if not self._last:
@@ -87,6 +103,17 @@ class Drift:
             self._metrics.drifted.inc(len(drifted))
             _log.error("aggregate_states_drifted", orders=len(drifted), first=drifted[0])
         return len(drifted)
+
+    async def _look(self, numbers: Sequence[str]) -> Sequence[Record]:
+        async with self._database.transaction() as connection:
+            rows = await connection.fetch(_LOOK, numbers)
+            if drifted := [row["number"] for row in rows if row["drifted"]]:
+                await request_derivation(connection, drifted)
+        return rows
+
+    async def _fill_in(self, numbers: Sequence[str]) -> None:
+        async with self._database.transaction() as connection:
+            await fill_in(connection, list(numbers))
 
     async def _keep_verdict(self) -> None:
         """Keep what the round that ends here found."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
+from operator import itemgetter
 
 from common.clock import Clock
 from common.contracts.alerts import ProblemRaisedV1
 from common.messaging import outbox
-from common.postgres import Database
+from common.postgres import Connection, Database, Record
+from common.service import in_halves, kept_apart
 from common.telemetry import get_logger
 from orchestrator.engine.messages import encode_message
 from orchestrator.engine.model import SERVICE, Encoded
@@ -21,7 +24,7 @@ _log = get_logger()
 _ANY_OVERDUE = "SELECT EXISTS (SELECT FROM parked_order WHERE since < $1 AND alerted_at IS NULL)"
 _OVERDUE = """
 SELECT workflow_id, order_number, source, hook, since FROM parked_order
-WHERE since < $1 AND alerted_at IS NULL ORDER BY since LIMIT 200 FOR UPDATE SKIP LOCKED
+WHERE since < $1 AND alerted_at IS NULL AND order_number <> ALL($2::text[]) ORDER BY since LIMIT 200 FOR UPDATE SKIP LOCKED
 """
 _MARK_OVERDUE = "UPDATE parked_order SET alerted_at = now() WHERE workflow_id = ANY($1::bigint[])"
 
@@ -36,17 +39,22 @@ async def raise_overdue(database: Database, clock: Clock, *, limit: timedelta, n
         if not await connection.fetchval(_ANY_OVERDUE, now - limit):
             return 0
     async with database.transaction() as connection:
-        rows = await connection.fetch(_OVERDUE, now - limit)
-        if rows:
-            parked = [
-                (Parked(order_number=row["order_number"], source=row["source"], hook=row["hook"]), row["since"])
-                for row in rows
-            ]
-            await outbox.add_encoded(connection, [_alert(item, since, now=now) for item, since in parked])
-            await connection.execute(_MARK_OVERDUE, [row["workflow_id"] for row in rows])
-    if rows:
-        _log.warning("parked_orders_overdue", orders=len(rows))
+        rows = await connection.fetch(_OVERDUE, now - limit, kept_apart())
+        raised = sum(
+            await in_halves(rows, partial(_raise, connection, now), name=itemgetter("order_number"), within=connection)
+        )
+    if raised:
+        _log.warning("parked_orders_overdue", orders=raised)
         notify()
+    return raised
+
+
+async def _raise(connection: Connection, now: datetime, rows: Sequence[Record]) -> int:
+    parked = [
+        (Parked(order_number=row["order_number"], source=row["source"], hook=row["hook"]), row["since"]) for row in rows
+    ]
+    await outbox.add_encoded(connection, [_alert(item, since, now=now) for item, since in parked])
+    await connection.execute(_MARK_OVERDUE, [row["workflow_id"] for row in rows])
     return len(rows)
 
 

@@ -9,7 +9,8 @@ from contextlib import suppress
 
 from common.clock import Clock
 from common.postgres import is_retryable
-from common.telemetry import get_logger, report_exception
+from common.service import apart
+from common.telemetry import get_logger
 from refunds.refunds.queries import RefundQueue
 
 _log = get_logger()
@@ -82,15 +83,17 @@ class RefundWorker:
 
     async def _carry_on(self, refund_id: str) -> None:
         try:
-            await self._advance(refund_id)
-            await self._queue.release(refund_id)
+            with apart(f"refund {refund_id}"):  # its lease keeps it apart
+                try:
+                    await self._advance(refund_id)
+                    await self._queue.release(refund_id)
+                except Exception as error:
+                    if not is_retryable(error):
+                        self._failed()
+                        _log.error("refund_failed_unexpectedly", refund_id=refund_id, exc_info=error)
+                    raise
         except Exception as error:  # noqa: BLE001 - one refund's trouble must not stop the others
-            if is_retryable(error):
-                _log.warning("refund_put_off", refund_id=refund_id, reason=type(error).__name__)
-                return
-            self._failed()
-            _log.error("refund_failed_unexpectedly", refund_id=refund_id, exc_info=error)
-            report_exception(error, refund_id=refund_id)
+            _log.warning("refund_put_off", refund_id=refund_id, reason=type(error).__name__)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)

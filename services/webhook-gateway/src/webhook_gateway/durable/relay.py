@@ -10,6 +10,7 @@ from common.contracts.intake import HOOK_RECEIVED
 from common.errors import Unavailable
 from common.messaging.publisher import Publisher
 from common.resilience import CircuitBreaker
+from common.service import apart, kept_apart
 from common.telemetry import get_logger
 from webhook_gateway.durable.batches import HookBatches
 from webhook_gateway.durable.metrics import DurabilityMetrics
@@ -76,11 +77,14 @@ class RelaySpool:
         if self._spool.depth == 0:
             self._end_probe_without_record()
             return False
+        aside = set(kept_apart())
+        limit = self._batch if closed else 1
         try:
-            records = await self._spool.peek(self._batch if closed else 1)
+            found = await self._spool.peek(limit + len(aside))
         except Unavailable:
             self._end_probe_without_record()
             raise
+        records = [record for record in found if f"spool record {record.id}" not in aside][:limit]
         if not records:
             self._end_probe_without_record()
             return False
@@ -106,9 +110,12 @@ class RelaySpool:
             if outcome is None:
                 confirmed.append(record.id)
             elif not isinstance(outcome, Unavailable):
-                raise outcome
+                with apart(f"spool record {record.id}"):  # the records behind it are relayed all the same
+                    raise outcome
         if confirmed:
             self._breaker.succeeded()
+        elif not any(isinstance(outcome, Unavailable) for outcome in outcomes):
+            self._end_probe_without_record()  # a fault of ours says nothing of the broker
         else:
             self._breaker.failed(self._monotonic(), certain=True)
             self._metrics.path_failed("broker", "relay_failed")

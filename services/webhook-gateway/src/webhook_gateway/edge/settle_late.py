@@ -8,6 +8,7 @@ from common.clock import Clock
 from common.contracts.intake import HOOK_RECEIVED
 from common.messaging import outbox
 from common.postgres import Connection, Database, Record
+from common.service import apart, kept_apart
 from common.telemetry import get_logger
 from webhook_gateway.edge.model import REPLICA
 from webhook_gateway.rescue.alerts import incident_over, taken_late
@@ -49,8 +50,11 @@ class SettleLateOrders:
             rows = await connection.fetch(_LATE, HOOK_RECEIVED, REPLICA)
         settled = 0
         for row in rows:
-            async with self._database.transaction() as connection:
-                settled += await self._settle(connection, row)
+            name = f"endangered order {row['id']}"
+            if name not in kept_apart():
+                with apart(name):
+                    async with self._database.transaction() as connection:
+                        settled += await self._settle(connection, row)
         if settled:
             _log.info("late_orders_settled", count=settled)
         return settled

@@ -11,6 +11,7 @@ from common.contracts.alerts import ProblemRaisedV1
 from common.contracts.envelope import Envelope
 from common.ids import derived_id
 from common.mail import MailSent, SmtpSender
+from common.service import apart
 from common.telemetry import get_logger
 from webhook_gateway.hooks.model import SERVICE
 from webhook_gateway.rescue.metrics import RescueMetrics
@@ -58,7 +59,8 @@ class SendReports:
         while await self._queue.compose():
             pass
         while (report := await self._queue.claim(lease=self._lease)) is not None:
-            await self._send(report)
+            with apart(f"report {report.id}"):  # its lease keeps it apart
+                await self._send(report)
 
     async def _send(self, report: Report) -> None:
         mail = compose(report)

@@ -6,6 +6,7 @@ import uuid
 
 from common.messaging import outbox
 from common.postgres import Database, Record
+from common.service import apart, kept_apart
 from common.telemetry import get_logger
 from webhook_gateway.rescue.end_problem import ended_by_arrival
 from webhook_gateway.rescue.model import WITHIN
@@ -50,17 +51,22 @@ class SettleSecondTries:
         """Settle what can be; return how many. An order of the same goods, taken within a day after, is the customer's second try."""
         settled = 0
         for row in await self._second_tries():
-            async with self._database.transaction() as connection:
-                order = uuid.UUID(row["endangered_id"])
-                found = await connection.fetchrow(_SETTLE, order, row["number"], row["received_at"])
-                if found is None:
-                    continue
-                settled += 1
-                for over in await ended_by_arrival(connection, [ArrivedOrder(**dict(found))]):
-                    await outbox.add(connection, over)
+            name = f"endangered order {row['endangered_id']}"
+            if name not in kept_apart():
+                with apart(name):
+                    settled += await self._settle(row)
         if settled:
             _log.info("endangered_orders_settled", count=settled)
         return settled
+
+    async def _settle(self, row: Record) -> bool:
+        async with self._database.transaction() as connection:
+            order = uuid.UUID(row["endangered_id"])
+            found = await connection.fetchrow(_SETTLE, order, row["number"], row["received_at"])
+            if found is not None:
+                for over in await ended_by_arrival(connection, [ArrivedOrder(**dict(found))]):
+                    await outbox.add(connection, over)
+        return found is not None
 
     async def _second_tries(self) -> list[Record]:
         """Return the first second try of each endangered order. All are looked at, a page at a time."""

@@ -12,6 +12,7 @@ from common.contracts.envelope import Envelope
 from common.ids import derived_id, order_number
 from common.messaging import outbox
 from common.postgres import Database
+from common.service import apart, kept_apart
 from webhook_gateway.source_watch.model import Refused
 from webhook_gateway.source_watch.store import Recovered, SourceStore, any_refusals, close_refusals, open_refusal
 
@@ -67,10 +68,14 @@ class WatchRefused:
     async def step(self) -> None:
         """Open and end problems. When the database is away this raises, and nothing is forgotten."""
         for name in list(self._pending):
+            item = f"source {name}"
+            if item in kept_apart():
+                continue
             pending = self._pending.pop(name)
             decided = False
             try:
-                decided = await self._decide(name, pending)
+                with apart(item):
+                    decided = await self._decide(name, pending)
             finally:
                 if not decided:
                     self._keep(name, pending)

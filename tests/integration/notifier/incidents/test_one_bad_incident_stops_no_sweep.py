@@ -1,0 +1,131 @@
+"""Poison among good incidents in what works beside the requests: the good ones have it, the notifier lives, a person is told once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.testing import eventually
+from notifier.delivery import fail_over
+from notifier.duty.fire_timers import FireTimers
+from notifier.tickets.follow_up import FollowUp
+from notifier.tickets.model import ticket_for
+from tests.integration.notifier.factories import PICKERS, Kit, MakeKit, a_problem
+from tests.integration.notifier.people import FAST_CHAIN, settings_for
+
+BAD = "nobody foresaw this"
+CHAIN = {
+    "destinations": {
+        "team": {"channel": "slack", "address": "#orders-notifications", "fallback": "chat"},
+        "chat": {"channel": "telegram", "address": str(PICKERS)},
+    },
+    "routes": [{"name": "everything", "match": {"kind": ["problem.order_conflict"]}, "to": ["team"]}],
+}
+TICKETS = """
+SELECT i.fingerprint, t.queue FROM incidents AS i JOIN tickets AS t ON t.incident_id = i.id WHERE i.kind = 'problem.task.failing'
+"""
+HISTORY = (
+    "SELECT FROM incident_history AS h JOIN incidents AS i ON i.id = h.incident_id WHERE i.summary = $1 AND h.act = $2"
+)
+
+
+def stumbling(whole: Any, bad: Any) -> Any:
+    """Wrap a function so that it stumbles over what is bad in its arguments."""
+
+    def wrapped(*arguments: Any, **named: Any) -> Any:
+        """Stumble over one."""
+        if bad(*arguments):
+            raise KeyError(BAD)
+        return whole(*arguments, **named)
+
+    return wrapped
+
+
+async def told_once(kit: Kit, task: str, item: str) -> None:
+    """The notifier tells of its own fault as of any other problem: one incident, with a ticket."""
+
+    async def told() -> bool:
+        rows = await kit.fetch(TICKETS)
+        return [tuple(row.values()) for row in rows] == [(f"task:notifier:{task}:{item}", "TRAVELBACK")]
+
+    await eventually(told, what="one incident of the task")
+    assert kit.applications[0].lifecycle.failure is None
+
+
+async def publish(kit: Kit, **changes: Any) -> str:
+    """Report a bad problem between good ones; return what the bad one is called as an item."""
+    names = ("good one", BAD, "good two")
+    await kit.open_in_turn(*(a_problem(name, summary=name, **changes) for name in names))
+    [row] = await kit.fetch("SELECT id FROM incidents WHERE summary = $1", BAD)
+    return f"incident {row['id']}"
+
+
+async def all_but_the_bad(kit: Kit, act: str) -> None:
+    """Wait until something was done to both good incidents; it was not done to the bad one."""
+
+    async def done() -> bool:
+        return all([await kit.fetch(HISTORY, name, act) for name in ("good one", "good two")])
+
+    await eventually(done, what=act)
+    assert await kit.fetch(HISTORY, BAD, act) == []
+
+
+async def test_tickets_are_opened_of_the_others(make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = stumbling(ticket_for, lambda _id, fact: fact.summary == BAD)
+    monkeypatch.setattr("notifier.tickets.follow_up.ticket_for", whole)
+    kit = await make_kit()
+    item = await publish(kit)
+
+    async def opened() -> bool:
+        rows = await kit.fetch(
+            "SELECT i.summary FROM tickets AS t JOIN incidents AS i ON i.id = t.incident_id ORDER BY i.id"
+        )
+        return [row["summary"] for row in rows][:2] == ["good one", "good two"]
+
+    await eventually(opened, what="tickets of the good ones")
+    await told_once(kit, "follow-up", item)
+
+
+async def test_what_happens_to_the_others_is_followed_up(make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = stumbling(FollowUp._sentence, lambda _self, line: line.incident.fact.summary == BAD)
+    monkeypatch.setattr(FollowUp, "_sentence", whole)
+    kit = await make_kit()
+    item = await publish(kit)
+
+    async def followed() -> bool:
+        rows = await kit.fetch(
+            "SELECT DISTINCT i.summary FROM incident_history AS h JOIN incidents AS i ON i.id = h.incident_id WHERE NOT h.told"
+        )
+        return [row["summary"] for row in rows] == [BAD]
+
+    await eventually(followed, what="the lines of the good ones")
+    await told_once(kit, "follow-up", item)
+
+
+async def test_the_others_are_reminded_of_and_called_for(
+    make_kit: MakeKit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = stumbling(FireTimers._fire, lambda _self, timer: timer.incident.fact.summary == BAD)
+    monkeypatch.setattr(FireTimers, "_fire", whole)
+    kit = await make_kit(**settings_for(tmp_path, escalation=FAST_CHAIN))
+    item = await publish(kit, severity="critical")
+    await all_but_the_bad(kit, "reminded")
+    await told_once(kit, "timers", item)
+
+
+async def test_another_channel_tells_of_the_others(make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        fail_over, "_following", stumbling(fail_over._following, lambda stuck, _chains: stuck["id"] == 2)
+    )
+    kit = await make_kit(routes=CHAIN)
+    await kit.sandbox.control("PUT", "/sandbox/slack/channels/orders-notifications", {"state": "archived"})
+    await publish(kit)
+
+    async def sent() -> bool:
+        rows = await kit.fetch("SELECT fallback_of FROM deliveries WHERE state = 'sent' ORDER BY id")
+        return [row["fallback_of"] for row in rows] == [1, 3]
+
+    await eventually(sent, what="the good ones by the other channel")
+    await told_once(kit, "failover", "delivery 2")
