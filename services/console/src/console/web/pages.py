@@ -25,7 +25,7 @@ from common.http import ProviderUnavailable, Request, Route
 from common.telemetry import get_logger
 from console.client.acts import Act
 from console.client.fit import unfit_for_all
-from console.client.made import made_by, next_of
+from console.client.made import made_by, next_of, ticked_next
 from console.client.money import MONEY
 from console.client.suite import RefusedError, UnreachableError
 from console.client.things import value
@@ -115,7 +115,7 @@ class Visit:
             person=self.signed_in,
             language=self.language,
             path=self.raw.rel_url.raw_path,
-            here=str(self.raw.rel_url),
+            here=str(self.raw.rel_url) if self.raw.method == "GET" else None,  # nothing leads back to what was sent
             form_token=self.session.get(FORM_TOKEN, ""),
             zone=self.console.settings.time_zone,
             environment_name=self.console.settings.environment,
@@ -341,6 +341,7 @@ def _environment(language: str, zone: str) -> Environment:
         address_of=address_of,
         made_by=made_by,
         next_of=next_of,
+        ticked_next=lambda item: {f"field.{name}": 1 for name in ticked_next(item)},
         list_path=list_path,
         now=lambda: datetime.now(UTC),
         now_plus=lambda **later: datetime.now(UTC) + timedelta(**later),

@@ -82,16 +82,6 @@ def _total_after(
     return total if total <= LARGEST_SUM else None
 
 
-def line_total(line: Line) -> int | None:
-    """Return what a position costs the customer, in minor units: discounted where it is; None when no hook gave a price."""
-    for total, price in ((line.total_discount_price, line.discount_price), (line.total_price, line.price)):
-        if total is not None:
-            return total
-        if price is not None and line.quantity is not None:
-            return int((price * line.quantity).quantize(_ONE, rounding=ROUND_HALF_UP))
-    return None
-
-
 def _with_quantity(line: Line) -> Line:
     if line.quantity is not None:
         return line

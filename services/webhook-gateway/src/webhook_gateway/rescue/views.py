@@ -21,7 +21,9 @@ from common.http import (
     PageQuery,
     UuidText,
 )
+from common.reading import line_total
 from webhook_gateway.rescue.model import Duplicate
+from webhook_gateway.website.model import WebsiteOrder
 
 CategoryName = Literal["front_end", "back_end", "banned", "manager_bypass_broken", "key_reused", "customer_network"]
 
@@ -183,6 +185,43 @@ class Close(AdminChange):
     outcome: Literal["done", "own_test"] = "done"
 
 
+class Goods(BaseModel):
+    """One position as it is understood. Sums are in minor units: what one and what all of them cost the customer; null: nobody says."""
+
+    id: str
+    name: str | None
+    quantity: str | None
+    price: int | None
+    total_price: int | None
+
+
+class Understood(BaseModel):
+    """What a body comes to. `total` is its own, else its positions added up; null where one of them has no price."""
+
+    goods: list[Goods] = Field(default=[])
+    total: int | None = None
+    currency: str | None = None
+
+    @classmethod
+    def of(cls, order: WebsiteOrder) -> Understood:
+        """Show it."""
+        said = order.content
+        goods = [
+            Goods(
+                id=line.id,
+                name=line.name,
+                quantity=None if line.pieces is None else f"{line.pieces.normalize():f}",
+                price=line.price if line.discount_price is None else line.discount_price,
+                total_price=line_total(line),
+            )
+            for line in said.lines or ()
+        ]
+        sums = [each.total_price for each in goods if each.total_price is not None]
+        added = sum(sums) if sums and len(sums) == len(goods) else None
+        own = said.total_price if said.total_discount_price is None else said.total_discount_price
+        return cls(goods=goods, total=added if own is None else own, currency=order.currency)
+
+
 class Rescued(ChangeAnswer):
     """The endangered order's new state."""
 
@@ -190,6 +229,10 @@ class Rescued(ChangeAnswer):
     state: str
     outcome: str | None = None
     dry_run: bool
+
+
+class Mended(Rescued, Understood):
+    """The endangered order's new state, and how the mended body is understood."""
 
 
 class Resubmit(AdminChange):
@@ -200,8 +243,11 @@ class Resubmit(AdminChange):
     despite_duplicates: bool = Field(default=False, description="do it although other orders look like this one")
 
 
-class Resubmitted(ChangeAnswer):
-    """The real order: a delivery of its own, with the order's number. `duplicates` are orders within a day that look like it."""
+class Resubmitted(ChangeAnswer, Understood):
+    """The real order: a delivery of its own, with the order's number, as it is understood.
+
+    `duplicates` are orders within a day that look like it.
+    """
 
     id: str
     state: str
@@ -218,8 +264,8 @@ class ResubmitMany(BulkChange[UuidText, EndangeredChoice]):
     despite_duplicates: bool = Field(default=False, description="also those that other orders look like")
 
 
-class ResubmittedOrder(BulkItem):
-    """What became of one. `warnings` name the orders within a day that look like it."""
+class ResubmittedOrder(BulkItem, Understood):
+    """What became of one, and how it is understood. `warnings` name the orders within a day that look like it."""
 
     warnings: list[str] = Field(default=[])
 

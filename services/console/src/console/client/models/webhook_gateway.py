@@ -190,6 +190,14 @@ class Fault(TypedDict):
     message: str
 
 
+class Goods(TypedDict):
+    id: str
+    name: str | None
+    quantity: str | None
+    price: int | None
+    total_price: int | None
+
+
 class Lifted(TypedDict):
     notices: NotRequired[list[str]]
     id: str
@@ -204,6 +212,17 @@ class LikelyDuplicate(TypedDict):
     number: str | None
     id: str | None
     state: str | None
+
+
+class Mended(TypedDict):
+    goods: NotRequired[list[Goods]]
+    total: NotRequired[int | None]
+    currency: NotRequired[str | None]
+    notices: NotRequired[list[str]]
+    id: str
+    state: str
+    outcome: NotRequired[str | None]
+    dry_run: bool
 
 
 class PageAuditRecord(TypedDict):
@@ -316,6 +335,9 @@ class Resent(TypedDict):
 
 
 class Resubmitted(TypedDict):
+    goods: NotRequired[list[Goods]]
+    total: NotRequired[int | None]
+    currency: NotRequired[str | None]
     notices: NotRequired[list[str]]
     id: str
     state: str
@@ -327,6 +349,9 @@ class Resubmitted(TypedDict):
 
 
 class ResubmittedOrder(TypedDict):
+    goods: NotRequired[list[Goods]]
+    total: NotRequired[int | None]
+    currency: NotRequired[str | None]
     notices: NotRequired[list[str]]
     id: int | str
     version: int | str | None
