@@ -115,7 +115,7 @@ def test_help_and_output_are_in_the_same_language(
     assert ("теперь here" in ordersctl("profile", "use", "here", *flag).remarks) is russian
 
 
-def test_services_are_asked_in_the_language_of_people_and_programs_read_the_same_everywhere(
+def test_services_are_asked_in_peoples_language_and_programs_read_the_same(
     services: Services, ordersctl: Ordersctl
 ) -> None:
     for language in ("en", "ru"):
