@@ -106,11 +106,11 @@ class Drift:
     async def _look(self, numbers: Sequence[str]) -> Sequence[Record]:
         async with self._database.transaction() as connection:
             rows = await connection.fetch(_LOOK, numbers)
-            if drifted := [row["number"] for row in rows if row["drifted"]]:
-                await request_derivation(connection, drifted)
             # In the same try: an order that succeeded at being looked at would be counted anew each time this fails.
             if lacking := [row["number"] for row in rows if row["lacking"]]:
                 await fill_in(connection, lacking)
+            if drifted := [row["number"] for row in rows if row["drifted"]]:
+                await request_derivation(connection, drifted)
         return rows
 
     async def _keep_verdict(self) -> None:
