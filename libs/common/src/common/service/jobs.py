@@ -48,7 +48,7 @@ class PeriodicJob:
             if not self._stopping.is_set():
                 wait = self.seconds * random.uniform(1 - self.jitter, 1 + self.jitter)  # noqa: S311 - spreads load, guards nothing
                 if (again := self.failures.next_try(self.name)) is not None:
-                    wait = min(wait, again)  # at its own time, by which it is counted, and not at that of a job of every hour
+                    wait = min(wait, again)  # a job of every hour would hardly ever count the third failure
                 # Not wait_for: that of Python 3.11 swallows a cancellation which comes together with the wake-up.
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause or wait):
