@@ -173,10 +173,22 @@ async def test_a_row_of_now_is_acted_on_by_keys_of_either_keyboard(
         await page.wait_for_url("**/change/**")
 
 
-async def press(keys: CDPSession, letter: str) -> None:
-    """Press a key that writes this letter, whatever keyboard it is on."""
+async def test_the_signs_of_a_russian_keyboard_do_the_same(client: Client, chromium: Browser) -> None:
+    console = client.suite.url("console")
+    async with signed_in(chromium, client, "admin", "/tips") as page:
+        keys = await page.context.new_cdp_session(page)
+        await press(keys, "ю", "Period")
+        await expect(page.locator("main a[href^='/change/flag/set']").first).to_be_focused()
+        for sign, address in ((",", "**/keys"), (".", "**/find")):
+            await page.goto(console + "/tips")
+            await press(keys, sign, "Slash")
+            await page.wait_for_url(address)
+
+
+async def press(keys: CDPSession, letter: str, code: str = "") -> None:
+    """Press a key that writes this letter, whatever keyboard it is on; ``code``: where it is there."""
     for kind in ("keyDown", "keyUp"):
-        await keys.send("Input.dispatchKeyEvent", {"type": kind, "key": letter, "text": letter})
+        await keys.send("Input.dispatchKeyEvent", {"type": kind, "key": letter, "text": letter, "code": code})
 
 
 async def test_a_page_is_copied_as_its_command(client: Client, chromium: Browser) -> None:

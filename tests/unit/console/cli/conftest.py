@@ -17,7 +17,7 @@ COUNTED = {"received": 5, "confirmed": 2, "spooled": 1, "quarantined": 1, "refus
 LEDGER = {**COUNTED, "outcomes": 5, "difference": 0, "by_source": [], "refused_for": []}
 RECALCULATED = {"orders": 9, "differing": 0, "items": []}
 RECONCILED = {"registers": {"trust": "compared"}, "differences": [], "unanswered": 0}
-UNALTERED = {"items": [{"name": "orders", "found": 0, "detail": ""}, {"name": "audit", "found": 0, "detail": ""}]}
+UNALTERED = {"items": [{"name": name, "found": 0, "detail": ""} for name in ("orders", "refund-requests", "audit")]}
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Call:
     body: Any
     key: str | None
     token: str
+    language: str | None = None
 
 
 Answer = Callable[[Call], tuple[int, Any]]
@@ -89,6 +90,7 @@ def services() -> Iterator[Services]:
                 json.loads(sent) if sent else None,
                 self.headers.get("Idempotency-Key"),
                 self.headers.get("Authorization", ""),
+                self.headers.get("Accept-Language"),
             )
             status, said = known.answer(call)
             if call.key is not None and call.line == known.drop:

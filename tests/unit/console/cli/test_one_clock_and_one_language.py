@@ -113,3 +113,12 @@ def test_help_and_output_are_in_the_same_language(
     assert ("ничего не найдено" in ordersctl("find", "nobody", *flag).remarks) is russian
     assert ("в журнале аудита" in ordersctl("order", "refund", "--help", *flag).out) is russian
     assert ("теперь here" in ordersctl("profile", "use", "here", *flag).remarks) is russian
+
+
+def test_services_are_asked_in_peoples_language_and_programs_read_the_same(
+    services: Services, ordersctl: Ordersctl
+) -> None:
+    for language in ("en", "ru"):
+        for form in ((), ("-o", "json")):
+            assert ordersctl("incident", "list", "--language", language, *form).code == 0
+    assert [call.language for call in services.calls] == ["en", None, "ru", None]

@@ -156,10 +156,15 @@ def test_all_checks_are_one_verdict_and_change_nothing(services: Services, order
             {"items": [{"name": "refund-requests", "found": 1, "detail": "A1:cancel"}, *UNALTERED["items"]]},
             "refunds",
         ),
+        ("GET /admin/v1/verdicts", {"items": UNALTERED["items"][2:]}, "refunds"),
         ("GET /admin/v1/dead-letters", {"items": [{}], "count": 1}, "dead-letters"),
-        ("GET /admin/v1/verdicts", {"items": [{"name": "audit", "found": 1, "detail": "record 7"}]}, "audit"),
-        ("GET /admin/v1/verdicts", {"items": []}, "audit"),
-        ("GET /admin/v1/verdicts", {"code": "unavailable"}, "audit"),
+        (
+            "GET /admin/v1/verdicts",
+            {"items": [*UNALTERED["items"][:2], {"name": "audit", "found": 1, "detail": "record 7"}]},
+            "audit",
+        ),
+        ("GET /admin/v1/verdicts", {"items": []}, "refunds audit"),
+        ("GET /admin/v1/verdicts", {"code": "unavailable"}, "refunds audit"),
     ],
 )
 def test_one_thing_that_differs_makes_the_verdict(
@@ -168,7 +173,7 @@ def test_one_thing_that_differs_makes_the_verdict(
     checks(services)
     services.on(line, said)
     ended = ordersctl("check", "all", "-o", "json")
-    assert (ended.code, [row["check"] for row in ended.json if row["verdict"] == "differs"]) == (1, [check])
+    assert (ended.code, [row["check"] for row in ended.json if row["verdict"] == "differs"]) == (1, check.split())
 
 
 def test_what_could_not_be_checked_is_never_said_to_hold(services: Services, ordersctl: Ordersctl) -> None:
@@ -279,6 +284,14 @@ def test_tail_shows_both_copies_of_one_message(services: Services, ordersctl: Or
     services.on("GET /admin/v1/notifications", lambda _: (200, {"items": next(looks, []), "next_cursor": None}))
     ended = ordersctl("tail", "--only", "message", "--every", "0.2", "--for", "0.5", "-o", "jsonl")
     assert [json.loads(line)["item"]["delivery_id"] for line in ended.out.splitlines()] == [2, 1]
+
+
+def test_tail_writes_sums_as_people_do(services: Services, ordersctl: Ordersctl) -> None:
+    refund = {"id": "r1", "order_number": "A1", "amount": 8500, "currency": "RUB", "state_name": "SUCCESS"}
+    looks = iter([[], [{**refund, "state_since": "2026-11-29T10:00:00Z"}]])
+    services.on("GET /admin/v1/refunds", lambda _: (200, {"items": next(looks, []), "next_cursor": None}))
+    ended = ordersctl("tail", "--only", "refund", "--every", "0.2", "--for", "0.5")
+    assert "r1  A1  85.00 RUB  SUCCESS" in ended.out
 
 
 def test_tail_shows_each_thing_once_and_only_what_came_since(services: Services, ordersctl: Ordersctl) -> None:

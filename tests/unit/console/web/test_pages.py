@@ -295,6 +295,19 @@ async def test_now_marks_an_incident_that_is_silenced(browser: Browser, services
     assert "silenced until" in await browser.get("/incidents")
 
 
+@pytest.mark.parametrize("far", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"])
+async def test_a_time_at_the_end_of_all_time_takes_no_page_down(browser: Browser, services: Services, far: str) -> None:
+    incident = {"id": 5, "kind": "workflow.crashed", "state": "open", "silenced_until": far}
+    silence = {"id": 4, "match": {"kind": ["x"]}, "ends_at": far, "created_by": "a bot", "reason": "for ever"}
+    order = {"number": "A1", "external_id": far, "source": far, "status": "new", "aggregate_state": "running"}
+    for line, item in (("incidents", incident), ("silences", silence), ("orders", order)):
+        services.answers[f"GET /admin/v1/{line}"] = (200, {"items": [item], "next_cursor": None, "count": 1})
+    await browser.sign_in("token-operator")
+    for address in ("/", "/incidents", "/messages", "/orders"):
+        await browser.get(address)
+        assert browser.status == 200, address
+
+
 async def test_an_outside_number_may_stand_in_an_address_and_a_name_may_not(
     browser: Browser, services: Services
 ) -> None:

@@ -184,5 +184,5 @@ async def _connected(run: Run, given: dict[str, Any], profile: str | None, out: 
     if not token.isascii() or any(sign.isspace() or not sign.isprintable() for sign in token):
         raise EndedError(f"profile {found.name}: what was read is no token", Exit.NO_RIGHT)
     async with connected(found.services, token, trusted=found.trusted()) as suite:
-        suite.language = out.language
+        suite.language = out.language if out.for_people else None  # what programs read is the same in every terminal
         return await run(Context(found, out, suite), **given)

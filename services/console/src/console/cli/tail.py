@@ -10,6 +10,7 @@ import typer
 
 from console.cli.commands import Context, add
 from console.cli.exits import EndedError, Exit
+from console.client.money import currency_of, sum_of
 from console.client.things import THINGS, Thing, services_with, thing_of, value
 
 if TYPE_CHECKING:
@@ -168,7 +169,8 @@ async def _look(at: Context, followed: _Followed) -> list[dict[str, Any]] | None
 
 def _row(followed: _Followed, item: Mapping[str, Any], time: str) -> dict[str, Any]:
     named = {"service": followed.thing.service, **item}
-    said = (value(named, part) for part in _SAYS[followed.noun])
+    currency = currency_of(item)
+    said = (sum_of(part, value(named, part), currency) or value(named, part) for part in _SAYS[followed.noun])
     says = "  ".join(str(each) for each in said if each not in (None, ""))
     return {"at": item.get(time) or item.get("created_at"), "kind": followed.noun, "says": says, "item": dict(item)}
 

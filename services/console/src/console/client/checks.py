@@ -77,8 +77,12 @@ async def _refunds(suite: Suite, over: Mapping[str, Any]) -> Found:
             if unanswered == 1
             else f"{unanswered} refunds could not be asked about"
         )
-    of_requests = (each for each in (await last_verdicts(suite)).get("orchestrator") or () if each["found"])
-    wrong += [each["detail"] for each in of_requests if each["name"] == "refund-requests"]
+    verdicts = (await last_verdicts(suite)).get("orchestrator") or ()
+    asked_for = next((each for each in verdicts if each["name"] == "refund-requests"), None)
+    if asked_for is None:
+        wrong.append("orchestrator does not say whether each refund that was asked for is known to the refunds service")
+    elif asked_for["found"]:
+        wrong.append(asked_for["detail"])
     if left := still.count or len(still.items):
         wrong.append(
             f"{left} difference is open (difference list --open)"

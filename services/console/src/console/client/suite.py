@@ -114,14 +114,14 @@ class Sent:
 class Suite:
     """The services at their addresses, as the owner of ``token`` may use them. Safe for concurrent calls.
 
-    ``masked``: customers' data come masked, whoever asks; ``language``: of what services say of problems.
+    ``masked``: customers' data come masked, whoever asks; ``language``: of what services say of problems, None: that of the notices.
     """
 
     session: aiohttp.ClientSession
     urls: Mapping[str, str]
     token: str
     masked: bool = False
-    language: str = "en"
+    language: str | None = None
     silent: set[str] | None = None
     """Of a page: the services that did not answer it in time. None: it is no page, and only the session's deadline holds."""
     _answers: dict[tuple[str, str], tuple[str, Any]] = field(default_factory=dict)
@@ -204,7 +204,9 @@ class Suite:
         url = self.urls.get(service)
         if url is None:
             raise UnreachableError(service, "nowhere", "no address is set for it")
-        sent = {"Authorization": f"Bearer {self.token}", "Accept-Language": self.language, **(headers or {})}
+        sent = {"Authorization": f"Bearer {self.token}", **(headers or {})}
+        if self.language is not None:
+            sent["Accept-Language"] = self.language
         if self.masked:
             sent["Customer-Data"] = "masked"
         paged = self.silent is not None and method == "GET"

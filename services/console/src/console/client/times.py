@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta, tzinfo
+from datetime import MAXYEAR, MINYEAR, datetime, timedelta, tzinfo
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)")
 BUSINESS_ZONE = "Europe/Moscow"
@@ -29,12 +29,13 @@ def moment(value: datetime, *, language: str, zone: tzinfo) -> str:
 
 
 def as_time(value: object) -> datetime | None:
-    """Return the time that a text of a service is, None for any other value."""
+    """Return the time that a text of a service is, None for any other value, also for one that not every zone can name."""
     if isinstance(value, str) and _TIME.fullmatch(value):
         try:
-            return datetime.fromisoformat(value)
+            found = datetime.fromisoformat(value)
         except ValueError:
             return None
+        return found if MINYEAR < found.year < MAXYEAR else None
     return None
 
 

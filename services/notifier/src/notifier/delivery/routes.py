@@ -147,7 +147,11 @@ def notification_of(row: Mapping[str, Any]) -> Notification:
 
 
 def waited(row: Mapping[str, Any]) -> str | None:
-    """Say where the time went between a hook's receipt and its notice, part by part; of other notices how long they waited here."""
+    """Say where the time went between a hook's receipt and its notice, part by part; of other notices how long they waited here.
+
+    The parts add up to the whole, but for half a second: what one of them leaves of a second is the next one's. A clock that is ahead makes
+    no part longer than the whole.
+    """
     received, since, parts = row["received_at"], row["received_at"] or row["created_at"], list[str]()
     steps = [(row["sent_at"], "in the notifier")]
     if received is not None:
@@ -158,7 +162,8 @@ def waited(row: Mapping[str, Any]) -> str | None:
             *steps,
         ]
     for until, where in steps:
-        if until is not None and until > since:
-            seconds, since = round((until - since).total_seconds()), until
-            parts += [f"{seconds} s {where}"] if seconds else []
+        until = until if until is None or row["sent_at"] is None else min(until, row["sent_at"])
+        if until is not None and (seconds := round((until - since).total_seconds())) > 0:
+            since += timedelta(seconds=seconds)
+            parts.append(f"{seconds} s {where}")
     return "; ".join(parts) or None

@@ -48,10 +48,16 @@ SELECT DISTINCT d.replica FROM counting_runs AS d
 WHERE NOT d.ended AND EXISTS (SELECT FROM counting_runs AS n WHERE n.replica = d.replica AND n.began_at > d.began_at)
 """
 _DEAD = "SELECT body FROM dead_letters WHERE queue = $1 AND replayed_at IS NULL"
+# A person's copy (mended, or to be carried out again) keeps the identity of the event that it names: the two are one hook.
 _CARRIED = f"""
 SELECT w.order_number AS number, e.type AS event, e.event_id, e.attributes ->> 'delivery_id' AS delivery_id
 FROM workflow_event AS e JOIN workflow AS w ON w.id = e.workflow_id
 WHERE e.type = ANY($3::text[]) AND e.attributes ? 'delivery_id' AND {_IN_PERIOD.format(at="e.received_at")}
+  AND NOT EXISTS (
+    SELECT FROM workflow_event AS o
+    WHERE e.attributes ?| ARRAY['mend_of', 'reprocess_of'] AND o.workflow_id = e.workflow_id AND o.event_id = e.event_id
+      AND o.seq IN ((e.attributes ->> 'mend_of')::integer, (e.attributes ->> 'reprocess_of')::integer)
+  )
 """  # noqa: S608 - a constant
 _ORDERS = """
 SELECT number, source, external_id FROM orders WHERE number = ANY($1::text[])

@@ -19,9 +19,10 @@
     all[current].scrollIntoView({ block: "nearest" });
   }
 
-  // The letters of these keys where the keyboard is a Russian one.
-  const RUSSIAN = { о: "j", л: "k", ч: "x", у: "e" };
-  const pressed = (event) => RUSSIAN[event.key] ?? event.key;
+  // What these keys write where the keyboard is a Russian one; its key of / writes a dot.
+  const RUSSIAN = { о: "j", л: "k", ч: "x", у: "e", ю: "." };
+  const SLASH = { ".": "/", ",": "?" };
+  const pressed = (event) => (event.code === "Slash" ? SLASH[event.key] : RUSSIAN[event.key]) ?? event.key;
 
   const keys = {
     j: () => go(1),
