@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeVar
 
 from common.http import Change
@@ -76,7 +76,12 @@ class ActOnIncident:
             await notifications.add(
                 [
                     self._problems.resolved(
-                        incident_id, incident.fact, event_id=event_id, traceparent=None, muted=incident.muted
+                        incident_id,
+                        incident.fact,
+                        event_id=event_id,
+                        traceparent=None,
+                        at=datetime.now(UTC),
+                        muted=incident.muted,
                     )
                 ]
             )

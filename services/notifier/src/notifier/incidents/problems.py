@@ -173,16 +173,28 @@ class Problems:
                 made.append((index, None, None))
                 continue
             notice = self.resolved(
-                kept.incident_id, kept.fact, event_id=over.event_id, traceparent=over.traceparent, muted=kept.muted
+                kept.incident_id,
+                kept.fact,
+                event_id=over.event_id,
+                traceparent=over.traceparent,
+                at=over.at,
+                muted=kept.muted,
             )
             made.append((index, kept.incident_id, notice))
         return made
 
     def resolved(
-        self, incident_id: int, fact: ProblemFact, *, event_id: str, traceparent: str | None, muted: str | None = None
+        self,
+        incident_id: int,
+        fact: ProblemFact,
+        *,
+        event_id: str,
+        traceparent: str | None,
+        at: datetime,
+        muted: str | None = None,
     ) -> NewNotice:
-        """Return the notice that a problem is over; it goes wherever the problem itself was notified."""
-        return self.notice(
+        """Return the notice that a problem is over since ``at``; it goes wherever the problem itself was notified."""
+        notice = self.notice(
             fact,
             incident_id,
             rendered="resolved",
@@ -192,6 +204,7 @@ class Problems:
             traceparent=traceparent,
             muted=None if muted is None else f"{NOBODY_NOTIFIED} of the problem ({muted})",
         )
+        return replace(notice, occurred_at=at)
 
     async def ingest(
         self, notifications: NotificationStore, entries: Sequence[Report | Resolution]
