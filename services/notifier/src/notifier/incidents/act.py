@@ -73,18 +73,9 @@ class ActOnIncident:
         )
         if act == "resolve":
             event_id = derived_id("notifier.resolved-by-hand", str(incident_id))
-            await notifications.add(
-                [
-                    self._problems.resolved(
-                        incident_id,
-                        incident.fact,
-                        event_id=event_id,
-                        traceparent=None,
-                        at=datetime.now(UTC),
-                        muted=incident.muted,
-                    )
-                ]
-            )
+            now = datetime.now(UTC)
+            over = self._problems.resolved(incident_id, incident, now, event_id=event_id, traceparent=None)
+            await notifications.add([over])
         if act != "comment":  # which no message shows
             await notifications.refresh([incident_id], priority=ACT)  # last: chats are locked before posts
         return incident, state
