@@ -53,8 +53,10 @@ def worker_of(
     owner: str = "worker",
     limits: WorkerLimits | None = None,
     metrics: OrchestratorMetrics | None = None,
+    woken: list[str] | None = None,
 ) -> Worker:
-    """Return a worker that wakes nobody."""
+    """Return a worker that wakes nobody; ``woken`` gets whom its commits would wake."""
+    said = [] if woken is None else woken
     return Worker(
         store,
         handlers,
@@ -62,8 +64,8 @@ def worker_of(
         wakeup=WakeupListener(),
         metrics=metrics or OrchestratorMetrics(new_registry()),
         clock=SystemClock(),
-        notify_workers=lambda: None,
-        notify_relay=lambda: None,
+        notify_workers=lambda: said.append("workers"),
+        notify_relay=lambda: said.append("relay"),
         limits=limits or WorkerLimits(),
     )
 

@@ -72,6 +72,34 @@ async def all_but_the_bad(kit: Kit, act: str) -> None:
     assert await kit.fetch(HISTORY, BAD, act) == []
 
 
+async def test_a_batch_of_what_is_kept_apart_hides_nothing_that_comes_later(
+    make_kit: MakeKit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One at a time, and the first of all is bad: in each sweep the ones after it have their turn all the same."""
+    for module in ("tickets.follow_up", "duty.fire_timers"):
+        monkeypatch.setattr(f"notifier.{module}._AT_A_TIME", 1)
+    bad = stumbling(ticket_for, lambda _id, fact: fact.summary == BAD)
+    monkeypatch.setattr("notifier.tickets.follow_up.ticket_for", bad)
+    bad = stumbling(FollowUp._sentence, lambda _self, line: line.incident.fact.summary == BAD)
+    monkeypatch.setattr(FollowUp, "_sentence", bad)
+    bad = stumbling(FireTimers._fire, lambda _self, timer: timer.incident.fact.summary == BAD)
+    monkeypatch.setattr(FireTimers, "_fire", bad)
+    kit = await make_kit(**settings_for(tmp_path, escalation=FAST_CHAIN))
+    names = (BAD, "good one", "good two")
+    await kit.open_in_turn(*(a_problem(name, summary=name, severity="critical") for name in names))
+    await all_but_the_bad(kit, "reminded")
+
+    async def followed() -> bool:
+        tickets = await kit.fetch(
+            "SELECT i.summary FROM tickets AS t JOIN incidents AS i ON i.id = t.incident_id WHERE i.summary = ANY($1)",
+            list(names),
+        )
+        lines = await kit.fetch(HISTORY + " AND h.told", "good two", "opened")
+        return ({row["summary"] for row in tickets}, len(lines)) == ({"good one", "good two"}, 1)
+
+    await eventually(followed, what="tickets and lines of the good ones")
+
+
 async def test_tickets_are_opened_of_the_others(make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = stumbling(ticket_for, lambda _id, fact: fact.summary == BAD)
     monkeypatch.setattr("notifier.tickets.follow_up.ticket_for", whole)
@@ -116,6 +144,7 @@ async def test_the_others_are_reminded_of_and_called_for(
 
 
 async def test_another_channel_tells_of_the_others(make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fail_over, "_AT_A_TIME", 1)  # what is kept apart hides nothing that comes later
     monkeypatch.setattr(
         fail_over, "_following", stumbling(fail_over._following, lambda stuck, _chains: stuck["id"] == 2)
     )

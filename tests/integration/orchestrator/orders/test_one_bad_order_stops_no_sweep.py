@@ -155,6 +155,7 @@ async def test_all_orders_are_looked_at_for_drift_but_the_one_that_cannot_be(
     assert [await task.run(drift) for _ in range(2)] == [0, 1]
     assert filled == list(GOOD)
     assert task.apart() == [BAD]
+    await task.until_told(Drift(pool, OrchestratorMetrics(new_registry())), BAD)
 
 
 async def test_a_running_orchestrator_goes_on_and_tells_of_the_order_once(

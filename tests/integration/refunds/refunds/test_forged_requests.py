@@ -224,6 +224,26 @@ async def test_a_callers_refund_that_nobody_asked_for_pays_nothing_and_is_told(
     assert await nothing_was_sent(service)
 
 
+@pytest.mark.usefixtures("at_once")
+async def test_a_key_that_a_caller_has_spoilt_is_told_when_the_orchestrator_asks(
+    start: Start, broker: Broker, orchestrator: Orchestrator
+) -> None:
+    """The caller knew the key of a refund that was yet to come. The customer gets nothing under it, and people hear of that then."""
+    service = await start(**orchestrator.settings)
+    await service.sandbox.put_payment("pay-1", captured=100_000)
+    body = {**WANTED.model_dump(mode="json", include={*REQUESTED}), "reason": "late"}
+    _, asked = await service.call("POST", "/refunds/v1/refunds", json=body)
+    await service.reaches(asked["id"], "REJECTED")
+    await service.event("notifier.refunds", "refunds.refund.rejected.v1", business_key=KEY)
+    orchestrator.record[KEY] = WANTED
+    await broker.publisher.publish(
+        Envelope.of(WANTED, event_id="honest", source="/orders", subject=NUMBER, time=datetime.now(UTC))
+    )
+    told = await service.event("notifier.refunds", "refunds.refund.rejected.v1", business_key=KEY)
+    assert (told["code"], "before the orchestrator asked" in told["detail"]) == ("not_asked_for", True)
+    assert await nothing_was_sent(service)
+
+
 async def test_a_callers_refund_that_the_orchestrator_asked_for_too_is_paid_once(
     start: Start, broker: Broker, orchestrator: Orchestrator
 ) -> None:

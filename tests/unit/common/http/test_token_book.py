@@ -80,6 +80,7 @@ def test_only_a_bearer_header_counts(header: str | None, name: str | None) -> No
         ({"tokens": [{**ANNA, "role": "king"}]}, "is malformed: the token of 'anna' has the unknown role 'king'"),
         ({"tokens": [ANNA, {**ANNA, "name": "bob"}]}, "is malformed: the token of 'bob' is given to someone else too"),
         ({"tokens": [{**ANNA, "scopes": []}]}, "is malformed at tokens.0.scopes: List should have at least 1 item"),
+        ({"tokens": [{**ANNA, "scopes": None}]}, "at tokens.0.scopes: Value error, name the scopes, or leave this out"),
         ({"tokens": [{**ANNA, "scopes": "*:admin"}]}, "is malformed at tokens.0.scopes"),
         ({"tokens": [{**ANNA, "scopes": ["till:orders"]}]}, "the token of 'anna': there is no scope 'till:orders'"),
         ({"tokens": [{**ANNA, "scopes": ["tips:orders"]}]}, "the token of 'anna': there is no scope 'tips:orders'"),

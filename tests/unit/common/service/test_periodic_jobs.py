@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from common.errors import Conflict, Unavailable
-from common.service import Lifecycle, PeriodicJob, ReadyGate, every
+from common.service import Lifecycle, PeriodicJob, ReadyGate, apart, every
 from common.testing import eventually
 
 
@@ -72,6 +72,20 @@ async def test_a_job_whose_pause_after_a_fault_lasts_ends_when_asked_to() -> Non
     await rounds.reached(2)
     assert await lifecycle.drain()
     assert (rounds.done, lifecycle.failure) == (2, None)
+
+
+async def test_an_item_of_a_job_of_every_hour_is_tried_again_at_its_own_time() -> None:
+    lifecycle, rounds = Lifecycle(), Rounds(Conflict("a fault"))
+
+    async def work() -> None:
+        """Stumble over one item."""
+        with apart("7"):
+            await rounds()
+
+    every(lifecycle, 3600, work, name="job")
+    await rounds.reached(2)
+    assert lifecycle.failures.apart("job") == []
+    assert await lifecycle.drain()
 
 
 async def test_only_another_process_helps_where_memory_is_short() -> None:

@@ -39,7 +39,7 @@ async def test_duty_is_taken_over_swapped_and_followed_by_a_calendar(browser: Br
     services.answers["GET /admin/v1/roster"] = (200, ROSTER)
     now = {
         "on_duty": {**me, "id": "anna"},
-        "until": "2026-11-30T07:00:00Z",
+        "until": "2026-11-30T07:00:56Z",
         "backup": None,
         "next": None,
         "confirmed": False,
@@ -57,7 +57,7 @@ async def test_duty_is_taken_over_swapped_and_followed_by_a_calendar(browser: Br
     assert over
     page = await browser.get(over[1].replace("&amp;", "&"))
     assert 'name="field.person" value="operator"' in page
-    assert 'name="field.ends_at" type="datetime-local" value="2026-11-30T10:00"' in page
+    assert 'name="field.ends_at" type="datetime-local" value="2026-11-30T10:00:56" step="1"' in page
     services.answers["GET /admin/v1/on-call"] = (200, {**now, "on_duty": me})
     assert "take over now" not in await browser.get("/duty"), "it is hers already"
     link = re.search(r'href="(/calendar/operator/[0-9a-f]{40}\.ics)"', browser.page)

@@ -56,7 +56,7 @@ class HeldPublisher(Publisher):
         """The hooks of each message."""
         return [unpack(body) for body, _, _ in self.messages]
 
-    async def decide(self, failure: PublishFailed | None = None) -> None:
+    async def decide(self, failure: Exception | None = None) -> None:
         """Confirm or refuse the oldest message, and let everybody act on it."""
         confirmed = self.undecided.pop(0)
         if failure is None:
@@ -256,3 +256,24 @@ async def test_many_at_once_are_cut_into_batches_and_each_is_told_its_own_end() 
         await stand.broker.decide(failure)
     told = [None if end is None else getattr(end, "code", "") for end in await ends]
     assert told == [None] * 32 + ["publish_timeout"] * 8 + [None] * 2 + ["publish_refused"] + [None]
+
+
+async def test_a_fault_in_a_batch_is_told_to_the_hook_that_has_it_and_to_no_other() -> None:
+    stand = Stand()
+    await stand.arrive(*hooks(0, 1))
+    others = await stand.arrive(*hooks(1, 4))
+    ends = asyncio.create_task(stand.batches.publish_all(hooks(4, 7), deadline=60))
+    await turns()
+    await stand.broker.decide()
+    for _ in range(2):  # what waits and what many are given as, each as one message
+        await stand.broker.decide(RecursionError())
+    assert stand.broker.held[3:] == [[body] for body in hooks(1, 7)]
+    for _ in range(2):
+        for fault in (None, RecursionError(), None):
+            await stand.broker.decide(fault)
+    assert [type(end) for end in await asyncio.gather(*others, return_exceptions=True)] == [
+        type(None),
+        RecursionError,
+        type(None),
+    ]
+    assert [type(end) for end in await ends] == [type(None), RecursionError, type(None)]

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, field_validator, model_validator
 
 from common.clock import Clock, SystemClock
 from common.contracts.files import read_json_file
@@ -83,6 +83,14 @@ class _Entry(BaseModel):
     revoked: bool = False
     source: Annotated[str | None, Field(min_length=1, max_length=64)] = None
     scopes: Annotated[list[str], Field(min_length=1)] | None = None
+
+    @field_validator("scopes")
+    @classmethod
+    def _named(cls, scopes: list[str] | None) -> list[str]:
+        """Refuse a null that is written: whoever wrote it hardly meant everything, as leaving it out does."""
+        if scopes is None:
+            raise ValueError("name the scopes, or leave this out for everything")
+        return scopes
 
     @model_validator(mode="after")
     def _one_secret(self) -> Self:

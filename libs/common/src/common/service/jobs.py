@@ -25,8 +25,9 @@ class PeriodicJob:
     """Work that is done again and again, ``seconds`` apart, the first time at once. Runs in every replica: it must be safe beside itself.
 
     A round that fails because something is away (``is_retryable``) is only logged, and the next one tries again. One that fails by a fault
-    is told of (``failures``) and tried again after a pause that grows, whoever wakes the job. ``jitter`` is a share: 0.2 makes the waits
-    differ by a fifth either way. ``last_round``: once asked to stop, the work is done one more time, as a flush has to be.
+    is told of (``failures``) and tried again after a pause that grows, whoever wakes the job. An item that is kept apart is tried again at
+    its own time, however seldom the job is. ``jitter`` is a share: 0.2 makes the waits differ by a fifth either way. ``last_round``: once
+    asked to stop, the work is done one more time, as a flush has to be.
     """
 
     name: str
@@ -46,6 +47,8 @@ class PeriodicJob:
             pause = await self._round()
             if not self._stopping.is_set():
                 wait = self.seconds * random.uniform(1 - self.jitter, 1 + self.jitter)  # noqa: S311 - spreads load, guards nothing
+                if (again := self.failures.next_try(self.name)) is not None:
+                    wait = min(wait, again)  # a job of every hour would hardly ever count the third failure
                 # Not wait_for: that of Python 3.11 swallows a cancellation which comes together with the wake-up.
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause or wait):

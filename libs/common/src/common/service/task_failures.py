@@ -106,6 +106,12 @@ class TaskFailures:
         now = time.monotonic()
         return [item for item, (_, _, until) in self._failing[task].items() if item and until > now]
 
+    def next_try(self, task: str) -> float | None:
+        """Return in how many seconds the first item that is left alone now may be tried again; None where none is."""
+        now = time.monotonic()
+        left = [until - now for item, (_, _, until) in self._failing[task].items() if item and until > now]
+        return min(left, default=None)
+
     def report(self) -> str | None:
         """Say which tasks fail as a whole, for people; None when none does."""
         whole = [task for task, items in sorted(self._failing.items()) if "" in items]

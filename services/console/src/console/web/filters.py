@@ -83,7 +83,7 @@ STATES = _BAD | _WARN | _GOOD | _MOVES
 
 def as_input(value: datetime, *, zone: str) -> str:
     """Write a time as browsers fill it in, in the zone that is named beside."""
-    return value.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%dT%H:%M")
+    return value.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%dT%H:%M:%S" if value.second else "%Y-%m-%dT%H:%M")
 
 
 def as_pattern(text: str) -> str:

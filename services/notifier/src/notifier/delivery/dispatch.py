@@ -67,7 +67,9 @@ class Dispatcher:
     def take(self, claims: Sequence[Claim]) -> None:
         """Carry out claims that are committed."""
         for claim in claims:
-            task = asyncio.create_task(self._carry_out(claim), name="notification", context=self._context)
+            # A copy for each: what one has set while it waits (its span) would be another's.
+            context = None if self._context is None else self._context.copy()
+            task = asyncio.create_task(self._carry_out(claim), name="notification", context=context)
             self._running.add(task)
             task.add_done_callback(self._finished)
 

@@ -19,7 +19,7 @@ JOIN notices AS n ON n.id = d.notice_id
 JOIN incidents AS i ON i.id = n.incident_id
 WHERE d.failed_over_at IS NULL AND d.subject LIKE 'incident:%' AND d.destination = ANY($1::text[])
   AND (d.state = 'failed' OR d.state IN ('pending', 'unknown') AND d.priority <= 1 AND d.created_at < now() - $2::interval)
-  AND d.state IN ('pending', 'unknown', 'sending', 'failed')
+  AND d.state IN ('pending', 'unknown', 'sending', 'failed') AND 'delivery ' || d.id <> ALL($4::text[])
 ORDER BY d.id
 LIMIT $3
 FOR UPDATE OF d SKIP LOCKED
@@ -65,10 +65,8 @@ class FailOver:
             return 0
         failed_over = 0
         async with self._database.transaction() as connection:
-            for stuck in await connection.fetch(_STUCK, list(chains), self._patience, _AT_A_TIME):
-                if (name := f"delivery {stuck['id']}") in kept_apart():
-                    continue
-                with apart(name):
+            for stuck in await connection.fetch(_STUCK, list(chains), self._patience, _AT_A_TIME, kept_apart()):
+                with apart(f"delivery {stuck['id']}"):
                     async with connection.transaction():  # a savepoint
                         following = _following(stuck, chains)
                         if following is not None:

@@ -33,12 +33,10 @@ class FireTimers:
         """Start and fire what is due; returns whether there may be more."""
         first = self._policy.steps[0].after if self._policy.steps else None
         started = await self._timers.start(first_after=first)
-        due = await self._timers.due(limit=_AT_A_TIME)
+        due = await self._timers.due(limit=_AT_A_TIME, but=kept_apart())
         fired = 0
         for incident_id in due:
-            if (name := f"incident {incident_id}") in kept_apart():
-                continue
-            with apart(name):
+            with apart(f"incident {incident_id}"):
                 async with self._timers.open(incident_id) as timer:
                     if timer is not None:
                         await self._fire(timer)

@@ -32,7 +32,8 @@ ON CONFLICT (incident_id) DO NOTHING
 """
 _DUE = """
 SELECT e.incident_id FROM escalations AS e JOIN incidents AS i ON i.id = e.incident_id
-WHERE e.due_at <= now() AND NOT (i.state = 'open' AND i.muted IS NOT NULL) ORDER BY e.due_at LIMIT $1
+WHERE e.due_at <= now() AND NOT (i.state = 'open' AND i.muted IS NOT NULL) AND 'incident ' || i.id <> ALL($2::text[])
+ORDER BY e.due_at LIMIT $1
 """
 _LOCK = "SELECT * FROM incidents WHERE id = $1 AND NOT (state = 'open' AND muted IS NOT NULL) FOR UPDATE SKIP LOCKED"
 _TIMER = "SELECT step, round, due_at FROM escalations WHERE incident_id = $1 AND due_at <= clock_timestamp()"
@@ -75,10 +76,10 @@ class TimerStore:
             status = await connection.execute(_START, first_after)
         return int(status.rpartition(" ")[2])
 
-    async def due(self, *, limit: int) -> Sequence[int]:
-        """Return incidents whose timer is due, the oldest first."""
+    async def due(self, *, limit: int, but: Sequence[str] = ()) -> Sequence[int]:
+        """Return incidents whose timer is due, the oldest first, ``but`` these items of the task."""
         async with self._database.acquire() as connection:
-            return [row["incident_id"] for row in await connection.fetch(_DUE, limit)]
+            return [row["incident_id"] for row in await connection.fetch(_DUE, limit, but)]
 
     @asynccontextmanager
     async def open(self, incident_id: int) -> AsyncIterator[DueTimer | None]:

@@ -22,7 +22,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 _LOCK = 7_003_002
 _UNFOLLOWED = """
-SELECT * FROM incidents WHERE followed_up_kind IS DISTINCT FROM kind ORDER BY id LIMIT $1 FOR UPDATE
+SELECT * FROM incidents WHERE followed_up_kind IS DISTINCT FROM kind AND 'incident ' || id <> ALL($2::text[])
+ORDER BY id LIMIT $1 FOR UPDATE
 """
 _FOLLOWED = "UPDATE incidents SET followed_up_kind = kind WHERE id = ANY($1::bigint[])"
 _LINES = """
@@ -34,7 +35,7 @@ LEFT JOIN tickets AS t ON t.incident_id = i.id
 LEFT JOIN LATERAL (SELECT id, key, state FROM tickets WHERE summons_id = i.id ORDER BY id LIMIT 1) AS s ON true
 WHERE NOT h.told
 """
-_NEXT_LINES = _LINES + "ORDER BY h.id LIMIT $1"
+_NEXT_LINES = _LINES + "AND 'incident ' || i.id <> ALL($2::text[]) ORDER BY h.id LIMIT $1"
 _OWN_LINES = _LINES + "AND h.incident_id = ANY($1::bigint[]) AND h.at = now() ORDER BY h.id"
 _BACKLOG = """
 SELECT (SELECT coalesce(extract(epoch FROM now() - min(at)), 0)::float8 FROM incident_history WHERE NOT told) AS oldest,
@@ -103,15 +104,13 @@ class FollowUpBatch:
         self.now = now
 
     async def unfollowed(self, *, limit: int) -> Sequence[Incident]:
-        """Lock and return incidents for which no ticket was decided on, the oldest first."""
-        return [incident_of(row) for row in await self._connection.fetch(_UNFOLLOWED, limit)]
+        """Lock and return incidents for which no ticket was decided on, the oldest first; none that is kept apart."""
+        return [incident_of(row) for row in await self._connection.fetch(_UNFOLLOWED, limit, kept_apart())]
 
     async def one_by_one(
         self, items: Sequence[T], do: Callable[[Sequence[T]], Awaitable[R]], *, incident: Callable[[T], Incident]
     ) -> list[R]:
         """Do items together, those of incidents that fail by a fault left out (``in_halves``)."""
-        left_out = kept_apart()
-        items = [item for item in items if f"incident {incident(item).id}" not in left_out]
         return await in_halves(items, do, name=lambda each: f"incident {incident(each).id}", within=self._connection)
 
     async def followed(self, incident_ids: Sequence[int]) -> None:
@@ -119,8 +118,8 @@ class FollowUpBatch:
         await self._connection.execute(_FOLLOWED, list(incident_ids))
 
     async def lines(self, *, limit: int) -> Sequence[HistoryLine]:
-        """Return lines of history that are to be notified, in order."""
-        rows = await self._connection.fetch(_NEXT_LINES, limit)
+        """Return lines of history that are to be notified, in order; none of an incident that is kept apart."""
+        rows = await self._connection.fetch(_NEXT_LINES, limit, kept_apart())
         silenced = await silenced_of(self.notifications, rows) if rows else []
         return [_line_of(row, silenced=why) for row, why in zip(rows, silenced, strict=True)]
 

@@ -255,7 +255,7 @@ class Worker:
         for kind, handler in self._handlers.items():
             if own := [outcome for outcome in outcomes if outcome.claim.kind == kind]:
                 messages += await handler.write(connection, own)
-        self._added = bool(messages)
+        self._added = self._added or bool(messages)
         return messages
 
     def _report(self, outcomes: Sequence[Outcome], failures: Sequence[Failure], accepted: set[int]) -> None:

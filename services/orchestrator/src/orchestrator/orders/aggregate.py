@@ -92,7 +92,6 @@ class Drift:
         looked_at = await in_halves([each for each in numbers if each not in left_out], self._look)
         rows = [row for found in looked_at for row in found]
         drifted = [row["number"] for row in rows if row["drifted"]]
-        await in_halves([row["number"] for row in rows if row["lacking"]], self._fill_in)
         self._last = numbers[-1] if len(numbers) == self._window else ""
         self._looked += len(rows)
         self._wrong += len(drifted)
@@ -107,13 +106,12 @@ class Drift:
     async def _look(self, numbers: Sequence[str]) -> Sequence[Record]:
         async with self._database.transaction() as connection:
             rows = await connection.fetch(_LOOK, numbers)
+            # In the same try: an order that succeeded at being looked at would be counted anew each time this fails.
+            if lacking := [row["number"] for row in rows if row["lacking"]]:
+                await fill_in(connection, lacking)
             if drifted := [row["number"] for row in rows if row["drifted"]]:
                 await request_derivation(connection, drifted)
         return rows
-
-    async def _fill_in(self, numbers: Sequence[str]) -> None:
-        async with self._database.transaction() as connection:
-            await fill_in(connection, list(numbers))
 
     async def _keep_verdict(self) -> None:
         """Keep what the round that ends here found."""

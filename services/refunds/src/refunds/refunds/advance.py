@@ -13,7 +13,7 @@ from refunds.providers.gateway import GatewayAway, GatewayRefused, GatewaySilent
 from refunds.providers.model import Attempt
 from refunds.refunds.apply_answer import ApplyAnswer
 from refunds.refunds.confirm import ConfirmRequest
-from refunds.refunds.errors import Overtaken
+from refunds.refunds.errors import NotAskedFor, Overtaken
 from refunds.refunds.model import Refund
 from refunds.refunds.send import SendRefund
 from refunds.refunds.settle import holds_its_sum, reject_all, save_captured, settle_waiting
@@ -22,7 +22,7 @@ from refunds.refunds.store import RefundStore, RefundTransactions
 from refunds.refunds.transition import move
 
 _NOTHING_SENT = frozenset({RefundState.CREATE, RefundState.SENDING})
-_NOT_ASKED_FOR = "not_asked_for"
+_NOT_ASKED_FOR = NotAskedFor.code
 _MOST_STEPS = 8  # CREATE → SENDING → PENDING → SUCCESS are four; more than eight in one go would be a loop
 
 

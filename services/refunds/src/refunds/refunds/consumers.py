@@ -14,7 +14,9 @@ from common.postgres import Connection
 from refunds.payments.model import GatewayRoutes
 from refunds.refunds.attempt import begin_attempt
 from refunds.refunds.confirm import ORCHESTRATOR
+from refunds.refunds.errors import NotAskedFor
 from refunds.refunds.request import from_event, request_refund
+from refunds.refunds.states import RefundState
 from refunds.refunds.store import RefundTransactions
 from refunds.refunds.transition import publish_rejection
 
@@ -35,9 +37,15 @@ class RefundConsumers:
         for event, traceparent in sorted(wanted, key=lambda each: each[0].payment_id):
             try:
                 request = from_event(event, traceparent)
-                await request_refund(
+                refund = await request_refund(
                     store, request, gateways=self._gateways, actor=ORCHESTRATOR, now=self._clock.now(), patient=True
                 )
+                if refund.state is RefundState.REJECTED and refund.error == NotAskedFor.code:
+                    # Told once, when somebody else had asked; now it is a customer who gets nothing unless people hear of it.
+                    raise NotAskedFor(
+                        f"refund {refund.id} of this business key was rejected before the orchestrator asked for it: "
+                        "ask for it again under another key"
+                    )
             except (Conflict, Unprocessable) as error:
                 event_id = derived_id("refund-wish-rejected", event.business_key, error.code)
                 await publish_rejection(

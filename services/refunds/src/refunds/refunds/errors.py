@@ -19,6 +19,12 @@ class BusinessKeyReused(Conflict):
     code = "business_key_reused"
 
 
+class NotAskedFor(Conflict):
+    """It was asked for before the orchestrator did, and rejected for that: its business key pays nothing any more."""
+
+    code = "not_asked_for"
+
+
 class NoPayment(Conflict):
     """The order was not paid through us (the marketplace took the money), so nothing can be refunded here."""
 

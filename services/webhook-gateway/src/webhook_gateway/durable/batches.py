@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from common.contracts.batch import BATCH_CONTENT_TYPE, EVENTS_HEADER, pack
 from common.contracts.intake import HOOK_RECEIVED
-from common.messaging.publisher import ChannelClosed, Publisher, PublishFailed, PublishTimeout, Refused, Unroutable
+from common.messaging.publisher import BrokerAway, ChannelClosed, Publisher, PublishFailed, PublishTimeout
 from webhook_gateway.durable.metrics import DurabilityMetrics
 from webhook_gateway.durable.model import EXCHANGE
 
@@ -18,10 +18,12 @@ MOST_BYTES = 128_000  # one frame of the broker; a consumer holds hundreds of me
 _LARGE = 32_000  # goes alone: neither do small hooks wait for its bytes, nor it for them
 _IN_FLIGHT = 2
 _APART_S = 60.0
+# These say nothing of the hooks; whatever else fails may be the doing of one of them.
+_OF_THE_LINK = (BrokerAway, PublishTimeout)
 
 
 class _GoesAloneError(Exception):
-    """The broker took none of a batch; each hook of it is to be tried alone."""
+    """A batch could not be published for a reason that may be one of its hooks; each is to be tried alone."""
 
 
 @dataclass(slots=True)
@@ -35,9 +37,10 @@ class HookBatches:
     """Publishes hooks of type ``HOOK_RECEIVED``, at most two messages at a time; what arrives meanwhile goes with the next.
 
     A hook that finds none in flight goes at once and alone, and so does a large one. Each call returns when the broker has confirmed the
-    message that its own hook is in. A batch that the broker returns or refuses is tried again hook by hook. When the broker closes the
-    channel because of one, as it does when it is too large for it, hooks travel alone for a minute. Hooks keep no order among each other.
-    Safe for concurrent use within one event loop. A caller that gives up takes its own hook back while it waits, and never another's.
+    message that its own hook is in. A batch that the broker returns or refuses, or that a fault stops, is tried again hook by hook. When
+    the broker closes the channel because of one, as it does when it is too large for it, hooks travel alone for a minute. Hooks keep no
+    order among each other. Safe for concurrent use within one event loop. A caller that gives up takes its own hook back while it waits,
+    and never another's.
     """
 
     def __init__(self, publisher: Publisher, *, metrics: DurabilityMetrics) -> None:
@@ -91,7 +94,7 @@ class HookBatches:
 
     async def _publish_or_part(self, bodies: Sequence[bytes], deadline: float) -> list[Exception | None]:
         failure = await self._outcome(bodies, deadline)
-        if len(bodies) == 1 or not isinstance(failure, (Refused, Unroutable)):
+        if len(bodies) == 1 or failure is None or isinstance(failure, _OF_THE_LINK):
             return [failure] * len(bodies)
         return await asyncio.gather(*(self._outcome([body], deadline) for body in bodies))
 
@@ -161,7 +164,7 @@ class HookBatches:
                 continue
             if failure is None:
                 hook.confirmed.set_result(None)
-            elif len(batch) > 1 and isinstance(failure, (Refused, Unroutable)):
+            elif len(batch) > 1 and not isinstance(failure, _OF_THE_LINK):
                 hook.confirmed.set_exception(_GoesAloneError())
             else:
                 hook.confirmed.set_exception(_again(failure))
