@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from common.contracts.alerts import ProblemResolvedV1
@@ -37,6 +37,18 @@ async def post(kit: Kit, body: dict[str, Any]) -> Any:
     status, answer = await kit.call("POST", "/alerts/v1/alertmanager", role="internal", body=body)
     assert status == 200
     return answer["incidents"]
+
+
+async def test_the_notice_of_an_end_has_the_ends_own_time(make_kit: MakeKit) -> None:
+    kit = await make_kit()
+    await post(kit, ALERT)
+    await post(kit, resolved_alert())
+    told = await kit.fetch("SELECT transition, occurred_at FROM notices WHERE incident_id = 1")
+    began = datetime.fromisoformat(ALERT["alerts"][0]["startsAt"])
+    assert {row["transition"]: row["occurred_at"] - began for row in told} == {
+        "opened": timedelta(0),
+        "resolved": timedelta(minutes=5),
+    }
 
 
 async def test_a_firing_that_another_alertmanager_repeats_after_its_end_opens_nothing(make_kit: MakeKit) -> None:

@@ -209,6 +209,13 @@ def test_status_counts_what_needs_a_person_and_who_would_not_be_told(services: S
     assert ended.json["missing"] == [{"what": "people", "detail": "phone of oleg"}]
 
 
+def test_status_says_why_a_service_is_not_ready(services: Services, ordersctl: Ordersctl) -> None:
+    services.on("GET /readyz", {"ready": False, "checks": {"postgres": "ok", "amqp": "no connection"}}, 503)
+    services.on("GET /admin/v1/coverage", {"covered": True, "missing": []})
+    rows = ordersctl("status", "-o", "json").json["services"]
+    assert {(row["state"], row["checks"]) for row in rows} == {("not ready", "amqp: no connection")}
+
+
 def test_status_asks_everything_at_once(services: Services, ordersctl: Ordersctl) -> None:
     last = threading.Event()
 

@@ -103,7 +103,7 @@ async def _service(at: Context, service: str) -> dict[str, Any]:
         checks = (await at.suite.get(service, "/readyz")).get("checks", {})
         return {**said, "state": "ready", "checks": ", ".join(f"{name} {state}" for name, state in checks.items())}
     except RefusedError as error:
-        return {**said, "state": "not ready", "checks": error.detail}
+        return {**said, "state": "not ready", "checks": "; ".join(error.unready)}
     except UnreachableError as error:
         return {**said, "state": "unreachable", "checks": str(error)}
 

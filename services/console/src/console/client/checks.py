@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from console.client.operations import SERVICES, operations
+from console.client.queues import spooled_now, with_spools
 from console.client.suite import or_none
 from console.client.things import THINGS, services_with, thing_of
 
 if TYPE_CHECKING:
     from console.client.models.orchestrator import OrdersRecalculated
     from console.client.models.refunds import ReconciliationView
-    from console.client.models.webhook_gateway import Ledger
     from console.client.suite import Suite
 
 COUNTED = ("received", "confirmed", "spooled", "quarantined", "refused")
@@ -28,7 +28,8 @@ Checker = Callable[["Suite", Mapping[str, Any]], Awaitable[Found]]
 
 async def _ledger(suite: Suite, over: Mapping[str, Any]) -> Found:
     """Everything that came in has an outcome, and every order that was acknowledged is at the orchestrator."""
-    said: Ledger = await suite.get("webhook-gateway", "/admin/v1/ledger", **over)
+    spools = await spooled_now(suite)
+    said = with_spools(await suite.get("webhook-gateway", "/admin/v1/ledger", **over), spools)
     page = await THINGS["unarrived"].page(suite, limit=1, count=True)
     unarrived = page.count if page.count is not None else len(page.items)
     wrong = []

@@ -62,6 +62,12 @@ class RefusedError(Exception):
         )
         super().__init__(f"{service}: {self.detail} ({self.code}){lacking}")
 
+    @property
+    def unready(self) -> Sequence[str]:
+        """Why a service is not ready, when that is what it was asked: each check that does not hold, or what it says instead."""
+        checks: Mapping[str, str] = self.said.get("checks") or {}
+        return [f"{name}: {found}" for name, found in checks.items() if found != "ok"] or [self.detail]
+
 
 class UnreachableError(Exception):
     """A service did not answer in time (``timed_out``), nobody listens there, or what answers is not the service."""

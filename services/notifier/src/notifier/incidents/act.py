@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeVar
 
 from common.http import Change
@@ -73,13 +73,9 @@ class ActOnIncident:
         )
         if act == "resolve":
             event_id = derived_id("notifier.resolved-by-hand", str(incident_id))
-            await notifications.add(
-                [
-                    self._problems.resolved(
-                        incident_id, incident.fact, event_id=event_id, traceparent=None, muted=incident.muted
-                    )
-                ]
-            )
+            now = datetime.now(UTC)
+            over = self._problems.resolved(incident_id, incident, now, event_id=event_id, traceparent=None)
+            await notifications.add([over])
         if act != "comment":  # which no message shows
             await notifications.refresh([incident_id], priority=ACT)  # last: chats are locked before posts
         return incident, state

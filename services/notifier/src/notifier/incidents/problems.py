@@ -12,7 +12,7 @@ from notifier.delivery.notifications import Kept, NotificationStore, named_servi
 from notifier.incidents.defects import live_defects, with_known_defect
 from notifier.incidents.doubtful import keep_doubtful
 from notifier.incidents.kinds import recipe_of, runbook_of
-from notifier.incidents.model import NOBODY_NOTIFIED, ProblemFact, Reported, should_notify
+from notifier.incidents.model import NOBODY_NOTIFIED, Incident, ProblemFact, Reported, should_notify
 from notifier.messages.document import Button, Document
 from notifier.messages.incident_notices import incident_buttons, render_follow_up, render_problem
 from notifier.messages.links import Links, links_of
@@ -173,25 +173,26 @@ class Problems:
                 made.append((index, None, None))
                 continue
             notice = self.resolved(
-                kept.incident_id, kept.fact, event_id=over.event_id, traceparent=over.traceparent, muted=kept.muted
+                kept.incident_id, kept, over.at, event_id=over.event_id, traceparent=over.traceparent
             )
             made.append((index, kept.incident_id, notice))
         return made
 
     def resolved(
-        self, incident_id: int, fact: ProblemFact, *, event_id: str, traceparent: str | None, muted: str | None = None
+        self, incident_id: int, kept: Kept | Incident, at: datetime, *, event_id: str, traceparent: str | None
     ) -> NewNotice:
-        """Return the notice that a problem is over; it goes wherever the problem itself was notified."""
-        return self.notice(
-            fact,
+        """Return the notice that a problem is over since ``at``; it goes wherever the problem itself was notified."""
+        notice = self.notice(
+            kept.fact,
             incident_id,
             rendered="resolved",
             transition="resolved",
             sequence=_LAST,
             event_id=event_id,
             traceparent=traceparent,
-            muted=None if muted is None else f"{NOBODY_NOTIFIED} of the problem ({muted})",
+            muted=None if kept.muted is None else f"{NOBODY_NOTIFIED} of the problem ({kept.muted})",
         )
+        return replace(notice, occurred_at=at)
 
     async def ingest(
         self, notifications: NotificationStore, entries: Sequence[Report | Resolution]

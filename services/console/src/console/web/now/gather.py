@@ -148,8 +148,7 @@ async def _ready(suite: Suite, service: str) -> Sequence[str] | None:
     try:
         await suite.get(service, "/readyz")
     except RefusedError as error:
-        checks: Mapping[str, str] = error.said.get("checks", {})
-        return [f"{name}: {said}" for name, said in checks.items() if said != "ok"] or [error.detail]
+        return error.unready
     except UnreachableError:
         return None
     return []
