@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from console.cli.commands import Context
 from console.cli.output import Columns, Output, flat
-from console.client.made import made_by, names_in, next_of, ticked_next
+from console.client.made import made_by, names_in, next_of
 from console.client.money import amount_told
 from console.client.things import value
 
@@ -90,10 +90,10 @@ def show_made(out: Output, done: Done) -> None:
 
 def show_next(out: Output, act: str, items: tuple[Item, ...], *, done: bool = True) -> None:
     """Say which commands lead on. ``done``: from what was done, and not only rehearsed."""
-    found = [(each, item.id, ticked_next(item)) for item in items if (each := next_of(act, item, done=done))]
-    for each, name, ticked in found[:_MOST_ASIDE]:
-        more = " --body @FILE" if each.verb == "mend" else "".join(f" --{field.replace('_', '-')}" for field in ticked)
-        out.note(f"next: ordersctl {each.noun} {each.verb} {name}{more}")
+    found = [(each, item) for item in items if (each := next_of(act, item, done=done))]
+    for each, item in found[:_MOST_ASIDE]:
+        more = " --body @FILE" if each.verb == "mend" else " --despite-duplicates" * (item.code == "likely_duplicates")
+        out.note(f"next: ordersctl {each.noun} {each.verb} {item.id}{more}")
 
 
 def _command(noun: str, name: str, *, of: bool) -> str:
@@ -164,7 +164,7 @@ def _effects(item: Item, out: Output) -> list[str]:
     if muted := item.shown.get("would_have_muted"):
         hours, messages, incidents = (muted.get(name) for name in ("hours", "messages", "incidents"))
         said.append(out.say(f"in the last {hours} h it would have muted: messages {messages}, incidents {incidents}"))
-    for name, held in amount_told(item.shown).items():
+    for name, held in item.shown.items():
         if name in _IN_WORDS or not isinstance(held, Mapping | list) or not held:
             continue
         parts = flat(held, f"{name}.") if isinstance(held, Mapping) else {name: held}

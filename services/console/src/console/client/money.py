@@ -73,30 +73,9 @@ _OPEN = {
 }
 
 
-def amount_told(
-    shown: Mapping[str, Any], *, translate: Callable[[str], str] = str, language: str | None = None
-) -> Mapping[str, Any]:
-    """Return what a service says of a change: goods with their sums, and of an amount that it leaves open what that means.
-
-    So nobody agrees to a blank, or to another price than she meant. Without ``language`` sums are as commands take them back.
-    """
+def amount_told(shown: Mapping[str, Any], *, translate: Callable[[str], str] = str) -> Mapping[str, Any]:
+    """Return what a service says of a change, and of an amount that it leaves open what that means, so that nobody agrees to a blank."""
     told = {name: held for name, held in shown.items() if name != "amount_is"}
     if "amount" in shown and shown["amount"] is None:
         told["amount"] = translate(_OPEN.get(shown.get("amount_is", ""), _OPEN["left_of_payment"]))
-    if shown.get("goods"):
-        told["goods"] = [_line(each, shown.get("currency"), language=language) for each in shown["goods"]]
     return told
-
-
-def _line(goods: Mapping[str, Any], currency: Any, *, language: str | None) -> str:
-    """Write a position: its name, how many, the price of one, and what they come to."""
-
-    def written(name: str) -> str:
-        """Return a sum."""
-        minor = goods.get(name)
-        if minor is None:
-            return "—"
-        return money(minor, currency, language=language) if language else sum_of(name, minor, currency) or str(minor)
-
-    name, count = goods.get("name") or goods["id"], goods.get("quantity") or "?"
-    return f"{name}: {count} × {written('price')} = {written('total_price')}"

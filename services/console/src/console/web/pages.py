@@ -25,7 +25,7 @@ from common.http import ProviderUnavailable, Request, Route
 from common.telemetry import get_logger
 from console.client.acts import Act
 from console.client.fit import unfit_for_all
-from console.client.made import made_by, next_of, ticked_next
+from console.client.made import made_by, next_of
 from console.client.money import MONEY
 from console.client.suite import RefusedError, UnreachableError
 from console.client.things import value
@@ -341,7 +341,6 @@ def _environment(language: str, zone: str) -> Environment:
         address_of=address_of,
         made_by=made_by,
         next_of=next_of,
-        ticked_next=lambda item: {f"field.{name}": 1 for name in ticked_next(item)},
         list_path=list_path,
         now=lambda: datetime.now(UTC),
         now_plus=lambda **later: datetime.now(UTC) + timedelta(**later),

@@ -10,8 +10,6 @@ from common.reading import Line
 from common.reading.values import LARGEST_SUM
 from orchestrator.orders.model import OrderFact, OrderState, numbered
 
-_ONE = Decimal(1)
-
 
 def complete(before: Sequence[Line], given: Sequence[Line]) -> tuple[Line, ...]:
     """Return the given positions, with what they leave out taken from the same position before: the same id, the same occurrence of it.
@@ -128,6 +126,6 @@ def _add_up(lines: Sequence[Line], sums: _Sums) -> int | None:
         if total is None:
             if price is None or line.quantity is None:
                 return None
-            total = int((price * line.quantity).quantize(_ONE, rounding=ROUND_HALF_UP))
+            total = int((price * line.quantity).quantize(Decimal(1), rounding=ROUND_HALF_UP))
         result += total
     return result if result <= LARGEST_SUM else None

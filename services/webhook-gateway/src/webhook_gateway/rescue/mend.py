@@ -14,7 +14,7 @@ from webhook_gateway.hooks.model import SERVICE
 from webhook_gateway.rescue.model import Act, LockedOrder, State, after
 from webhook_gateway.rescue.said import said
 from webhook_gateway.rescue.store import EndangeredStore
-from webhook_gateway.rescue.views import Mended, Understood
+from webhook_gateway.rescue.views import Rescued, Understood
 from webhook_gateway.website.model import WebsiteOrder, read_order
 
 NO_OBJECT = FieldError("", "not_json", "the body is no JSON object")
@@ -31,7 +31,7 @@ async def mend(
     expected_version: int | None,
     currency_of: CurrencyOf,
     now: datetime,
-) -> Mended:
+) -> Rescued:
     """Keep a mended body beside the original, to be resubmitted later.
 
     Raises ``NotFound``, ``ChangedSince`` when it is not at ``expected_version``, ``Conflict`` when it is a real order already or closed,
@@ -53,8 +53,7 @@ async def mend(
         reason=said(found, change.reason),
         now=now,
     )
-    said_of_it = Understood.of(order).model_dump()
-    return Mended(id=endangered_id, state=state, dry_run=change.dry_run, **said_of_it)
+    return Rescued(id=endangered_id, state=state, dry_run=change.dry_run, **Understood.of(order).model_dump())
 
 
 def mended(found: LockedOrder, body: object, *, currency: str) -> tuple[bytes, State, WebsiteOrder]:

@@ -125,7 +125,7 @@ class RescueRoutes:
                 handler=self.mend,
                 summary="Keep a mended body",
                 request=views.Mend,
-                response=views.Mended,
+                response=views.Rescued,
             ),
             change(
                 path=_ONE + "/resubmit",
@@ -239,14 +239,8 @@ class RescueRoutes:
         async def _work(change: Change, endangered_id: str) -> BulkDone:
             done = await resubmitting(change, endangered_id)
             warnings = [f"looks like {one.number or one.id}" for one in done.duplicates]
-            return BulkDone(
-                outcome="resubmitted",
-                detail=done.number,
-                extra={
-                    "warnings": warnings,
-                    **views.Understood.model_validate(done, from_attributes=True).model_dump(),
-                },
-            )
+            extra = {"warnings": warnings, **done.model_dump(include={"goods", "total"})}
+            return BulkDone(outcome="resubmitted", detail=done.number, extra=extra)
 
         many = replace(self._bulk("endangered_order.resubmit", _work), answer=views.OrdersResubmitted)
         return await many.carry_out(self._changes, request)

@@ -21,6 +21,7 @@ from common.http import (
     PageQuery,
     UuidText,
 )
+from common.money import to_decimal_string
 from common.reading import line_total
 from webhook_gateway.rescue.model import Duplicate
 from webhook_gateway.website.model import WebsiteOrder
@@ -185,54 +186,39 @@ class Close(AdminChange):
     outcome: Literal["done", "own_test"] = "done"
 
 
-class Goods(BaseModel):
-    """One position as it is understood. Sums are in minor units: what one and what all of them cost the customer; null: nobody says."""
-
-    id: str
-    name: str | None
-    quantity: str | None
-    price: int | None
-    total_price: int | None
-
-
 class Understood(BaseModel):
-    """What a body comes to. `total` is its own, else its positions added up; null where one of them has no price."""
+    """What a body comes to, in words. `total` is its own, else its positions added up; null where one of them has no price."""
 
-    goods: list[Goods] = Field(default=[])
-    total: int | None = None
-    currency: str | None = None
+    goods: list[str] | None = Field(default=None, exclude_if=_is_none)
+    total: str | None = Field(default=None, exclude_if=_is_none)
 
     @classmethod
     def of(cls, order: WebsiteOrder) -> Understood:
-        """Show it."""
-        said = order.content
+        """Write each position: how many, the price of one, and what they come to."""
+        said, lines = order.content, order.content.lines or ()
+
+        def written(minor: int | None) -> str:
+            """Return a sum."""
+            return "?" if minor is None else f"{to_decimal_string(minor, order.currency)} {order.currency}"
+
         goods = [
-            Goods(
-                id=line.id,
-                name=line.name,
-                quantity=None if line.pieces is None else f"{line.pieces.normalize():f}",
-                price=line.price if line.discount_price is None else line.discount_price,
-                total_price=line_total(line),
-            )
-            for line in said.lines or ()
+            f"{line.name or line.id}: {'?' if line.pieces is None else format(line.pieces.normalize(), 'f')} × "
+            f"{written(line.price if line.discount_price is None else line.discount_price)} = {written(line_total(line))}"
+            for line in lines
         ]
-        sums = [each.total_price for each in goods if each.total_price is not None]
-        added = sum(sums) if sums and len(sums) == len(goods) else None
+        sums = [each for each in map(line_total, lines) if each is not None]
         own = said.total_price if said.total_discount_price is None else said.total_discount_price
-        return cls(goods=goods, total=added if own is None else own, currency=order.currency)
+        total = sum(sums) if own is None and sums and len(sums) == len(lines) else own
+        return cls(goods=goods, total=None if total is None else written(total))
 
 
-class Rescued(ChangeAnswer):
-    """The endangered order's new state."""
+class Rescued(ChangeAnswer, Understood):
+    """The endangered order's new state, and how a mended body is understood."""
 
     id: str
     state: str
     outcome: str | None = None
     dry_run: bool
-
-
-class Mended(Rescued, Understood):
-    """The endangered order's new state, and how the mended body is understood."""
 
 
 class Resubmit(AdminChange):
@@ -244,10 +230,7 @@ class Resubmit(AdminChange):
 
 
 class Resubmitted(ChangeAnswer, Understood):
-    """The real order: a delivery of its own, with the order's number, as it is understood.
-
-    `duplicates` are orders within a day that look like it.
-    """
+    """The real order: a delivery of its own, as it is understood, with the order's number. `duplicates` are orders that look like it."""
 
     id: str
     state: str

@@ -190,14 +190,6 @@ class Fault(TypedDict):
     message: str
 
 
-class Goods(TypedDict):
-    id: str
-    name: str | None
-    quantity: str | None
-    price: int | None
-    total_price: int | None
-
-
 class Lifted(TypedDict):
     notices: NotRequired[list[str]]
     id: str
@@ -212,17 +204,6 @@ class LikelyDuplicate(TypedDict):
     number: str | None
     id: str | None
     state: str | None
-
-
-class Mended(TypedDict):
-    goods: NotRequired[list[Goods]]
-    total: NotRequired[int | None]
-    currency: NotRequired[str | None]
-    notices: NotRequired[list[str]]
-    id: str
-    state: str
-    outcome: NotRequired[str | None]
-    dry_run: bool
 
 
 class PageAuditRecord(TypedDict):
@@ -319,6 +300,8 @@ class ReplicaSums(TypedDict):
 
 
 class Rescued(TypedDict):
+    goods: NotRequired[list[str] | None]
+    total: NotRequired[str | None]
     notices: NotRequired[list[str]]
     id: str
     state: str
@@ -335,9 +318,8 @@ class Resent(TypedDict):
 
 
 class Resubmitted(TypedDict):
-    goods: NotRequired[list[Goods]]
-    total: NotRequired[int | None]
-    currency: NotRequired[str | None]
+    goods: NotRequired[list[str] | None]
+    total: NotRequired[str | None]
     notices: NotRequired[list[str]]
     id: str
     state: str
@@ -349,9 +331,8 @@ class Resubmitted(TypedDict):
 
 
 class ResubmittedOrder(TypedDict):
-    goods: NotRequired[list[Goods]]
-    total: NotRequired[int | None]
-    currency: NotRequired[str | None]
+    goods: NotRequired[list[str] | None]
+    total: NotRequired[str | None]
     notices: NotRequired[list[str]]
     id: int | str
     version: int | str | None
