@@ -99,7 +99,7 @@ _MENDED_FIRST = frozenset({"unprocessable", "erased"})
 def next_of(act: str, item: Item, *, done: bool = True) -> Act | None:
     """Return the change of the same thing that leads on, None where none is wanted. ``done``: and not only rehearsed.
 
-    A mended order is still no order; what cannot be sent again as it came can be once it is mended, and a likely duplicate once it is told to.
+    A mended order is still no order; what cannot be sent again as it came can be once it is mended, a likely duplicate once it is told.
     """
     if act == "endangered mend" and done and item.code is None and item.outcome != "unknown":
         return ACTS["endangered resubmit"]
