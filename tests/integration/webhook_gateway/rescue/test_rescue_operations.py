@@ -333,22 +333,27 @@ async def test_a_mended_body_is_kept_beside_the_original_and_resubmitted_later(s
         [item] = (await endangered(gateway, 1, "state=open")).values()
         path = f"{PATH}/{item['id']}"
         assert (await gateway.change(path + "/mend", {"reason": "число словом", "body": broken}))[0] == 422
-        mended = order(422)
-        assert (await gateway.change(path + "/mend", {"reason": "проба", "body": mended, "dry_run": True}))[0] == 200
+        mended = order(422, positions=[{"id": "sku-422", "name": "Мёд", "quantity": 2, "price": 9900}])
+        understood = {"goods": ["Мёд: 2 × 9900.00 RUB = 19800.00 RUB"], "total": "19800.00 RUB"}
+        for act in ("mend", "resubmit"):
+            status, said = await gateway.change(f"{path}/{act}", {"reason": "проба", "body": mended, "dry_run": True})
+            assert (status, {name: said[name] for name in understood}) == (200, understood)
         assert (await one(gateway, item["id"]))["state"] == "new"
         seen = {"reason": "число словом", "expected_version": item["version"]}
-        assert await gateway.change(path + "/mend", {**seen, "body": mended}) == (
-            200,
-            {"id": item["id"], "state": "mended", "outcome": None, "dry_run": False, "notices": []},
-        )
-        status, problem = await gateway.change(path + "/mend", {**seen, "body": order(422, comment="второй")})
-        assert (status, problem["code"]) == (409, "changed_since")
+        done = {"id": item["id"], "state": "mended", "outcome": None, "dry_run": False, "notices": [], **understood}
+        assert await gateway.change(path + "/mend", {**seen, "body": mended}) == (200, done)
+        stale = {**seen, "body": order(422, comment="второй")}
+        assert (await gateway.change(path + "/mend", stale))[1]["code"] == "changed_since"
         now = await one(gateway, item["id"])
         assert (json.loads(now["body"]), json.loads(now["mended"]), now["state"]) == (broken, mended, "mended")
-        stale = {**seen, "body": order(422, comment="второй")}
+        assert [each["name"] for each in now["basket"]] == ["Мёд"]
+        file = await gateway.get(path + "/report", role="operator")
+        assert "— Мёд (sku-422): 2 шт. по 9900" in file["draft"]["text"]
+        bulk = {"reason": "проба", "ids": [item["id"]], "dry_run": True}
+        [planned] = (await gateway.change(f"{PATH}/resubmit", bulk))[1]["items"]
+        assert {name: planned[name] for name in understood} == understood
         for dry_run in (True, False):
-            status, problem = await gateway.change(path + "/resubmit", {**stale, "dry_run": dry_run})
-            assert (status, problem["code"]) == (409, "changed_since")
+            assert (await gateway.change(path + "/resubmit", {**stale, "dry_run": dry_run}))[0] == 409
         status, done = await gateway.change(path + "/resubmit", {"reason": "исправлено"})
         assert (status, done["number"], done["state"]) == (200, order_number("website", "W-422"), "resubmitted")
         [hook] = await arrived(1)

@@ -108,3 +108,25 @@ def test_all_checks_say_what_still_waits_for_a_person(
     assert said not in ordersctl("check", "audit").remarks
     services.on(f"GET /admin/v1/{path}", {"code": "forbidden"}, 403)
     assert "not known all that waits for a person" in ordersctl("check", "all").remarks
+
+
+def test_an_endangered_order_is_rehearsed_as_goods_and_sums(
+    services: Services, ordersctl: Ordersctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services.on("GET /admin/v1/endangered-orders/e1", {"id": "e1", "version": 1})
+    said = {"state": "mended", "goods": ["Milk: 2 × 9900.00 RUB = 19800.00 RUB"], "total": "19800.00 RUB"}
+    services.on("POST /admin/v1/endangered-orders/e1/mend", said)
+    monkeypatch.setattr("console.cli.commands.Context.interactive", True)
+    monkeypatch.setattr("typer.confirm", lambda *_, **__: False)
+    mend = ordersctl("endangered", "mend", "e1", "--body", "{}", "-r", "a price was missing")
+    assert "goods: Milk: 2 × 9900.00 RUB = 19800.00 RUB" in mend.remarks
+    assert "total 19800.00 RUB" in mend.remarks
+
+
+def test_a_likely_duplicate_leads_to_the_option_that_does_it(services: Services, ordersctl: Ordersctl) -> None:
+    refused = {"e1": {"outcome": "refused", "code": "likely_duplicates", "detail": "looks like W-1"}}
+    items = [{"id": name, "version": 1, **said} for name, said in refused.items()]
+    answer = {"items": items, "matched": 1, "more": False, "plan": "digest"}
+    services.on("POST /admin/v1/endangered-orders/resubmit", answer)
+    ended = ordersctl("endangered", "resubmit", "e1", "-r", "it is another order", "--dry-run")
+    assert "next: ordersctl endangered resubmit e1 --despite-duplicates" in ended.remarks

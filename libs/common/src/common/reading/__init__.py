@@ -4,7 +4,7 @@ The gateway answers by it and the orchestrator carries out by it, so that what i
 no clock; nothing here raises on what a source sends.
 """
 
-from common.reading.model import Address, Contact, Line, Window
+from common.reading.model import Address, Contact, Line, Window, line_total
 from common.reading.order import GOODS_NEEDED, OrderContent, read_order
 from common.reading.people import phone_key
 from common.reading.values import event_name, identifier, read_moment, storable, text_of
@@ -18,6 +18,7 @@ __all__ = [
     "Window",
     "event_name",
     "identifier",
+    "line_total",
     "phone_key",
     "read_moment",
     "read_order",

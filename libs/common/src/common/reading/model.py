@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 MAJOR_PARTS = ("postcode", "country", "region", "city", "street", "house", "building")
 """The parts that make another place of an address."""
@@ -41,6 +41,21 @@ class Line:
     weight: Decimal | None = None
     replaces: str | None = None
     quantity_follows: bool = field(default=False, compare=False)
+
+    @property
+    def pieces(self) -> Decimal | None:
+        """How many of it there are; as many as were ordered where nobody says otherwise."""
+        return self.original_quantity if self.quantity is None else self.quantity
+
+
+def line_total(line: Line) -> int | None:
+    """Return what a position costs the customer, in minor units: discounted where it is; None when no hook gave a price."""
+    for total, price in ((line.total_discount_price, line.discount_price), (line.total_price, line.price)):
+        if total is not None:
+            return total
+        if price is not None and line.pieces is not None:
+            return int((price * line.pieces).quantize(Decimal(1), rounding=ROUND_HALF_UP))
+    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

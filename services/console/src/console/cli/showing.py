@@ -90,10 +90,10 @@ def show_made(out: Output, done: Done) -> None:
 
 def show_next(out: Output, act: str, items: tuple[Item, ...], *, done: bool = True) -> None:
     """Say which commands lead on. ``done``: from what was done, and not only rehearsed."""
-    found = [(each, item.id) for item in items if (each := next_of(act, item, done=done))]
-    for each, name in found[:_MOST_ASIDE]:
-        body = " --body @FILE" if each.verb == "mend" else ""
-        out.note(f"next: ordersctl {each.noun} {each.verb} {name}{body}")
+    found = [(each, item) for item in items if (each := next_of(act, item, done=done))]
+    for each, item in found[:_MOST_ASIDE]:
+        more = " --body @FILE" if each.verb == "mend" else " --despite-duplicates" * (item.code == "likely_duplicates")
+        out.note(f"next: ordersctl {each.noun} {each.verb} {item.id}{more}")
 
 
 def _command(noun: str, name: str, *, of: bool) -> str:

@@ -99,14 +99,14 @@ _MENDED_FIRST = frozenset({"unprocessable", "erased"})
 def next_of(act: str, item: Item, *, done: bool = True) -> Act | None:
     """Return the change of the same thing that leads on, None where none is wanted. ``done``: and not only rehearsed.
 
-    A mended order is still no order, and what cannot be sent again as it came can be once it is mended.
+    A mended order is still no order; what cannot be sent again as it came can be once it is mended, a likely duplicate once it is told.
     """
     if act == "endangered mend" and done and item.code is None and item.outcome != "unknown":
         return ACTS["endangered resubmit"]
     noun, _, verb = act.partition(" ")
     if verb in ("replay", "resubmit") and item.code in _MENDED_FIRST and f"{noun} mend" in ACTS:
         return ACTS[f"{noun} mend"]
-    return None
+    return ACTS[act] if item.code == "likely_duplicates" else None
 
 
 def not_made_yet(act: str, item: Item) -> Item:

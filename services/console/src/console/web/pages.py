@@ -115,7 +115,7 @@ class Visit:
             person=self.signed_in,
             language=self.language,
             path=self.raw.rel_url.raw_path,
-            here=str(self.raw.rel_url),
+            here=str(self.raw.rel_url) if self.raw.method == "GET" else None,  # nothing leads back to what was sent
             form_token=self.session.get(FORM_TOKEN, ""),
             zone=self.console.settings.time_zone,
             environment_name=self.console.settings.environment,

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from common.money import to_decimal_string
-from common.reading import Line
-from orchestrator.orders.content import line_total
+from common.reading import Line, line_total
 from orchestrator.orders.model import OrderState
 
 CONTENT_TYPE = "text/plain; charset=utf-8"

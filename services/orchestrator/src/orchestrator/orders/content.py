@@ -10,8 +10,6 @@ from common.reading import Line
 from common.reading.values import LARGEST_SUM
 from orchestrator.orders.model import OrderFact, OrderState, numbered
 
-_ONE = Decimal(1)
-
 
 def complete(before: Sequence[Line], given: Sequence[Line]) -> tuple[Line, ...]:
     """Return the given positions, with what they leave out taken from the same position before: the same id, the same occurrence of it.
@@ -82,16 +80,6 @@ def _total_after(
     return total if total <= LARGEST_SUM else None
 
 
-def line_total(line: Line) -> int | None:
-    """Return what a position costs the customer, in minor units: discounted where it is; None when no hook gave a price."""
-    for total, price in ((line.total_discount_price, line.discount_price), (line.total_price, line.price)):
-        if total is not None:
-            return total
-        if price is not None and line.quantity is not None:
-            return int((price * line.quantity).quantize(_ONE, rounding=ROUND_HALF_UP))
-    return None
-
-
 def _with_quantity(line: Line) -> Line:
     if line.quantity is not None:
         return line
@@ -138,6 +126,6 @@ def _add_up(lines: Sequence[Line], sums: _Sums) -> int | None:
         if total is None:
             if price is None or line.quantity is None:
                 return None
-            total = int((price * line.quantity).quantize(_ONE, rounding=ROUND_HALF_UP))
+            total = int((price * line.quantity).quantize(Decimal(1), rounding=ROUND_HALF_UP))
         result += total
     return result if result <= LARGEST_SUM else None

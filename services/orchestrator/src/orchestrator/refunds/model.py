@@ -9,8 +9,7 @@ from decimal import Decimal
 
 from common.errors import Conflict, Unprocessable
 from common.money import worth_of_part
-from common.reading import Line
-from orchestrator.orders.content import line_total
+from common.reading import Line, line_total
 
 
 class NoPayment(Conflict):

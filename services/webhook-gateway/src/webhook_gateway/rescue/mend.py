@@ -14,7 +14,7 @@ from webhook_gateway.hooks.model import SERVICE
 from webhook_gateway.rescue.model import Act, LockedOrder, State, after
 from webhook_gateway.rescue.said import said
 from webhook_gateway.rescue.store import EndangeredStore
-from webhook_gateway.rescue.views import Rescued
+from webhook_gateway.rescue.views import Rescued, Understood
 from webhook_gateway.website.model import WebsiteOrder, read_order
 
 NO_OBJECT = FieldError("", "not_json", "the body is no JSON object")
@@ -39,7 +39,7 @@ async def mend(
     """
     found = await store.lock(change.connection, endangered_id)
     ChangedSince.require(f"endangered order {endangered_id}", at=found.version, expected=expected_version)
-    raw, state = mended(found, body, currency=currency_of(found.order.source))
+    raw, state, order = mended(found, body, currency=currency_of(found.order.source))
     await store.save_mended(change.connection, endangered_id, body=raw, state=state, at=now)
     await change.record(
         "endangered_order.mend", f"endangered:{endangered_id}", before={"state": found.state}, after={"state": state}
@@ -53,15 +53,14 @@ async def mend(
         reason=said(found, change.reason),
         now=now,
     )
-    return Rescued(id=endangered_id, state=state, dry_run=change.dry_run)
+    return Rescued(id=endangered_id, state=state, dry_run=change.dry_run, **Understood.of(order).model_dump())
 
 
-def mended(found: LockedOrder, body: object, *, currency: str) -> tuple[bytes, State]:
-    """Return the body as it is kept, and the order's new state. Raises as ``mend`` does."""
+def mended(found: LockedOrder, body: object, *, currency: str) -> tuple[bytes, State, WebsiteOrder]:
+    """Return the body as it is kept, the order's new state, and what was understood. Raises as ``mend`` does."""
     state = after(found.state, Act.MEND, number=found.order.number)
     raw = orjson.dumps(body)
-    read_good_order(raw, currency=currency)
-    return raw, state
+    return raw, state, read_good_order(raw, currency=currency)
 
 
 def read_good_order(body: bytes, *, currency: str) -> WebsiteOrder:

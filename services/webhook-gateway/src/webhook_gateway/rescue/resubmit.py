@@ -21,7 +21,7 @@ from webhook_gateway.rescue.mend import CurrencyOf, read_good_order
 from webhook_gateway.rescue.model import Act, LikelyDuplicates, LockedOrder, State, after
 from webhook_gateway.rescue.said import said
 from webhook_gateway.rescue.store import EndangeredStore
-from webhook_gateway.rescue.views import LikelyDuplicate, Resubmitted
+from webhook_gateway.rescue.views import LikelyDuplicate, Resubmitted, Understood
 from webhook_gateway.website.basket import rescue_from
 from webhook_gateway.website.model import Category
 
@@ -100,6 +100,7 @@ async def resubmit(
         number=number,
         duplicates=[LikelyDuplicate.of(one) for one in duplicates],
         dry_run=change.dry_run,
+        **Understood.of(read_good_order(hook.body, currency=currency_of(order.source))).model_dump(),
     )
 
 

@@ -36,7 +36,7 @@ from webhook_gateway.rescue.metrics import RescueMetrics
 from webhook_gateway.rescue.report_store import ReportQueue
 from webhook_gateway.rescue.resubmit import resubmit
 from webhook_gateway.rescue.search import EndangeredSearch, select_endangered
-from webhook_gateway.rescue.store import EndangeredStore, uuid_or_none
+from webhook_gateway.rescue.store import EndangeredStore, as_mended, uuid_or_none
 from webhook_gateway.rescue.write_report import Addresses, ReportOnMany, ReportWriting, write_report
 from webhook_gateway.website.model import read_order
 
@@ -239,7 +239,8 @@ class RescueRoutes:
         async def _work(change: Change, endangered_id: str) -> BulkDone:
             done = await resubmitting(change, endangered_id)
             warnings = [f"looks like {one.number or one.id}" for one in done.duplicates]
-            return BulkDone(outcome="resubmitted", detail=done.number, extra={"warnings": warnings})
+            extra = {"warnings": warnings, **done.model_dump(include={"goods", "total"})}
+            return BulkDone(outcome="resubmitted", detail=done.number, extra=extra)
 
         many = replace(self._bulk("endangered_order.resubmit", _work), answer=views.OrdersResubmitted)
         return await many.carry_out(self._changes, request)
@@ -328,4 +329,6 @@ def _shown(row: Any) -> views.EndangeredOrder:
     values = dict(row)
     mended = values.pop("mended_body")
     body = views.text_or_none(values.pop("body"))
+    if mended is not None:
+        values |= as_mended(values, mended)
     return views.EndangeredOrder(**values, body=body, mended=None if mended is None else views.text_or_none(mended))

@@ -20,7 +20,7 @@ _ORDER = """
 SELECT id::text AS id, received_at, status, category, customer, address, basket, number, source, external_id, network, anonymous, state,
        version, report_id IS NOT NULL
        OR EXISTS (SELECT FROM endangered_reports AS r WHERE r.endangered_id = endangered_orders.id AND r.state <> 'failed') AS reported,
-       coalesce(mended_body, body) AS body
+       coalesce(mended_body, body) AS body, mended_body
 FROM endangered_orders
 """
 _COVERED = f"""
@@ -163,10 +163,22 @@ class EndangeredStore:
 
     def _lost(self, row: Record) -> LostOrder:
         found = {name: row[name] for name in _LOST}
+        if row["mended_body"] is not None:
+            found |= as_mended(found, row["mended_body"])
         page = (
             f"{self._public_url}/e/{row['id']}" if self._public_url else str(row["id"])
         )  # a relative link opens nothing
         return LostOrder(**found, link=page)
+
+
+def as_mended(found: Mapping[str, Any], mended: bytes) -> dict[str, Any]:
+    """Return the basket of the mended body, and of customer and address what only that says: what came first is what people search by."""
+    said = rescue_from(mended)
+    return {
+        "customer": {**said.customer, **found["customer"]},
+        "address": found["address"] or said.address,
+        "basket": said.basket or found["basket"],
+    }
 
 
 def uuid_or_none(text: str) -> uuid.UUID | None:

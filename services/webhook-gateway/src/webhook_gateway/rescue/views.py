@@ -21,7 +21,10 @@ from common.http import (
     PageQuery,
     UuidText,
 )
+from common.money import to_decimal_string
+from common.reading import line_total
 from webhook_gateway.rescue.model import Duplicate
+from webhook_gateway.website.model import WebsiteOrder
 
 CategoryName = Literal["front_end", "back_end", "banned", "manager_bypass_broken", "key_reused", "customer_network"]
 
@@ -183,8 +186,34 @@ class Close(AdminChange):
     outcome: Literal["done", "own_test"] = "done"
 
 
-class Rescued(ChangeAnswer):
-    """The endangered order's new state."""
+class Understood(BaseModel):
+    """What a body comes to, in words. `total` is its own, else its positions added up; null where one of them has no price."""
+
+    goods: list[str] | None = Field(default=None, exclude_if=_is_none)
+    total: str | None = Field(default=None, exclude_if=_is_none)
+
+    @classmethod
+    def of(cls, order: WebsiteOrder) -> Understood:
+        """Write each position: how many, the price of one, and what they come to."""
+        said, lines = order.content, order.content.lines or ()
+
+        def written(minor: int | None) -> str:
+            """Return a sum."""
+            return "?" if minor is None else f"{to_decimal_string(minor, order.currency)} {order.currency}"
+
+        goods = [
+            f"{line.name or line.id}: {'?' if line.pieces is None else format(line.pieces.normalize(), 'f')} × "
+            f"{written(line.price if line.discount_price is None else line.discount_price)} = {written(line_total(line))}"
+            for line in lines
+        ]
+        sums = [each for each in map(line_total, lines) if each is not None]
+        own = said.total_price if said.total_discount_price is None else said.total_discount_price
+        total = sum(sums) if own is None and sums and len(sums) == len(lines) else own
+        return cls(goods=goods, total=None if total is None else written(total))
+
+
+class Rescued(ChangeAnswer, Understood):
+    """The endangered order's new state, and how a mended body is understood."""
 
     id: str
     state: str
@@ -200,8 +229,8 @@ class Resubmit(AdminChange):
     despite_duplicates: bool = Field(default=False, description="do it although other orders look like this one")
 
 
-class Resubmitted(ChangeAnswer):
-    """The real order: a delivery of its own, with the order's number. `duplicates` are orders within a day that look like it."""
+class Resubmitted(ChangeAnswer, Understood):
+    """The real order: a delivery of its own, as it is understood, with the order's number. `duplicates` are orders that look like it."""
 
     id: str
     state: str
@@ -218,8 +247,8 @@ class ResubmitMany(BulkChange[UuidText, EndangeredChoice]):
     despite_duplicates: bool = Field(default=False, description="also those that other orders look like")
 
 
-class ResubmittedOrder(BulkItem):
-    """What became of one. `warnings` name the orders within a day that look like it."""
+class ResubmittedOrder(BulkItem, Understood):
+    """What became of one, and how it is understood. `warnings` name the orders within a day that look like it."""
 
     warnings: list[str] = Field(default=[])
 

@@ -149,6 +149,5 @@ def external_id_from_key(idempotency_key: str) -> str:
 
 def _told(line: Line) -> list[str]:
     """Return a line as texts, which can be sorted also where something was not said."""
-    pieces = line.original_quantity if line.quantity is None else line.quantity
-    counted = "" if pieces is None else f"{pieces.normalize():f}"
+    counted = "" if line.pieces is None else f"{line.pieces.normalize():f}"
     return [line.id, counted, *("" if price is None else str(price) for price in (line.price, line.discount_price))]

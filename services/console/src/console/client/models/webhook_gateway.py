@@ -300,6 +300,8 @@ class ReplicaSums(TypedDict):
 
 
 class Rescued(TypedDict):
+    goods: NotRequired[list[str] | None]
+    total: NotRequired[str | None]
     notices: NotRequired[list[str]]
     id: str
     state: str
@@ -316,6 +318,8 @@ class Resent(TypedDict):
 
 
 class Resubmitted(TypedDict):
+    goods: NotRequired[list[str] | None]
+    total: NotRequired[str | None]
     notices: NotRequired[list[str]]
     id: str
     state: str
@@ -327,6 +331,8 @@ class Resubmitted(TypedDict):
 
 
 class ResubmittedOrder(TypedDict):
+    goods: NotRequired[list[str] | None]
+    total: NotRequired[str | None]
     notices: NotRequired[list[str]]
     id: int | str
     version: int | str | None
