@@ -251,5 +251,10 @@ def _checked(entries: Iterable[_Entry]) -> tuple[_Known, ...]:
     return tuple(known.values())
 
 
+def fingerprint(token: str) -> str:
+    """Return what stands for a token where it is only verified: whoever reads this cannot call with it."""
+    return _digest(token).hex()
+
+
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
