@@ -80,7 +80,7 @@ class Whole:
             tips_dsn=dsns[TIPS.name],
             broker_urls={},
             amqp_url=amqp_url,
-            overrides={"WEBHOOK_GATEWAY_CONFIRM_DEADLINE": "0.9"},
+            overrides={"WEBHOOK_GATEWAY_CONFIRM_DEADLINE": "0.9", "REFUNDS_CONFIRM_CALLERS": "true"},
         )
         return cls(plan, folder, authority, {})
 

@@ -219,7 +219,8 @@ async def _health_check(repository: Path, arguments: list[str], url: str, **told
 _REGISTRY = """#!/bin/sh
 # docker buildx imagetools inspect IMAGE, as far as the script goes
 case $4 in ${AWAY:-nobody}*) echo "registry away" >&2; exit 1 ;; esac
-printf 'Name:      docker.io/%s\\nMediaType: application/vnd.oci.image.index.v1+json\\nDigest:    sha256:%064d\\n\\nManifests:\\n  Digest: sha256:no\\n' "$4" 7
+printf 'Name:      docker.io/%s\\nMediaType: application/vnd.oci.image.index.v1+json\\n' "$4"
+printf 'Digest:    sha256:%064d\\n\\nManifests:\\n  Digest: sha256:no\\n' 7
 """
 
 
