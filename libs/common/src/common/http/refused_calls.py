@@ -91,10 +91,7 @@ class RefusedCalls:
                     before=None, after=after, request_id=request_id,
                 )  # fmt: skip
         except Exception as error:  # noqa: BLE001 - whatever is wrong with the database, the caller is refused
-            counts[
-                0
-            ].silent += 1  # where the record is there all the same, its commit's answer lost, it is counted twice
-            _log.warning("refusal_not_recorded", operation=operation, error=type(error).__name__)
-        else:
+            said[0] += 1  # where the record is there all the same, its commit's answer lost, it is counted twice
             for each, count in zip(counts, said, strict=True):
-                each.silent -= count
+                each.silent += count
+            _log.warning("refusal_not_recorded", operation=operation, error=type(error).__name__)
