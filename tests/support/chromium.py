@@ -62,6 +62,7 @@ async def complaints(page: Page, *, dark_at_the_desk: bool = False, once: bool =
     At the desk the rules that go neither by colours nor by sizes are asked anew only where other elements are shown than on the phone.
     The page is left in light at the desk; ``once``: without what is there more than twice, as the rows of a long list are.
     """
+    await page.wait_for_load_state()  # without its style sheet everything is small
     desk, phone = _THEMES[::-1] if dark_at_the_desk else _THEMES
     await page.set_viewport_size(PHONE)
     await page.emulate_media(color_scheme=phone)
