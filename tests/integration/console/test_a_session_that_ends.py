@@ -88,7 +88,9 @@ async def test_what_was_typed_is_there_after_signing_in_again(provider: Provider
         await denied.get_by_role("link", name="Our provider").click()
         await log_in(denied, "guest")
         await expect(denied.locator("main")).to_contain_text("ни у одной из ваших групп")
-        assert await what_stands_against(denied, dark_at_the_desk=True) == [], "whom the provider let in and the services do not"
+        assert await what_stands_against(denied, dark_at_the_desk=True) == [], (
+            "whom the provider let in and the services do not"
+        )
         await context.close()
     assert complaints == []
     assert asked == ["olga"], "the service knows her by the provider's own token"
