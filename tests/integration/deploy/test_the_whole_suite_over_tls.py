@@ -19,7 +19,6 @@ import asyncpg
 import orjson
 import pytest
 
-from common.testing import TestDatabases, as_served, eventually
 from suite_local.catalogue import CONSOLE, GATEWAY, ORCHESTRATOR, SANDBOX, SERVICES, TIPS, WITH_CONSOLE, Service
 from suite_local.infrastructure.rabbitmq import call_api
 from suite_local.paths import RunDirectory, write_private
@@ -27,6 +26,7 @@ from suite_local.plan import Plan, programs, secret_files
 from suite_local.ports import free_port
 from suite_local.programs import Program, ProgramProcess
 from tests.support.certificates import Authority
+from tests.support.servers import TestDatabases, as_served, eventually
 from tests.support.tls_servers import TlsPostgres, TlsRabbitmq, running
 
 TELL = """

@@ -13,7 +13,7 @@ from common.errors import Forbidden, Unauthorized
 from common.http import Principal, TokenBook
 from common.http.refused_calls import RefusedCalls
 from common.postgres import Database
-from common.testing import eventually, proxied
+from tests.support.servers import eventually, proxied
 
 from .conftest import ROUTES, TOKENS, Demo, Serve
 
