@@ -183,3 +183,22 @@ async def answers(kit: Kit) -> list[str]:
 async def phoned(kit: Kit) -> list[str]:
     """Who was really phoned, in order."""
     return [entry["request"]["phone"] for entry in await kit.sandbox.log("calls") if entry["effect"]]
+
+
+TOLD = """
+SELECT i.fingerprint, t.queue FROM incidents AS i JOIN tickets AS t ON t.incident_id = i.id WHERE i.kind = 'problem.task.failing'
+"""
+
+
+async def told_once(kit: Kit, *items: str) -> None:
+    """The notifier tells of its own faults as of any other problem: one incident for each "task:item", with a ticket. It lives."""
+
+    async def told() -> bool:
+        rows = await kit.fetch(TOLD)
+        assert sorted(map(tuple, (row.values() for row in rows))) == sorted(
+            (f"task:notifier:{item}", "TRAVELBACK") for item in items
+        )
+        return True
+
+    await eventually(told, what="one incident of each item")
+    assert kit.applications[0].lifecycle.failure is None
