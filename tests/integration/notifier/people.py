@@ -202,3 +202,23 @@ async def told_once(kit: Kit, *items: str) -> None:
 
     await eventually(told, what="one incident of each item")
     assert kit.applications[0].lifecycle.failure is None
+
+
+YANDEX: dict[str, Any] = {
+    "tracker": "yandex",
+    "tracker_url": lambda sandbox: sandbox.tracker_url,
+    "tracker_token": SecretStr("tracker-token"),
+    "tracker_org_id": "42",
+    "tracker_poll": 0.05,
+}
+
+
+async def there(kit: Kit, key: str, **act: Any) -> None:
+    """Do something in the tracker."""
+    await kit.sandbox.control("PATCH", f"/sandbox/tracker/issues/{key}", act)
+
+
+async def issue_of(kit: Kit, key: str) -> dict[str, Any]:
+    """An issue as the tracker has it."""
+    page = await kit.sandbox.control("GET", "/sandbox/tracker/issues")
+    return next(dict(item) for item in page["items"] if item["key"] == key)

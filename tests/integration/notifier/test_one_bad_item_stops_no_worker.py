@@ -22,14 +22,16 @@ from tests.integration.notifier.orchestrator import an_orchestrator
 from tests.integration.notifier.people import (
     FAST_CHAIN,
     SECRET,
+    YANDEX,
     crashed,
+    issue_of,
     phoned,
     put_roster,
     settings_for,
     telegram_id,
+    there,
     told_once,
 )
-from tests.integration.notifier.tickets.test_people_work_in_the_tracker import YANDEX, issue_of, there
 from tests.support.poisoned import Fault, every_job_fails
 
 OLEG, ANNA = "+79990000001", "+79990000002"

@@ -15,17 +15,15 @@ from common.contracts.envelope import Envelope, parse
 from common.messaging import topology
 from common.testing import eventually
 from sandbox.testing import running_sandbox
-from tests.integration.webhook_gateway.conftest import Gateway, Start, hook_body, watched
-from tests.integration.webhook_gateway.edge.test_edge_log_is_read import line
-from tests.integration.webhook_gateway.rescue.test_rescue_operations import mailed
-from tests.integration.webhook_gateway.rescue.test_rescuing_many import PATH, REPORT, refused
+from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer, edge_line, hook_body, watched
 from tests.support.poisoned import Fault, every_job_fails
 from webhook_gateway.edge import settle_late
 from webhook_gateway.rescue import report_store, send_reports
 from webhook_gateway.source_watch import refused as refused_sources
 
 Told = Callable[[int], Awaitable[list[Envelope]]]
-BAD = "о чём никто не подумал"
+GOOD, BAD = "мы обновляли приём заказов", "о чём никто не подумал"
+PATH = "/admin/v1/endangered-orders"
 
 
 async def told_once(alerts: Told, task: str, item: str) -> None:
@@ -59,7 +57,7 @@ async def test_a_late_order_that_cannot_be_settled_keeps_no_other_endangered(
     (tmp_path / "edge").mkdir()
     soon = time.time() + 10  # the orders come within the time that nginx waits for an answer
     names = ("one", "two", "three")
-    log = "".join(line(id=f"{name}-1-1", at=soon, idempotency_key="", upstream_status="504") for name in names)
+    log = "".join(edge_line(id=f"{name}-1-1", at=soon, idempotency_key="", upstream_status="504") for name in names)
     (tmp_path / "edge" / "intake-1.log").write_text(log)
     async with (
         watched(amqp_url, topology.NOTIFIER_ALERTS) as alerts,
@@ -143,17 +141,32 @@ async def test_a_report_that_cannot_be_written_keeps_no_other_from_being_sent(
     async with (
         running_sandbox() as sandbox,
         watched(amqp_url, topology.NOTIFIER_ALERTS) as alerts,
-        start(**mailed(sandbox, smtp_deadline=0.5)) as gateway,
+        start(
+            smtp_host=sandbox.smtp_host,
+            smtp_port=sandbox.smtp_port,
+            smtp_deadline=0.5,
+            report_to="arsen@shop.example",
+            report_retry=0.05,
+        ) as gateway,
     ):
-        orders = await refused(gateway, 4)
-        for cause, pair in ((BAD, orders[:2]), (REPORT["cause"], orders[2:])):
-            asked = {**REPORT, "cause": cause, "ids": [item["id"] for item in pair]}
+        for number in range(4):
+            body = hook_body(order=f"W-{number}")["payload"]
+            assert (await gateway.send(body, path="/api/v1/orders/", headers=bearer("viewer")))[0] == 403
+
+        async def all_lost() -> list[dict[str, Any]]:
+            found = await lost(gateway, "new")
+            return found if len(found) == 4 else []
+
+        orders = await eventually(all_lost)
+        for cause, pair in ((BAD, orders[:2]), (GOOD, orders[2:])):
+            ids = [item["id"] for item in pair]
+            asked = {"reason": "разобран", "cause": cause, "remedy": "починили приём заказов", "ids": ids}
             status, done = await gateway.change(PATH + "/report", asked)
             assert (status, [item["outcome"] for item in done["items"]]) == (200, ["reported"] * 2)
 
         async def mails() -> list[int]:
             texts = [entry["request"]["text"] for entry in await sandbox.log("mail")]
-            return [sum(REPORT["cause"] in text for text in texts), sum(BAD in text for text in texts)]
+            return [sum(GOOD in text for text in texts), sum(BAD in text for text in texts)]
 
         async def others() -> bool:
             return await mails() == [1, 0]

@@ -53,7 +53,7 @@ async def test_a_batch_of_what_is_kept_apart_hides_nothing_that_comes_later(
     """One at a time, and the first of all is bad: in each sweep the ones after it have their turn all the same."""
     for module in ("tickets.follow_up", "duty.fire_timers"):
         monkeypatch.setattr(f"notifier.{module}._AT_A_TIME", 1)
-    bad = Fault().over(ticket_for, lambda _id, fact: fact.summary == BAD)
+    bad = Fault().over(ticket_for, lambda _id, fact, **_: fact.summary == BAD)
     monkeypatch.setattr("notifier.tickets.follow_up.ticket_for", bad)
     bad = Fault().over(FollowUp._sentence, lambda _self, line: line.incident.fact.summary == BAD)
     monkeypatch.setattr(FollowUp, "_sentence", bad)
@@ -76,7 +76,7 @@ async def test_a_batch_of_what_is_kept_apart_hides_nothing_that_comes_later(
 
 
 async def test_tickets_are_opened_of_the_others(make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = Fault().over(ticket_for, lambda _id, fact: fact.summary == BAD)
+    whole = Fault().over(ticket_for, lambda _id, fact, **_: fact.summary == BAD)
     monkeypatch.setattr("notifier.tickets.follow_up.ticket_for", whole)
     kit = await make_kit()
     item = await publish(kit)
