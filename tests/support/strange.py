@@ -11,8 +11,8 @@ import aio_pika
 
 from common.contracts.envelope import CONTENT_TYPE, Envelope, exchange_of
 from common.ids import new_id
-from common.testing import eventually
 from tests.support.hook_fuzz import TOKENS
+from tests.support.servers import eventually
 
 TEXTS = (
     "",

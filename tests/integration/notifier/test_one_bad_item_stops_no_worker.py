@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from common.testing import eventually
 from notifier.buttons.answers import TelegramAnswers
 from notifier.buttons.handle import HandleButtonAction
 from notifier.duty.call_store import CallStore
@@ -33,6 +32,7 @@ from tests.integration.notifier.people import (
     told_once,
 )
 from tests.support.poisoned import Fault, every_job_fails
+from tests.support.servers import eventually
 
 OLEG, ANNA = "+79990000001", "+79990000002"
 BAD = "nobody foresaw this"
@@ -268,12 +268,13 @@ async def test_a_ticket_that_cannot_be_followed_keeps_no_other_from_being(
         said_here = [comment["text"] for comment in ticket["comments"]].count("said there")
         assert said_there <= 1
         assert said_here <= 1
-        return {
+        done = {
             "comment": said_there == 1,
             "comments": said_here == 1,
             "move": issue["status"]["key"] != "open",
             "issue": ticket["state"] == "closed",
-        }[step]
+        }
+        return bool(done[step])
 
     await eventually(lambda: followed(good))
 

@@ -13,12 +13,13 @@ import pytest
 from common.contracts.alerts import ProblemRaisedV1
 from common.contracts.envelope import Envelope, parse
 from common.messaging import topology
-from common.testing import eventually
 from sandbox.testing import running_sandbox
 from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer, edge_line, hook_body, watched
 from tests.support.poisoned import Fault, every_job_fails
-from webhook_gateway.edge import settle_late
-from webhook_gateway.rescue import report_store, send_reports
+from tests.support.servers import eventually
+from webhook_gateway.rescue import send_reports
+from webhook_gateway.rescue.alerts import taken_late
+from webhook_gateway.rescue.letter import letter_of
 from webhook_gateway.source_watch import refused as refused_sources
 
 Told = Callable[[int], Awaitable[list[Envelope]]]
@@ -52,8 +53,8 @@ async def test_a_late_order_that_cannot_be_settled_keeps_no_other_endangered(
     start: Start, tmp_path: Path, amqp_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fault, bad = Fault(), set[str]()
-    whole = fault.over(settle_late.taken_late, lambda order, *_, **__: order in bad)
-    monkeypatch.setattr(settle_late, "taken_late", whole)
+    whole = fault.over(taken_late, lambda order, *_, **__: order in bad)
+    monkeypatch.setattr("webhook_gateway.edge.settle_late.taken_late", whole)
     (tmp_path / "edge").mkdir()
     soon = time.time() + 10  # the orders come within the time that nginx waits for an answer
     names = ("one", "two", "three")
@@ -132,8 +133,8 @@ async def test_a_report_that_cannot_be_written_keeps_no_other_from_being_sent(
     fault = Fault()
     monkeypatch.setattr(send_reports, "_LEASE_MARGIN", timedelta(0))
     if step == "letter":
-        whole = fault.over(report_store.letter_of, lambda _orders, *, cause, remedy: cause == BAD)
-        monkeypatch.setattr(report_store, "letter_of", whole)
+        whole = fault.over(letter_of, lambda _orders, *, cause, remedy: cause == BAD)
+        monkeypatch.setattr("webhook_gateway.rescue.report_store.letter_of", whole)
     else:
         monkeypatch.setattr(
             send_reports, "compose", fault.over(send_reports.compose, lambda report: report.cause == BAD)

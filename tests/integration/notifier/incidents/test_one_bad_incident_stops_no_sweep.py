@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from common.testing import eventually
 from notifier.delivery import fail_over
 from notifier.duty.fire_timers import FireTimers
 from notifier.tickets.follow_up import FollowUp
@@ -15,6 +14,7 @@ from notifier.tickets.model import ticket_for
 from tests.integration.notifier.factories import PICKERS, Kit, MakeKit, a_problem
 from tests.integration.notifier.people import FAST_CHAIN, settings_for, told_once
 from tests.support.poisoned import Fault
+from tests.support.servers import eventually
 
 BAD = "nobody foresaw this"
 CHAIN = {

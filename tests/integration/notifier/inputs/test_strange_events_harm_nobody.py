@@ -6,9 +6,9 @@ from pathlib import Path
 
 from common.contracts.alerts import HeartbeatV1, ProblemResolvedV1
 from common.contracts.refunds import RefundRejectedV1
-from common.testing import eventually
 from tests.integration.notifier.factories import NOW, ONE_CHAT, MakeKit, a_problem, created, enveloped
 from tests.integration.notifier.people import crashed, settings_for
+from tests.support.servers import eventually
 from tests.support.strange import decided, foreseen, publish_strange
 
 SOUND = (

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from common.testing import eventually
 from tests.integration.notifier.factories import Kit, MakeKit
 from tests.integration.notifier.orchestrator import an_orchestrator
 from tests.integration.notifier.people import (
@@ -20,6 +19,7 @@ from tests.integration.notifier.people import (
     settings_for,
     there,
 )
+from tests.support.servers import eventually
 
 
 async def ticket(kit: Kit, number: int = 1, **values: Any) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from typing import Any
 import asyncpg
 import pytest
 
-from common.testing import eventually
 from refunds.refunds.advance import AdvanceRefund
 from tests.integration.refunds.factories import Start
 from tests.support.poisoned import Fault, Poisoned, every_job_fails
 from tests.support.refund_world import World, open_world
+from tests.support.servers import eventually
 
 Story = Callable[[World, str], None]
 
