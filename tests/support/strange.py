@@ -26,6 +26,7 @@ TEXTS = (
     "😀" * 500,
 )
 NUMBERS = (0, -1, 2**31, 2**63 - 1, 2**63, -(2**63), 10**30)
+MOMENT = "2026-11-21T10:00:00Z"
 _SHOWN = 40
 MOMENTS = (
     "0001-01-01T00:00:00+14:00",
@@ -130,3 +131,28 @@ async def decided(
         return {what: dead[event_id] for event_id, what in published.items() if event_id in dead} or {"": ""}
 
     return {what: error for what, error in (await eventually(all_are, within=within)).items() if what}
+
+
+def made_of(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Any:
+    """Something that fits a schema of an OpenAPI document about as well as a careful caller's: every property is there."""
+    if "$ref" in schema:
+        return made_of(document["components"]["schemas"][schema["$ref"].rpartition("/")[2]], document)
+    for name in ("anyOf", "oneOf", "allOf"):
+        if name in schema:
+            return made_of(next(each for each in schema[name] if each.get("type") != "null"), document)
+    for name in ("const", "default"):
+        if schema.get(name) is not None:
+            return schema[name]
+    if sample := schema.get("examples") or schema.get("enum"):
+        return sample[0]
+    kind = schema.get("type")
+    if kind == "object" or "properties" in schema:
+        made = {name: made_of(each, document) for name, each in schema.get("properties", {}).items()}
+        return made or {"a": "b"}
+    if kind == "array":
+        return [made_of(schema.get("items", {}), document)]
+    if kind in {"integer", "number"}:
+        return max(1, schema.get("minimum", 1))
+    if kind == "boolean":
+        return True
+    return MOMENT if schema.get("format") == "date-time" else "x" * max(8, schema.get("minLength", 0))

@@ -106,7 +106,7 @@ async def test_a_refused_source_that_cannot_be_told_keeps_no_other_silent(
         for source in right:
             await gateway.send(hook_body(order=f"B-{source}"), path=f"/hooks/v1/{source}", headers={})
 
-        async def told() -> list[str | None]:
+        async def told() -> list[str]:
             problems = [
                 parse(event, ProblemRaisedV1) for event in await alerts(0) if event.type == ProblemRaisedV1.TYPE
             ]
