@@ -8,6 +8,7 @@ COPY. It takes about forty minutes and 25 GB, so ``make bench`` leaves it out: `
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 import time
@@ -17,10 +18,10 @@ from typing import Any
 
 import aio_pika
 import asyncpg
+import structlog
 
 from common.messaging import topology
 from common.postgres import Database
-from common.testing import TestDatabases, TestRabbit
 from orchestrator.orders.search import OrderSearch
 from suite_local.testing import ServerAddresses, addresses_from
 from tests.bench.bench_engine import check_orders, one_run
@@ -28,6 +29,7 @@ from tests.bench.bench_order_search import COLUMNS, START, rows, timed
 from tests.bench.bench_replay import Intake, batches, sizes
 from tests.bench.figures import figure, percentile
 from tests.bench.rig import Servers
+from tests.support.servers import TestDatabases, TestRabbit
 
 ORDERS = int(os.environ.get("BENCH_FINISHED_ORDERS") or 1_000_000)
 ROUNDS = int(os.environ.get("BENCH_ENGINE_ROUNDS") or 3)
@@ -91,6 +93,7 @@ async def main() -> None:
     addresses = addresses_from(os.environ)
     if addresses is None:
         sys.exit("run the benchmarks with `make bench`: it starts servers of their own")
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     databases = TestDatabases(addresses.postgres_dsn)
     async with databases.migrated("orchestrator") as empty, databases.migrated("orchestrator") as full:
         await fill(full)
