@@ -328,6 +328,7 @@ async def test_many_orders_with_duplicates_and_shuffles_end_right(client: Client
     assert findings.wrong[:20] == []
 
 
+@pytest.mark.chaos
 async def test_killed_services_come_back_and_nothing_is_lost(client: Client) -> None:
     """While orders are played each service is killed once with SIGKILL; the process manager starts it again."""
     playing = asyncio.create_task(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from common.testing import eventually
 from sandbox.testing import running_sandbox
@@ -19,6 +20,7 @@ ON_CALL = -1001000000901
 PATIENCE = {"WATCHDOG_PATIENCE": "15"}  # a slow machine must not be told as silent
 
 
+@pytest.mark.chaos  # a Watchdog that stays away is told in every run: notifier/inputs/test_refusals_and_silence_are_told.py
 async def test_an_alertmanager_that_ends_is_told_until_it_is_back(
     tmp_path: Path, amqp_url: str, database_for: Callable[[str], Awaitable[str]]
 ) -> None:

@@ -41,7 +41,7 @@ async def short_of_disk(server: TlsRabbitmq) -> AsyncIterator[None]:
         await asyncio.to_thread(server.control, "set_disk_free_limit", "200MB")
 
 
-@pytest.mark.parametrize("account", ["of everything", "of the service"])
+@pytest.mark.parametrize("account", [pytest.param("of everything", marks=pytest.mark.chaos), "of the service"])
 async def test_who_connects_meanwhile_reads_what_waits(
     server: TlsRabbitmq, account: str, database: Database, metrics: MessagingMetrics, tmp_path: Path
 ) -> None:
