@@ -16,9 +16,9 @@ import structlog
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling
 
-from common.testing import TestDatabases, TestRabbit
 from suite_local.ports import SHARE, free_port
 from suite_local.testing import ServerAddresses, test_servers
+from tests.support.servers import TestDatabases, TestRabbit
 
 # No example fails because a machine is slow; and a run finds what the last one found. HYPOTHESIS_PROFILE=search looks for more.
 settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

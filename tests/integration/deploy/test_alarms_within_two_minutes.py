@@ -19,11 +19,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from common.testing import eventually
 from sandbox.testing import RunningSandbox, running_sandbox
 from suite_local.ports import LOOPBACK
 from tests.support.monitoring import monitoring
 from tests.support.processes import Program, created, stand
+from tests.support.servers import eventually
 
 WITHIN = 120.0
 WEEK = {"SILENCE_SLOT": "5", "SILENCE_PERIOD": "25"}

@@ -11,10 +11,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from common.testing import eventually
 from sandbox.testing import running_sandbox
 from tests.support.monitoring import monitoring
 from tests.support.processes import stand
+from tests.support.servers import eventually
 
 ON_CALL = -1001000000901
 PATIENCE = {"WATCHDOG_PATIENCE": "15"}  # a slow machine must not be told as silent

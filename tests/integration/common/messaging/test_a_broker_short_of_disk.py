@@ -14,10 +14,10 @@ from common.contracts import Envelope
 from common.errors import Unavailable
 from common.messaging import Consumer, MessagingMetrics, topology
 from common.postgres import Connection, Database
-from common.testing import eventually
 from suite_local.credentials import Credentials
 from suite_local.provisioning import broker_urls, provision_broker
 from tests.integration.common.messaging.replicas import entry
+from tests.support.servers import eventually
 from tests.support.tls_servers import TlsRabbitmq, running
 
 SPEC = topology.ORCHESTRATOR_JOURNAL

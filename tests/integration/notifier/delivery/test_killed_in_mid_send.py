@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from common.testing import eventually
 from tests.integration.notifier.factories import (
     MARK,
     ONE_CHAT,
@@ -24,6 +23,7 @@ from tests.integration.notifier.factories import (
     ended,
     notifier,
 )
+from tests.support.servers import eventually
 from tests.support.slack_texts import as_read
 
 EVERYWHERE = {

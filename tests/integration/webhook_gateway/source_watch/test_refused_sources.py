@@ -15,8 +15,8 @@ from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
 from common.contracts.envelope import Envelope, parse
 from common.ids import order_number
 from common.messaging import topology
-from common.testing import eventually
 from tests.integration.webhook_gateway.conftest import Gateway, Start, hook_body, watched
+from tests.support.servers import eventually
 
 WRONG = {"Client-token": "rotated-on-one-side"}
 
