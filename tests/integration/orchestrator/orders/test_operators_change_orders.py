@@ -66,6 +66,7 @@ async def test_a_paid_order_is_cancelled_by_hand_and_asks_for_its_refund_once(
     assert order["cancellation"] == {"slug": "shop_closed", "description": "no bread"}
     told, refund = await listener.gather("notifier.orders", 2)
     assert (told.type, told.data["notify"], told.data["slug"]) == ("orders.order.cancelled.v1", True, "shop_closed")
+    assert [told.extension(each) for each in ("cameby", "takenat")] == ["act", None]  # no hook came
     assert refund.type == "orders.refund.wanted.v1"
     (wanted,) = await listener.gather("refunds.wanted", 1)
     assert wanted.data["business_key"] == f"{number}:cancel"
