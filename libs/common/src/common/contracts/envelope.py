@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 CONTENT_TYPE = "application/cloudevents+json"
 """AMQP ``content_type`` of every message of ours (the CloudEvents AMQP binding is for AMQP 1.0 only, so the JSON form is used)."""
@@ -15,6 +15,8 @@ CONTENT_TYPE = "application/cloudevents+json"
 # What PostgreSQL can store and index, and AMQP can route by: no NUL, not too long.
 _Id = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"\A[^\x00]*\z")]
 _Text = Annotated[str, StringConstraints(max_length=512, pattern=r"\A[^\x00]*\z")]
+# PostgreSQL keeps the very last moment as infinity, which comes back as no moment at all; what lies before year 1 in UTC cannot be kept.
+_Moment = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(9999, 1, 1, tzinfo=UTC))]
 _Type = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"\A[^\x00]*\z")]
 
 
@@ -44,7 +46,7 @@ class Envelope(BaseModel):
     source: str
     type: _Type
     subject: _Text | None = None
-    time: AwareDatetime
+    time: _Moment
     datacontenttype: str = "application/json"
     data: dict[str, Any] | None = None
     data_base64: str | None = None
