@@ -15,9 +15,10 @@ CONTENT_TYPE = "application/cloudevents+json"
 # What PostgreSQL can store and index, and AMQP can route by: no NUL, not too long.
 _Id = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"\A[^\x00]*\z")]
 _Text = Annotated[str, StringConstraints(max_length=512, pattern=r"\A[^\x00]*\z")]
-# PostgreSQL keeps the very last moment as infinity, which comes back as no moment at all; what lies before year 1 in UTC cannot be kept.
-_Moment = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(9999, 1, 1, tzinfo=UTC))]
 _Type = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"\A[^\x00]*\z")]
+
+Moment = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(9999, 1, 1, tzinfo=UTC))]
+"""A moment that a table gives back: PostgreSQL keeps the very last one as infinity, and none before the year 1 in UTC."""
 
 
 class Message(BaseModel):
@@ -46,7 +47,7 @@ class Envelope(BaseModel):
     source: str
     type: _Type
     subject: _Text | None = None
-    time: _Moment
+    time: Moment
     datacontenttype: str = "application/json"
     data: dict[str, Any] | None = None
     data_base64: str | None = None
