@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -31,6 +31,13 @@ def test_a_moment_that_utc_cannot_name_does_not_fit(text: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Demand.model_validate_json(f'{{"at": "{text}", "quantity": 1}}')
     assert [finding["loc"] for finding in caught.value.errors()] == [("at",)]
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
+def test_what_postgresql_takes_for_infinity_is_moved_by_a_microsecond(text: str) -> None:
+    """It comes back without a zone: a silence for ever was a fault."""
+    read = Demand.model_validate_json(f'{{"at": "{text}", "quantity": 1}}')
+    assert abs(read.at - datetime.fromisoformat(text)) == timedelta(microseconds=1)
 
 
 @pytest.mark.parametrize("value", ["[0, [1, 2], 0]", '["a", "b", "c"]', "[0, 0, 0]", "[1, 2]"])

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+_TICK = timedelta(microseconds=1)
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC) + _TICK, datetime.max.replace(tzinfo=UTC) - _TICK
+
 
 def in_utc(moment: datetime) -> datetime:
     """Return a moment that has a zone in UTC. Raises ``ValueError`` where that lies before the year 1 or after 9999.
 
-    `0001-01-01T00:00:00+14:00` is well-formed, but neither asyncpg nor any arithmetic can take it.
+    `0001-01-01T00:00:00+14:00` is well-formed, but neither asyncpg nor any arithmetic can take it. The very first and the very last moment
+    are moved by a microsecond: to asyncpg they are PostgreSQL's infinities, which it gives back without a zone.
     """
     try:
-        return moment.astimezone(UTC)
+        return min(max(moment.astimezone(UTC), _FIRST), _LAST)
     except OverflowError:
         raise ValueError("lies outside the years 1 to 9999 in UTC") from None
 
