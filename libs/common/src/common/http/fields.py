@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any
 
+import orjson
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
@@ -48,6 +49,17 @@ def _no_parts(value: Any) -> Any:
         raise PydanticCustomError("decimal_type", "Decimal input should be an integer, float, string or Decimal object")
     return value
 
+
+def _as_json(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        orjson.dumps(value)
+    except TypeError:
+        raise ValueError("a number in it has more than 64 bits, or it is nested too deeply") from None
+    return value
+
+
+JsonObject = Annotated[dict[str, Any], AfterValidator(_as_json)]
+"""An object that can be written as JSON again."""
 
 Moment = Annotated[AwareDatetime, AfterValidator(in_utc)]
 """A moment with a zone, as UTC; one that UTC cannot name does not fit."""
