@@ -7,7 +7,7 @@ from datetime import tzinfo
 from typing import Any
 
 from console.client.sentences import sentences
-from console.client.times import as_time, lasting, moment
+from console.client.times import as_time, lasting, lasting_in, moment
 from console.client.words import label
 
 _SOON_S = 5.0
@@ -33,7 +33,7 @@ def late(copy: Mapping[str, Any], *, language: str, zone: tzinfo, translate: Cal
         return None
     said = translate(_SINCE if came else _AFTER) % {"time": lasting(passed, language=language)}
     if waited := copy.get("waited"):
-        said += f" ({sentences(language)(waited)})"
+        said += f" ({lasting_in(sentences(language)(waited), language=language)})"
     held, tried = copy.get("held_by"), as_time(copy.get("failed_at"))
     if not held:
         return said

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import MAXYEAR, MINYEAR, datetime, timedelta, tzinfo
 
+_INSTANT = re.compile(
+    r"(?<![\w@:/.-])\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z| UTC|[+-]\d\d:\d\d)(?![\w:-])"
+)
+"""A moment within a sentence, in any way in which services write one; not as a part of a name."""
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)")
+_SECONDS = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?) [sс]\b")
+"""Seconds as services write them, in both languages."""
 BUSINESS_ZONE = "Europe/Moscow"
 """The zone of both tools, wherever they run, unless the console's setting or the person's profile names another."""
 
@@ -39,6 +46,16 @@ def as_time(value: object) -> datetime | None:
     return None
 
 
+def in_words(text: str, *, write: Callable[[datetime], str]) -> str:
+    """Return a sentence with each moment in it as the reader writes times; sums, names and what is no moment stay."""
+
+    def written(found: re.Match[str]) -> str:
+        at = as_time(found[0].replace(" UTC", "Z").replace(" ", "T"))
+        return found[0] if at is None else write(at)
+
+    return _INSTANT.sub(written, text)
+
+
 def lasting(seconds: float, *, language: str) -> str:
     """Write how long something lasts."""
     from babel.dates import format_timedelta
@@ -46,9 +63,16 @@ def lasting(seconds: float, *, language: str) -> str:
     return format_timedelta(timedelta(seconds=round(seconds)), locale=language, threshold=1.2)
 
 
+def lasting_in(text: str, *, language: str) -> str:
+    """Return a sentence with each number of seconds in it (``90 s``) as people say how long something lasts."""
+    return _SECONDS.sub(lambda found: lasting(float(found[1]), language=language), text)
+
+
 def ago(value: datetime, now: datetime, *, language: str) -> str:
     """Write how long ago it was, or when it will be."""
     from babel.dates import format_timedelta
 
     lasted = timedelta(seconds=round((value - now).total_seconds()))
+    if not lasted:
+        return "только что" if language == "ru" else "just now"
     return format_timedelta(lasted, add_direction=True, locale=language, threshold=1.2)
