@@ -68,7 +68,14 @@ def test_an_incidents_history_is_read_in_the_readers_language_but_for_remarks(ki
     texts = [words["button.ack"], words["nobody.backup"], words["nobody.backup"]]
     history = [{"act": act, "text": text} for act, text in zip(("ack", "nobody", "comment"), texts, strict=True)]
     runs = [{"person": "oleg", "result": words["recipe.no_token"].format(who="Олег")}]
-    row = {"kind": kind, "order_number": None, "source": None, "summary": "s", "instruction": None, "details": {}}
+    row: dict[str, object] = {
+        "kind": kind,
+        "order_number": None,
+        "source": None,
+        "summary": "s",
+        "instruction": None,
+        "details": {},
+    }
     read = otherwise({**row, "history": history, "recipes": runs}, kept_in="ru", language="en")
     assert [line["text"] for line in read["history"]] == ["✋ Mine, don't call", "there is no backup", texts[2]]
     assert read["recipes"][0]["result"] == "Олег has no key for this operation"

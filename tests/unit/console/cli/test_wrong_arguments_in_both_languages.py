@@ -25,7 +25,6 @@ WRONG = [
     ("refund", "list", "--state"),
     ("find",),
     ("order", "watch", "A1", "--timeout", "long"),
-    ("order", "cancel"),
 ]
 
 
@@ -43,7 +42,7 @@ def test_wrong_arguments_are_told_in_one_language(
     english = ordersctl(*arguments)
     assert english.code == 2
     assert not re.search("[а-я]", english.remarks), english.remarks
-    assert "Usage: " in english.remarks or "Error" in english.remarks
+    assert "Error" in english.remarks
 
 
 def test_the_language_that_is_asked_for_tells_also_what_is_wrong(ordersctl: Ordersctl) -> None:
@@ -51,6 +50,8 @@ def test_the_language_that_is_asked_for_tells_also_what_is_wrong(ordersctl: Orde
     assert "Missing argument 'NUMBER'" in ordersctl("order", "show", "--language=en").remarks
 
 
-def test_help_says_how_a_command_is_used_in_one_language(ordersctl: Ordersctl) -> None:
-    assert "Использование: ordersctl order [ПАРАМЕТРЫ] КОМАНДА" in ordersctl("order", "-h", "--language=ru").out
-    assert "Usage: ordersctl order [OPTIONS] COMMAND" in ordersctl("order", "-h", "--language=en").out
+def test_help_says_how_a_command_is_used_in_one_language(ordersctl: Ordersctl, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "ru_RU.UTF-8")
+    assert "Использование: ordersctl order [ПАРАМЕТРЫ] КОМАНДА" in ordersctl("order", "-h").out
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    assert "Usage: ordersctl order [OPTIONS] COMMAND" in ordersctl("order", "-h").out

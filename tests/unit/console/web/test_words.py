@@ -92,9 +92,26 @@ def test_scripts_of_others_are_the_ones_that_were_looked_at() -> None:
 
 _COUNTED = re.compile(r"(?:\{\}|%\((?:n|num|m|shown|cut|days|hours)\)s)( [^\W\d_]+)+")
 _VERBS = frozenset(
-    ["answers", "does", "has", "is", "lets", "names", "stands", "status", "stays", "summons", "takes", "was"]
+    [
+        "answers",
+        "does",
+        "has",
+        "goes",
+        "is",
+        "lets",
+        "names",
+        "requires",
+        "stands",
+        "status",
+        "stays",
+        "summons",
+        "takes",
+        "was",
+    ]
 )
 _ALWAYS_MANY = {
+    "Option {} requires {} arguments.": "typer says it of several only",
+    "Argument {} takes {} values.": "typer says it of several only",
     "The newest %(shown)s lines are shown; older ones that are not: %(cut)s.": "of the most lines that are shown",
     "{} items in {} plans, which are applied one after the other": "said of several plans only",
     "seen: erased in {} services": "its form of one has no number before it",

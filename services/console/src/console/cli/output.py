@@ -17,11 +17,10 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from console.client import times
+from console.client import timeline, times
 from console.client.money import currency_of, sum_of
 from console.client.sentences import sentences
 from console.client.things import value
-from console.client.timeline import is_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,7 +37,10 @@ _COPIED = frozenset(
 _GAP = 2
 """Characters between two columns."""
 _SENTENCES = frozenset(
-    "checks detail error figures held_by instruction message muted reason result summary text waited what".split()
+    {
+        *("checks", "detail", "error", "figures", "held_by", "instruction", "message", "muted", "reason", "result"),
+        *("summary", "text", "waited", "what"),
+    }
 )
 """Fields that hold sentences of services and checks, and what people wrote, which no catalogue has."""
 
@@ -128,9 +130,7 @@ class Output:
 
     def told(self, line: Mapping[str, Any]) -> str:
         """Return what a line of a timeline says, in the person's language."""
-        from console.client.timeline import told
-
-        return self.say(told(line, language=self.language))
+        return self.say(timeline.told(line, language=self.language))
 
     @property
     def for_people(self) -> bool:
@@ -248,7 +248,7 @@ class Output:
         told: dict[str, Any] = (
             {"notices": list(map(self.notice, notices))} if notices and isinstance(notices[0], str) else {}
         )
-        if is_line(item):
+        if timeline.is_line(item):
             told["summary"] = self.told(item)
         return {**item, **({"faults": faults} if faults else {}), **told}
 

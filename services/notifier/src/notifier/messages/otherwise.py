@@ -16,8 +16,8 @@ from notifier.messages.problem_words import INSTRUCTIONS, OWN, PHRASES, SUMMARIE
 from notifier.messages.words import Language, languages
 
 _OURS = ("ack.", "button.ack", "button.handover", "button.resolve", "button.silence", "channel.", "crashed.", "do.", "instead",
-         "nobody.", "notice.refused", "phone.nobody", "recipe.no_token", "recipe.re", "refused.", "roster.", "silent.", "status.", "summons",
-         "ticket.", "unread.")  # fmt: skip
+         "nobody.", "notice.refused", "phone.nobody", "recipe.no_token", "recipe.re", "refused.", "roster.", "silent.", "status.",
+         "summons", "ticket.", "unread.")  # fmt: skip
 """How the keys of words begin in which this service says summaries, instructions, details, and what it did."""
 _WRITTEN = frozenset({"problem.alert", "problem.sentry"})
 _LONGEST = 600  # characters: nothing of ours is longer
