@@ -17,6 +17,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from common.moments import rewritten
 from console.client import timeline, times
 from console.client.money import currency_of, sum_of
 from console.client.sentences import sentences
@@ -377,7 +378,7 @@ def readable(
 def spoken(sentence: str, *, language: str, zone: tzinfo) -> str:
     """Return a sentence, or several lines of them, in a language, with the moments in it in a zone."""
     lines = sentence if language == "en" else "\n".join(map(sentences(language), sentence.split("\n")))
-    return times.in_words(lines, write=lambda at: moment(at.isoformat(), language=language, zone=zone))
+    return rewritten(lines, lambda at: moment(at.isoformat(), language=language, zone=zone))
 
 
 def moment(written: str, *, language: str, zone: tzinfo, now: datetime | None = None) -> str:

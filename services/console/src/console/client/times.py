@@ -3,28 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import MAXYEAR, MINYEAR, datetime, timedelta, tzinfo
 
-_INSTANT = re.compile(
-    r"(?<![\w@:/.-])\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z| UTC|[+-]\d\d:\d\d)(?![\w:-])"
-)
-"""A moment within a sentence, in any way in which services write one; not as a part of a name."""
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)")
 _SECONDS = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?) [sс]\b")
 """Seconds as services write them, in both languages."""
-BUSINESS_ZONE = "Europe/Moscow"
-"""The zone of both tools, wherever they run, unless the console's setting or the person's profile names another."""
-
-
-def zone_named(name: str) -> tzinfo:
-    """Return a time zone by its name. ``ValueError`` when there is none of it."""
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # a folder of zones is no zone
-        raise ValueError("is no time zone's name") from None
 
 
 def moment(value: datetime, *, language: str, zone: tzinfo) -> str:
@@ -44,16 +27,6 @@ def as_time(value: object) -> datetime | None:
             return None
         return found if MINYEAR < found.year < MAXYEAR else None
     return None
-
-
-def in_words(text: str, *, write: Callable[[datetime], str]) -> str:
-    """Return a sentence with each moment in it as the reader writes times; sums, names and what is no moment stay."""
-
-    def written(found: re.Match[str]) -> str:
-        at = as_time(found[0].replace(" UTC", "Z").replace(" ", "T"))
-        return found[0] if at is None else write(at)
-
-    return _INSTANT.sub(written, text)
 
 
 def lasting(seconds: float, *, language: str) -> str:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from babel.dates import format_date
 from markupsafe import Markup, escape
 
-from console.client import times
+from common.moments import rewritten
 from console.client.acts import Act
 from console.client.late import late
 from console.client.money import amount_told, currency_of, money
@@ -216,8 +216,8 @@ def writers(
         "label_plural": lambda noun: translate(TITLES[noun]),
         "translated": translate,
         "meant": lambda text: meant(text, translate=translate),
-        "sentence": lambda text: times.in_words(say(text), write=write),
-        "told": lambda line: times.in_words(told(line, language=language), write=write),
+        "sentence": lambda text: rewritten(say(text), write),
+        "told": lambda line: rewritten(told(line, language=language), write),
         "coded": coded,
         "foreign": lambda text: foreign(text, language=language),
         "explained": lambda code: explained(code, translate=translate),

@@ -180,7 +180,7 @@ class FollowUp:
         for line in lines:
             if line.ticket_id is None or not is_commented(line):
                 continue
-            sentence = self._sentence(line)
+            sentence = self._words.moments(self._sentence(line))
             comment = TicketComment(ticket_id=line.ticket_id, author=line.actor, text=sentence, history_id=line.id)
             await follow_ups.tickets.comment(comment)
         await follow_ups.notifications.add(
