@@ -16,9 +16,9 @@ import structlog
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling
 
-from common.testing import TestDatabases, TestRabbit
 from suite_local.ports import SHARE, free_port
 from suite_local.testing import ServerAddresses, test_servers
+from tests.support.servers import TestDatabases, TestRabbit
 
 # No example fails because a machine is slow; and a run finds what the last one found. HYPOTHESIS_PROFILE=search looks for more.
 settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -35,7 +35,9 @@ def pytest_configure() -> None:
     structlog.configure(processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, shown])
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker.startswith("gw"):
-        os.environ[SHARE] = f"{worker.removeprefix('gw')}/{os.environ['PYTEST_XDIST_WORKER_COUNT']}"
+        mine, shares = map(int, os.environ.get(SHARE, "0/1").split("/"))
+        index, workers = int(worker.removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        os.environ[SHARE] = f"{mine + shares * index}/{shares * workers}"
 
 
 _FIRST = (

@@ -22,7 +22,6 @@ import structlog
 
 from common.messaging import topology
 from common.postgres import Database
-from common.testing import TestDatabases, TestRabbit
 from orchestrator.orders.search import OrderSearch
 from suite_local.testing import ServerAddresses, addresses_from
 from tests.bench.bench_engine import check_orders, one_run
@@ -30,6 +29,7 @@ from tests.bench.bench_order_search import COLUMNS, START, rows, timed
 from tests.bench.bench_replay import Intake, batches, sizes
 from tests.bench.figures import figure, percentile
 from tests.bench.rig import Servers
+from tests.support.servers import TestDatabases, TestRabbit
 
 ORDERS = int(os.environ.get("BENCH_FINISHED_ORDERS") or 1_000_000)
 ROUNDS = int(os.environ.get("BENCH_ENGINE_ROUNDS") or 3)

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from common.postgres import Database
 from common.service.task_failures import TaskFailures
-from common.testing import eventually
+from tests.support.servers import eventually
 
 
 class Poisoned:

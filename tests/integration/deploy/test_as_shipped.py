@@ -21,7 +21,6 @@ import pytest
 
 from common.ids import order_number
 from common.service import load_settings, running
-from common.testing import TestRabbit, eventually
 from notifier.app import build
 from notifier.settings import NotifierSettings
 from sandbox.settings import from_sources
@@ -30,6 +29,7 @@ from suite_local.ports import LOOPBACK
 from suite_local.shipped import DEPLOY, compose_file, example_values, files_of, kubernetes_environment
 from tests.support.console_browser import browsing
 from tests.support.monitoring import monitoring
+from tests.support.servers import TestRabbit, eventually
 from tests.support.shipped_chats import CHANNELS
 from tests.support.shipped_presses import people_act_by_buttons
 from tests.support.shipped_stand import MakeEdge, Ports, Raised, Stand, stand

@@ -13,8 +13,8 @@ from pydantic import SecretStr
 from common.contracts.alerts import ProblemRaisedV1
 from common.contracts.orders import WorkflowCrashedV1
 from common.ids import order_number
-from common.testing import eventually
 from tests.integration.notifier.factories import NOW, Kit
+from tests.support.servers import eventually
 
 SECRET = "hook-secret"
 SIGNING = "signing-secret"

@@ -20,7 +20,7 @@ from common.contracts.envelope import Envelope
 from common.contracts.intake import IntakeMessage
 from common.messaging import topology
 from common.service import running
-from common.testing import as_served, eventually
+from tests.support.servers import as_served, eventually
 from webhook_gateway.app import build
 from webhook_gateway.settings import Settings
 

@@ -18,7 +18,7 @@ from common.contracts.journal import JournalEntryV1
 from common.messaging import Broker, MessagingMetrics, OutboxRelay, Outgoing, Publisher, PublishFailed, outbox
 from common.messaging.topology import ORCHESTRATOR_JOURNAL
 from common.postgres import Connection, Database
-from common.testing import CuttingProxy, eventually, proxied
+from tests.support.servers import CuttingProxy, eventually, proxied
 
 
 def an_event(event_id: str) -> Envelope:

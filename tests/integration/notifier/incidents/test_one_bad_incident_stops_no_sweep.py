@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from common.testing import eventually
 from notifier.delivery import fail_over
 from notifier.duty.fire_timers import FireTimers
 from notifier.tickets.follow_up import FollowUp
 from notifier.tickets.model import ticket_for
 from tests.integration.notifier.factories import PICKERS, Kit, MakeKit, a_problem
 from tests.integration.notifier.people import FAST_CHAIN, settings_for
+from tests.support.servers import eventually
 
 BAD = "nobody foresaw this"
 CHAIN = {

@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from common.testing import eventually
 from tests.integration.notifier.factories import Kit, MakeKit
 from tests.integration.notifier.orchestrator import an_orchestrator
 from tests.integration.notifier.people import ORDER, crashed, press, put_roster, settings_for
+from tests.support.servers import eventually
 
 YANDEX: dict[str, Any] = {
     "tracker": "yandex",

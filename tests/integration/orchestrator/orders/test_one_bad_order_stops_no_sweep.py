@@ -11,7 +11,6 @@ import pytest
 from common.clock import ManualClock
 from common.postgres import Connection, Database
 from common.telemetry.metrics import new_registry
-from common.testing import eventually
 from orchestrator.erasures.forget import ForgetCustomers
 from orchestrator.erasures.places import erase_orders
 from orchestrator.metrics import OrchestratorMetrics
@@ -21,6 +20,7 @@ from orchestrator.orders.parked import raise_overdue
 from tests.integration.orchestrator.conftest import Gateway, Listener, Start
 from tests.integration.orchestrator.factories import all_taken
 from tests.support.poisoned import Poisoned, poisoned
+from tests.support.servers import eventually
 
 NOW = datetime.now(UTC)
 GOOD, BAD = ("A1", "B2", "D4", "E5"), "C3"

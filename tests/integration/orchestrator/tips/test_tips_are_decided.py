@@ -13,8 +13,8 @@ import pytest
 from aiohttp import web
 
 from common.service import running
-from common.testing import TestDatabases, eventually
 from sandbox.testing import RunningSandbox, running_sandbox
+from tests.support.servers import TestDatabases, eventually
 from tests.support.tips_world import Door, Rows, World
 from tips.app import build as build_tips
 from tips.settings import TipsSettings

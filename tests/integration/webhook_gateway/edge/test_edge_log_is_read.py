@@ -20,8 +20,8 @@ from common.contracts.envelope import parse
 from common.messaging import topology
 from common.postgres import Connection, Database
 from common.telemetry.metrics import new_registry
-from common.testing import eventually
 from tests.integration.webhook_gateway.conftest import Gateway, Start, hook_body, watched
+from tests.support.servers import eventually
 from webhook_gateway.deliveries.digests import PeopleDigests
 from webhook_gateway.deliveries.record import RecordDeliveries
 from webhook_gateway.edge import store

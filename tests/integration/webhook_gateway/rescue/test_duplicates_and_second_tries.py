@@ -12,8 +12,8 @@ from common.contracts.envelope import parse
 from common.contracts.intake import IntakeMessage
 from common.ids import derived_id
 from common.messaging import topology
-from common.testing import eventually
 from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer, watched
+from tests.support.servers import eventually
 from webhook_gateway.rescue.end_problem import ended_by_arrival
 
 Arrived = Callable[[int], Awaitable[list[IntakeMessage]]]

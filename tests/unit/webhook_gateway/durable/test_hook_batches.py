@@ -20,7 +20,7 @@ from common.messaging.publisher import (
     Refused,
     Unroutable,
 )
-from common.testing import eventually
+from tests.support.servers import eventually
 from webhook_gateway.durable.batches import MOST_BYTES, MOST_HOOKS, HookBatches
 from webhook_gateway.durable.metrics import DurabilityMetrics
 
