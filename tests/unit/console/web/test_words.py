@@ -71,7 +71,7 @@ def test_what_is_no_time_is_not_written_as_one(given: object) -> None:
 def test_faults_and_findings_are_said_in_the_language_of_the_page() -> None:
     fault = "a number is needed (not_a_number); the sum is too large (too_large)"
     says = {
-        language: filters.writers(language=language, zone="UTC", now=lambda: NOW, translate=str)["sentence"]
+        language: filters.writers(language=language, zone=lambda: "UTC", now=lambda: NOW, translate=str)["sentence"]
         for language in ("ru", "en")
     }
     assert says["ru"](fault) == "нужно число (not_a_number); сумма слишком велика (too_large)"

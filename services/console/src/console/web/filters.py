@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -195,18 +194,22 @@ def explained(code: object, *, translate: Translate) -> str | None:
 
 
 def writers(
-    *, language: str, zone: str, now: Callable[[], datetime], translate: Translate
+    *, language: str, zone: Callable[[], str], now: Callable[[], datetime], translate: Translate
 ) -> dict[str, Callable[..., Any]]:
-    """Return the filters of a page in one language and time zone."""
-    say, write = sentences(language), partial(moment, language=language, zone=ZoneInfo(zone))
+    """Return the filters of pages in one language, each in its time zone."""
+    say = sentences(language)
+
+    def write(value: datetime) -> str:
+        return moment(value, language=language, zone=ZoneInfo(zone()))
+
     return {
         "as_time": as_time,
         "moment": lambda value: "—" if value is None else write(value),
         "ago": lambda value: "—" if value is None else ago(value, now(), language=language),
         "lasting": lambda seconds: lasting(seconds, language=language),
-        "late": lambda copy: late(copy, language=language, zone=ZoneInfo(zone), translate=translate),
+        "late": lambda copy: late(copy, language=language, zone=ZoneInfo(zone()), translate=translate),
         "as_pattern": as_pattern,
-        "as_input": lambda value: as_input(value, zone=zone),
+        "as_input": lambda value: as_input(value, zone=zone()),
         "day": lambda value: format_date(value, "EEEE, d MMMM", locale=language),
         "money": lambda minor, currency: money(minor, currency, language=language),
         "label": lambda name: translate(label(str(name))),
