@@ -11,7 +11,7 @@ import pytest
 from babel.dates import format_date
 
 from console.client.sentences import language_of, sentences
-from tests.support.terminal_words import needs, said, said_by_services
+from tests.support.terminal_words import found_by_checkers, needs, said, said_by_services
 from tests.unit.console.cli.conftest import Ordersctl, Services
 
 RUSSIAN = sentences("ru")
@@ -26,6 +26,13 @@ def test_every_fault_and_every_finding_of_a_checker_has_its_russian() -> None:
     known = said_by_services()
     assert len(known) > 30
     assert sorted(text for text in known if not CYRILLIC.search(RUSSIAN(filled(text)))) == []
+
+
+def test_every_verdict_and_every_fault_of_the_audit_has_its_russian() -> None:
+    known = found_by_checkers()
+    assert len(known) > 15
+    shown = {text: RUSSIAN(filled(text)) for text in known}
+    assert {text: said for text, said in shown.items() if re.search("[a-z]{3,} [a-z]{2,}", said)} == {}
 
 
 def test_whatever_status_counts_and_misses_has_its_russian() -> None:
