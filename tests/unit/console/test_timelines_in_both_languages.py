@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from console.cli.output import readable
+from console.client import times
+from console.client.late import late
 from console.client.sentences import sentences
 from console.client.timeline import told
+from console.client.words import words
 from console.web.filters import writers
 from notifier.messages.otherwise import otherwise, recogniser
 from notifier.messages.problem_words import PHRASES
@@ -64,10 +69,10 @@ def test_what_the_notifier_notes_in_russian_is_read_in_both_languages(key: str) 
 
 @pytest.mark.parametrize("kind", ["problem.alert", "workflow.crashed"])
 def test_an_incidents_history_is_read_in_the_readers_language_but_for_remarks(kind: str) -> None:
-    words = languages()["ru"]
-    texts = [words["button.ack"], words["nobody.backup"], words["nobody.backup"]]
+    ours = languages()["ru"]
+    texts = [ours["button.ack"], ours["nobody.backup"], ours["nobody.backup"]]
     history = [{"act": act, "text": text} for act, text in zip(("ack", "nobody", "comment"), texts, strict=True)]
-    runs = [{"person": "oleg", "result": words["recipe.no_token"].format(who="Олег")}]
+    runs = [{"person": "oleg", "result": ours["recipe.no_token"].format(who="Олег")}]
     row: dict[str, object] = {
         "kind": kind,
         "order_number": None,
@@ -154,3 +159,18 @@ def test_a_moment_in_a_sentence_is_in_the_readers_zone(written_: str, language: 
     said = says(f"silenced by silence 5 until {written_}, as order:7:{written_} says")
     assert shown in said
     assert said.endswith(f"order:7:{written_} says")
+
+
+@pytest.mark.parametrize(("language", "days", "now"), [("en", "2 days", "just now"), ("ru", "2 дня", "только что")])
+def test_how_long_something_took_is_told_as_people_say_it(language: str, days: str, now: str) -> None:
+    sent = "2026-12-01T20:00:00Z"
+    waited = "172800 s before the orchestrator: its queue waited; 45 s in the notifier"
+    copy = {"sent_at": sent, "received_at": "2026-11-29T19:59:15Z", "waited": waited}
+    shown = str(late(copy, language=language, zone=ZoneInfo("UTC"), translate=words(language).gettext))
+    assert shown.count(days) == 2
+    assert "172800" not in shown
+    assert ("45 seconds" in shown, "45 секунд" in shown) == (language == "en", language == "ru")
+    assert readable({"waited": waited, "oldest_seconds": 172800.0}, "waited", language=language).startswith(days)
+    assert readable({"oldest_seconds": 172800.0}, "oldest_seconds", language=language) == days
+    at = datetime.fromisoformat(sent)
+    assert times.ago(at, at, language=language) == now
