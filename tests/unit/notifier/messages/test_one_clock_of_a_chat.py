@@ -115,6 +115,6 @@ def test_no_text_of_the_notifier_names_utc_but_those_that_are_written_anew() -> 
 def test_a_zone_that_there_is_not_ends_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFIER_TIME_ZONE", "Mars/Olympus")
     with pytest.raises(ValueError, match="is no time zone's name"):
-        NotifierSettings()
+        NotifierSettings(tokens_file=Path("tokens.json"))
     monkeypatch.setenv("NOTIFIER_TIME_ZONE", "Asia/Omsk")
-    assert NotifierSettings().time_zone == "Asia/Omsk"
+    assert NotifierSettings(tokens_file=Path("tokens.json")).time_zone == "Asia/Omsk"
