@@ -39,7 +39,7 @@ _GAP = 2
 """Characters between two columns."""
 _SENTENCES = frozenset(
     {
-        *("checks", "detail", "error", "figures", "held_by", "instruction", "message", "muted", "reason", "result"),
+        *("checks", "detail", "figures", "held_by", "instruction", "message", "muted", "reason", "result"),
         *("summary", "text", "waited", "what"),
     }
 )
