@@ -1,7 +1,6 @@
 """What the outside world still knows after the sandbox has stopped: no payment system forgets money because it is started anew."""
 
 import sqlite3
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,17 +30,18 @@ class Kept:
     """
 
     def __init__(self, file: Path | None = None, *, limit: int = 100_000) -> None:
+        self._forms: dict[type[Any], TypeAdapter[Any]] = {}
         self._rows = sqlite3.connect(file or ":memory:", isolation_level=None, check_same_thread=False)
         self._rows.executescript(_OPEN)
         self._rows.execute(_FORGET_OLD, (limit,))
 
     def put(self, kind: str, name: str, thing: Any) -> None:
         """Keep a thing as it is now; it stays at the place where it first came."""
-        self._rows.execute(_PUT, (kind, name, _form(type(thing)).dump_json(thing).decode()))
+        self._rows.execute(_PUT, (kind, name, self._form(type(thing)).dump_json(thing).decode()))
 
     def all(self, kind: str, form: type[Thing]) -> dict[str, Thing]:
         """Return everything of a kind by name, oldest first."""
-        return {name: _form(form).validate_json(body) for name, body in self._rows.execute(_ALL, (kind,))}
+        return {name: self._form(form).validate_json(body) for name, body in self._rows.execute(_ALL, (kind,))}
 
     def forget(self, *kinds: str) -> None:
         """Forget everything of these kinds."""
@@ -51,7 +51,7 @@ class Kept:
         """Let go of the file."""
         self._rows.close()
 
-
-@cache
-def _form(form: type[Any]) -> TypeAdapter[Any]:
-    return TypeAdapter(form)
+    def _form(self, form: type[Any]) -> TypeAdapter[Any]:
+        if form not in self._forms:
+            self._forms[form] = TypeAdapter(form)
+        return self._forms[form]

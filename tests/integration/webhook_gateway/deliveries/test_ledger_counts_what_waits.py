@@ -53,7 +53,7 @@ async def test_a_hook_in_a_spool_is_no_loss_to_any_replica_until_its_spool_is_lo
         """What the checker of a third replica shows and keeps."""
         await watch.step()
         async with database.acquire() as connection:
-            found = await connection.fetchval("SELECT found FROM verdicts WHERE name = 'ledger'")
+            found = await connection.fetchval("SELECT found FROM check_verdicts WHERE name = 'ledger'")
         return registry.get_sample_value("gateway_ledger_difference"), found
 
     async with start("gw-2", **here) as other, proxied(amqp_url) as (proxy, url):
