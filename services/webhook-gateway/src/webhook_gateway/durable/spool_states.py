@@ -60,7 +60,7 @@ class SpoolStates:
         """Return by replica how much its spool holds; nothing of a spool in which nothing had come in before that moment."""
         queues, youngest = await self.waiting(), (self.clock.now() - before - _STORED_WITHIN).total_seconds()
         return Counter(
-            {f"{each.replica}": each.waiting or 0 for each in queues if (each.oldest_seconds or 0.0) > youngest}
+            {each.replica or "": each.waiting or 0 for each in queues if (each.oldest_seconds or 0.0) > youngest}
         )
 
 
