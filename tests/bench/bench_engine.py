@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from pathlib import Path
 from statistics import median
 
@@ -28,7 +28,7 @@ from common.messaging import topology
 from common.testing import TestDatabases, TestRabbit
 from suite_local.paths import repository_root
 from suite_local.testing import ServerAddresses, addresses_from
-from tests.bench.engine_rig import orchestrator, publish, seconds_until, series, waves
+from tests.bench.engine_rig import LIVES, orchestrators, publish, seconds_until, series, waves
 from tests.bench.figures import figure
 from tests.bench.peers import peer_python
 from tests.bench.rig import Servers, broker_pid, cpu_seconds
@@ -172,17 +172,18 @@ async def one_run(servers: Servers, *, prefix: str) -> tuple[float, dict[str, fl
     """Fill the queue, start the orchestrators, return their events a second, and what an event costs each part, in microseconds."""
     total = await publish(servers.amqp_url, waves(ORDERS, prefix=prefix))
     broker = broker_pid(servers.amqp_url)
-    with ExitStack() as stack, tempfile.TemporaryDirectory(prefix="suite-bench-") as directory:
-        running = [
-            stack.enter_context(orchestrator(servers, Path(directory) / str(index), replica=f"bench-{index}"))
-            for index in range(PROCESSES)
-        ]
+    with (
+        tempfile.TemporaryDirectory(prefix="suite-bench-") as directory,
+        orchestrators(servers, Path(directory), PROCESSES) as running,
+    ):
         urls = [url for url, _ in running]
         before = [cpu_seconds(child.pid) for _, child in running]
-        started, broker_before, postgres_before = time.perf_counter(), cpu_seconds(broker), _postgres_seconds()
-        already = sum(series(url, "workflow_events_completed_total") for url in urls)
-        seconds = seconds_until(urls, "workflow_events_completed_total", total, since=started)
+        broker_before, postgres_before = cpu_seconds(broker), _postgres_seconds()
+        already, started = sum(series(url, LIVES) for url in urls), time.perf_counter()
+        seconds = seconds_until(urls, LIVES, total, since=started)
         events = total - already
+        if events < total / 2:
+            raise RuntimeError(f"{already:g} of {total} hooks were done before both were ready: raise BENCH_ORDERS")
         costs = {
             "py_us": sum(cpu_seconds(child.pid) - cpu for (_, child), cpu in zip(running, before, strict=True)),
             "pg_us": _postgres_seconds() - postgres_before,

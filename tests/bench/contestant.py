@@ -17,7 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-_CARRIED_OUT = "workflow_events_completed_total"
+_CARRIED_OUT = 'workflow_events_completed_total{kind="order_life"}'
+"""Hooks, and not the calls that they lead to."""
 _LOOK_S = 0.1
 
 

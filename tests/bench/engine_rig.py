@@ -11,7 +11,8 @@ import sys
 import time
 import zlib
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ _PRODUCTS = 20_000
 """So many that no cache of ours holds an order's lines because another order had them."""
 _START = datetime(2026, 11, 21, 10, tzinfo=UTC)
 _AT_ONCE = 1000
+LIVES = 'workflow_events_completed_total{kind="order_life"}'
+"""A hook carried out counts here once. The calls that it leads to are counted under kinds of their own: those are no hooks."""
 
 
 def waves(orders: int, *, prefix: str) -> Iterator[IntakeMessage]:
@@ -160,9 +163,17 @@ def orchestrator(
         yield url, child
 
 
+@contextmanager
+def orchestrators(servers: Servers, directory: Path, count: int) -> Iterator[list[tuple[str, subprocess.Popen[str]]]]:
+    """Run so many, started together: one that waits for the next to be ready would have done much of a short queue alone."""
+    with ExitStack() as stack, ThreadPoolExecutor(count) as threads:
+        each = [orchestrator(servers, directory / str(index), replica=f"bench-{index}") for index in range(count)]
+        yield list(threads.map(stack.enter_context, each))
+
+
 def series(url: str, name: str) -> float:
-    """Return the sum of a metric over its labels."""
-    found = re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", fetch(url + "/metrics"), re.MULTILINE)
+    """Return the sum of a metric over its labels, or the one series that is named with them."""
+    found = re.findall(rf"^{re.escape(name)}(?:{{[^}}]*}})? (\S+)$", fetch(url + "/metrics"), re.MULTILINE)
     return sum(map(float, found))
 
 

@@ -8,6 +8,7 @@ COPY. It takes about forty minutes and 25 GB, so ``make bench`` leaves it out: `
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 import time
@@ -17,6 +18,7 @@ from typing import Any
 
 import aio_pika
 import asyncpg
+import structlog
 
 from common.messaging import topology
 from common.postgres import Database
@@ -91,6 +93,7 @@ async def main() -> None:
     addresses = addresses_from(os.environ)
     if addresses is None:
         sys.exit("run the benchmarks with `make bench`: it starts servers of their own")
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     databases = TestDatabases(addresses.postgres_dsn)
     async with databases.migrated("orchestrator") as empty, databases.migrated("orchestrator") as full:
         await fill(full)

@@ -25,7 +25,7 @@ import asyncpg
 
 from suite_local.benchmarks import compare
 from suite_local.paths import repository_root
-from tests.bench.bench_cost import hooks
+from tests.bench.bench_cost import REST_S, hooks
 from tests.bench.bench_order_latency import Run
 from tests.bench.figures import figure, percentile
 from tests.bench.rig import cpu_seconds, wrk
@@ -183,13 +183,16 @@ async def p4_and_p8(contestants: Sequence[Contestant]) -> None:
         for each in contestants:
             pool = asyncpg.create_pool(each.said["databases"]["notifier"], min_size=4, max_size=8)
             runs[each.of.name] = Run(each.said, session, await stack.enter_async_context(pool))
-            await hooks(each.said, 25.0, 3.0, prefix="warm")
-            await runs[each.of.name].orders(100.0, 2.0, prefix="w")
-        await asyncio.sleep(3)
+            await hooks(each.said, 25.0, 0.2, prefix="first")
+        await asyncio.sleep(REST_S)
         before = [used(each.said) for each in contestants]
         await asyncio.sleep(IDLE_S)
         for each, was in zip(contestants, before, strict=True):
             _add_programs(each.of, "idle suite, share of a core", spent(was, used(each.said), 1 / IDLE_S, digits=4))
+        for each in contestants:
+            await hooks(each.said, 25.0, 3.0, prefix="warm")
+            await runs[each.of.name].orders(100.0, 2.0, prefix="w")
+        await asyncio.sleep(3)
         for number, each in enumerate(in_turn(contestants)):
             was = used(each.said)
             count = await hooks(each.said, 25.0, PACED_S, prefix=f"c{number}")
