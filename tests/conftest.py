@@ -16,9 +16,9 @@ import structlog
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling
 
-from common.testing import TestDatabases, TestRabbit
 from suite_local.ports import SHARE, free_port
 from suite_local.testing import ServerAddresses, test_servers
+from tests.support.servers import TestDatabases, TestRabbit
 
 # No example fails because a machine is slow; and a run finds what the last one found. HYPOTHESIS_PROFILE=search looks for more.
 settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -35,13 +35,13 @@ def pytest_configure() -> None:
     structlog.configure(processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, shown])
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker.startswith("gw"):
-        os.environ[SHARE] = f"{worker.removeprefix('gw')}/{os.environ['PYTEST_XDIST_WORKER_COUNT']}"
+        mine, shares = map(int, os.environ.get(SHARE, "0/1").split("/"))
+        index, workers = int(worker.removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        os.environ[SHARE] = f"{mine + shares * index}/{shares * workers}"
 
 
 _FIRST = (
-    "tests/integration/deploy/test_alarms_within_two_minutes.py",
     "tests/e2e/",
-    "tests/integration/suite_local/test_suite_up_and_down.py",
     "tests/integration/deploy/test_as_shipped.py",
     "tests/integration/suite_local/",
 )
@@ -60,6 +60,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 _CHANGES = (
     "tests/e2e/test_changes_are_as_rehearsed.py",
+    "tests/e2e/test_console_is_open_to_everybody.py",
     "tests/e2e/test_every_command_at_a_terminal.py",
     "tests/e2e/test_two_at_once.py",
 )

@@ -25,13 +25,13 @@ import asyncpg
 import psutil
 
 from common.messaging import topology
-from common.testing import TestDatabases, TestRabbit
 from suite_local.paths import repository_root
 from suite_local.testing import ServerAddresses, addresses_from
 from tests.bench.engine_rig import LIVES, orchestrators, publish, seconds_until, series, waves
 from tests.bench.figures import figure
 from tests.bench.peers import peer_python
 from tests.bench.rig import Servers, broker_pid, cpu_seconds
+from tests.support.servers import TestDatabases, TestRabbit
 
 ROUNDS = int(os.environ.get("BENCH_ENGINE_ROUNDS", "3"))
 LIFECYCLES = int(os.environ.get("BENCH_LIFECYCLES", "8000"))

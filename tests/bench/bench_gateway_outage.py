@@ -20,9 +20,9 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from common.testing import CuttingProxy, eventually
 from tests.bench.figures import figure, percentile
 from tests.bench.rig import QUEUES, TOKEN, Servers, fetch, gateway, servers
+from tests.support.servers import CuttingProxy, eventually
 
 PACE = float(os.environ.get("BENCH_PACE", "200"))
 ROUNDS = int(os.environ.get("BENCH_OUTAGE_ROUNDS", "3"))

@@ -20,11 +20,11 @@ import asyncpg
 
 from common.postgres import Database
 from common.reading import Contact
-from common.testing import TestDatabases
 from orchestrator.orders.contacts import by_email, by_phone, by_words, keys_of
 from orchestrator.orders.search import OrderSearch
 from suite_local.testing import addresses_from
 from tests.bench.figures import figure, percentile
+from tests.support.servers import TestDatabases
 
 ORDERS = int(os.environ.get("BENCH_SEARCH_ORDERS", "1000000"))
 ROUNDS = int(os.environ.get("BENCH_SEARCH_ROUNDS", "100"))

@@ -22,7 +22,6 @@ from uuid import uuid4
 import aiohttp
 import asyncpg
 
-from common.testing import eventually
 from refunds.reconciliation.check import check
 from refunds.reconciliation.check_refunds import read_books, read_ledgers
 from refunds.reconciliation.store import SENT_SINCE
@@ -31,6 +30,7 @@ from refunds.refunds.statements import BY_KEY
 from suite_local.ports import free_port
 from tests.bench.figures import figure
 from tests.bench.rig import Servers, fetch, process, reference, servers, wait_for
+from tests.support.servers import eventually
 
 REFUNDS = int(os.environ.get("BENCH_REFUNDS", "300"))
 ROUNDS = int(os.environ.get("BENCH_REFUND_ROUNDS", "5"))

@@ -29,7 +29,6 @@ from common.messaging import inbox
 from common.postgres import Connection, Database, Lent
 from common.telemetry.metrics import new_registry
 from common.telemetry.tips_figures import TipsFigures
-from common.testing import TestDatabases
 from orchestrator.documents.issue import IssueDocument
 from orchestrator.documents.store import DocumentStore
 from orchestrator.engine.ingest import Ingest
@@ -48,6 +47,7 @@ from orchestrator.tips.update_transactions import UpdateTransactions
 from suite_local.testing import addresses_from
 from tests.bench.engine_rig import LIFE, waves
 from tests.bench.figures import figure
+from tests.support.servers import TestDatabases
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS") or 5)
 ORDERS = int(os.environ.get("BENCH_REPLAY_ORDERS") or 800)

@@ -22,7 +22,6 @@ import structlog
 
 from common.messaging import topology
 from common.postgres import Database
-from common.testing import TestDatabases, TestRabbit
 from orchestrator.orders.search import OrderSearch
 from suite_local.testing import ServerAddresses, addresses_from
 from tests.bench.bench_engine import check_orders, one_run
@@ -30,6 +29,7 @@ from tests.bench.bench_order_search import COLUMNS, START, rows, timed
 from tests.bench.bench_replay import Intake, batches, sizes
 from tests.bench.figures import figure, percentile
 from tests.bench.rig import Servers
+from tests.support.servers import TestDatabases, TestRabbit
 
 ORDERS = int(os.environ.get("BENCH_FINISHED_ORDERS") or 1_000_000)
 ROUNDS = int(os.environ.get("BENCH_ENGINE_ROUNDS") or 3)
@@ -133,6 +133,7 @@ async def fill(dsn: str) -> None:
             await connection.copy_records_to_table("order_contact", records=batch_of_rows, columns=COLUMNS)
         await connection.execute(_FORGET)
         await connection.execute("VACUUM ANALYZE")
+        await connection.execute("CHECKPOINT")  # else its writes stand in the way of the broker's when the rounds begin
     finally:
         await connection.close()
     figure("P5", "finished orders filled in, s", round(time.monotonic() - began), orders=ORDERS)

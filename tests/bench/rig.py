@@ -24,11 +24,11 @@ import psutil
 from yarl import URL
 
 from common.messaging import topology
-from common.testing import TestDatabases, TestRabbit
 from suite_local.infrastructure.packages import install
 from suite_local.paths import repository_root
 from suite_local.ports import free_port as free_port  # for those who take it from here
 from suite_local.testing import addresses_from
+from tests.support.servers import TestDatabases, TestRabbit
 
 HERE = Path(__file__).parent
 TOKEN = "bench-token"

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import psutil
 
-from common.testing import eventually
+from tests.support.servers import eventually
 
 _TOKEN_FILES = ("tokens.json", "gateway-tokens.json")
 

@@ -18,10 +18,10 @@ from uuid import uuid4
 import asyncpg
 from yarl import URL
 
-from common.testing import TestDatabases
 from suite_local.testing import addresses_from
 from tests.bench.references.feedback_server import FIXED
 from tests.bench.rig import HERE, Load, fetch, find_wrk, free_port, process, wait_for
+from tests.support.servers import TestDatabases
 
 ORDERS = 20_000
 TOKEN = "internal-token"

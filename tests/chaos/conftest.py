@@ -23,7 +23,6 @@ import aiohttp
 import psutil
 import pytest
 
-from common.testing import CuttingProxy, eventually, proxied
 from suite_local import lifecycle
 from suite_local.catalogue import GATEWAY
 from suite_local.infrastructure.local import local_rabbitmq
@@ -32,6 +31,7 @@ from suite_local.ports import LOOPBACK, PortBook
 from suite_local.testing import running_suite
 from tests.chaos.ledger_checker import check_ledger, check_timelines
 from tests.support.order_checker import Findings, check_orders
+from tests.support.servers import CuttingProxy, eventually, proxied
 from tests.support.suite_client import Client, RunningSuite, environment_for
 
 GATEWAYS = 2

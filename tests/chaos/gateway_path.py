@@ -12,9 +12,9 @@ from typing import Any
 import aiohttp
 
 from common.ids import order_number
-from common.testing import eventually
 from tests.support import hot_path
 from tests.support.processes import Program, created, read, send, stand
+from tests.support.servers import eventually
 
 # What each await is, and what a death there leaves behind. The names are `hot_path.awaits_of`'s; a test holds them together.
 ALWAYS = {

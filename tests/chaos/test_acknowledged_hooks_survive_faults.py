@@ -16,8 +16,8 @@ import aiohttp
 import pytest
 
 from common.ids import order_number
-from common.testing import eventually
 from tests.support.processes import created
+from tests.support.servers import eventually
 
 from .conftest import GATEWAYS, Faults
 

@@ -19,7 +19,6 @@ from aiohttp import web
 
 from common.contracts import Envelope
 from common.ids import new_id, order_number
-from common.testing import eventually
 from suite_local.catalogue import SERVICES
 from suite_local.practise import publish_as_another
 from suite_local.testing import free_ports
@@ -27,6 +26,7 @@ from tests.e2e.trouble import GATEWAY, NOTIFIER, ORCHESTRATOR, REFUNDS, Trouble
 from tests.support.marks import Found, in_answers, in_files, in_queues, in_tables, words_in
 from tests.support.money_and_audit import audit_of, money_of
 from tests.support.personal_data import listed
+from tests.support.servers import eventually
 from tests.support.suite_client import POSITIONS, TOTAL, Client, RunningSuite, environment_for, hook
 from tests.support.unreadable_hook import publish_unreadable_change
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from common.testing import eventually
 from suite_local.testing import running_suite
 from tests.e2e.trouble import Trouble
+from tests.support.servers import eventually
 from tests.support.suite_client import RunningSuite, environment_for
 
 from .conftest import GATEWAYS, Faults

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from common.testing import eventually
 from tests.chaos.conftest import Faults
 from tests.support.order_payloads import random_payload
+from tests.support.servers import eventually
 
 HOOKS = int(os.environ.get("YES_HOOKS", "100000"))
 _LIFE = ("order.created", "order.changed", " Order.Updated", "ORDER.PAID", "order.received")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from common.testing import eventually, proxied
 from tests.chaos.gateway_path import (
     ALWAYS,
     BROKER,
@@ -28,6 +27,7 @@ from tests.chaos.gateway_path import (
 )
 from tests.support import hot_path
 from tests.support.processes import created, read, send
+from tests.support.servers import eventually, proxied
 
 
 @pytest.mark.parametrize("module", sorted(hot_path.FUNCTIONS))

@@ -19,12 +19,12 @@ import aiohttp
 import asyncpg
 import pytest
 
-from common.testing import eventually
 from suite_local.catalogue import GATEWAY
 from suite_local.paths import RunDirectory
 from suite_local.ports import LOOPBACK, PortBook
 from suite_local.testing import running_suite
 from tests.support.order_hooks import hook, life
+from tests.support.servers import eventually
 from tests.support.suite_client import RunningSuite, environment_for
 
 ORDERS = int(os.environ.get("FULL_RATE_ORDERS", "2000"))

@@ -19,11 +19,11 @@ import asyncpg
 import pytest
 
 from common.postgres import prepare_connection
-from common.testing import eventually
 from tests.chaos import engine_path
 from tests.support import hot_path
 from tests.support.order_hooks import Marketplace, all_is_right, append_hooks, check_orders, hook, life, marketplace
 from tests.support.processes import Program, Stand, stand
+from tests.support.servers import eventually
 
 IN_TROUBLE_ONLY = {
     "Consumer._process: self._give_up": "a message that is no event",

@@ -20,10 +20,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from common.testing import cutting_proxy, eventually
 from sandbox.testing import running_sandbox
 from tests.chaos.conftest import Faults, together
 from tests.support.lost_suite import WAVE_EVERY_S, Follower, Key, OneSuite, World, answered, as_lines, freeze, lose
+from tests.support.servers import cutting_proxy, eventually
 from tests.support.terminal import Terminal
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1500)]

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from common.testing import eventually
 from console.client.acts import Act
 from console.web.change.forms import inputs
 from tests.e2e.case import Case
 from tests.support.console_browser import Browser
+from tests.support.servers import eventually
 from tests.support.suite_client import Client
 from tests.support.terminal import Ended, Terminal
 

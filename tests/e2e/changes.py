@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from common.testing import eventually
 from tests.e2e.case import Case, Fields, Proof
 from tests.e2e.trouble import CUSTOMER, GATEWAY, NOTIFIER, ORCHESTRATOR, REFUNDS, Trouble
+from tests.support.servers import eventually
 from tests.support.suite_client import POSITIONS
 
 

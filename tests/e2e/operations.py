@@ -7,7 +7,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from common.testing import eventually
+from tests.support.servers import eventually
 from tests.support.suite_client import POSITIONS, TOTAL, Client, hook
 from tests.support.unreadable_hook import publish_unreadable_change
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from common.testing import eventually
 from tests.e2e.both_tools import Change, as_printed, differing
 from tests.e2e.case import Case
 from tests.e2e.trouble import ORCHESTRATOR, REFUNDS, Trouble
 from tests.support.console_browser import Browser
+from tests.support.servers import eventually
 from tests.support.suite_client import Client
 from tests.support.terminal import Terminal
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from common.testing import eventually
 from console.client.acts import ACTS
 from console.client.operations import SERVICES, Operation, operations
 from console.client.words import label
@@ -20,6 +19,7 @@ from tests.e2e.changes import CHANGES
 from tests.e2e.told import orders_of, told_otherwise
 from tests.e2e.trouble import NOTIFIER, Trouble
 from tests.support.console_browser import Browser
+from tests.support.servers import eventually
 from tests.support.suite_client import Client
 from tests.support.terminal import Terminal
 

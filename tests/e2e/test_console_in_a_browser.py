@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 
 from playwright.async_api import Browser, Route, expect
 
-from common.testing import eventually
 from tests.e2e.browsers import PATIENCE_MS, change, signed_in, violations
 from tests.e2e.operations import Operator
 from tests.e2e.trouble import Trouble
+from tests.support.servers import eventually
 from tests.support.suite_client import POSITIONS, Client, hook
 
 

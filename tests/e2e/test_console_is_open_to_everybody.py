@@ -96,5 +96,6 @@ async def _look(chromium: Any, client: Client, language: Literal["ru", "en"], ad
             assert answer is not None
             assert (answer.status == 200) == (address not in _NOT_THERE), (address, answer.status)
             assert await page.locator("html").get_attribute("lang") == language
-            found += [f"{language} {address}: {said}" for said in await complaints(page, colours=language == "en")]
+            said = await complaints(page, dark_at_the_desk=language == "en", once=True)
+            found += [f"{language} {address}: {each}" for each in said]
     return found

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from common.testing import eventually
 from tests.e2e.every_command import APART, CHAINS, Do, Look, Step, World
 from tests.e2e.trouble import GATEWAY, NOTIFIER, ORCHESTRATOR, REFUNDS, Trouble, at_once
 from tests.support.real_terminal import ENTER, RealTerminal
+from tests.support.servers import eventually
 from tests.support.suite_client import POSITIONS, Client
 
 _PAGE = Path(__file__).parents[2] / "docs" / "console.md"

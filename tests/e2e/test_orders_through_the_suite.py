@@ -17,10 +17,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from common.testing import eventually
 from suite_local.plan import YOOKASSA_PAYMENTS
 from tests.e2e.operations import Operator
 from tests.support.order_checker import Findings, Told, check_notices, check_orders, count_notices, numbers_in_chat
+from tests.support.servers import eventually
 from tests.support.suite_client import POSITIONS, TOTAL, Client, hook
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -328,6 +328,7 @@ async def test_many_orders_with_duplicates_and_shuffles_end_right(client: Client
     assert findings.wrong[:20] == []
 
 
+@pytest.mark.chaos
 async def test_killed_services_come_back_and_nothing_is_lost(client: Client) -> None:
     """While orders are played each service is killed once with SIGKILL; the process manager starts it again."""
     playing = asyncio.create_task(

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from common.testing import eventually
 from tests.e2e.operations import Operator
+from tests.support.servers import eventually
 from tests.support.suite_client import POSITIONS, TOTAL, Client
 from tests.support.terminal import Ended
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from common.testing import eventually
 from suite_local.ports import free_port
 from tests.e2e.trouble import ORCHESTRATOR, Trouble
 from tests.support.real_terminal import CTRL_C, CTRL_D, ENTER, TAB, RealTerminal
+from tests.support.servers import eventually
 from tests.support.suite_client import Client
 
 _KILL_LINE = "\x15"

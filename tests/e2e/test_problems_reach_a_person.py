@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from common.testing import eventually
 from tests.support.console_browser import browsing
+from tests.support.servers import eventually
 from tests.support.suite_client import POSITIONS, TOTAL, Client, hook
 
 _LINK = re.compile(r'href="(http[^"]+)"')  # a person who is tagged is a link of Telegram's own

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from common.testing import eventually
+from tests.support.servers import eventually
 from tests.support.suite_client import Client, hook
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]

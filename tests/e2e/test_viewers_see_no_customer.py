@@ -10,10 +10,10 @@ from urllib.parse import unquote
 
 import aiohttp
 
-from common.testing import eventually
 from console.web.screens import NAVIGATION
 from tests.support.console_browser import browsing
 from tests.support.console_walk import SAME, go_everywhere
+from tests.support.servers import eventually
 from tests.support.suite_client import POSITIONS, TOTAL, Client, hook
 
 PHONE = "9161234577"

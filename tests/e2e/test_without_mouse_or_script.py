@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from common.testing import eventually
 from tests.e2e.browsers import PATIENCE_MS, rehearse, signed_in
 from tests.e2e.operations import Operator
 from tests.e2e.trouble import CUSTOMER, Trouble
+from tests.support.servers import eventually
 from tests.support.suite_client import POSITIONS, TOTAL, Client, hook
 
 _MOST_TABS = 60

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from common.testing import eventually
 from tests.e2e.browsers import change, open_chromium, signed_in, violations
 from tests.e2e.operations import ORCHESTRATOR, Operator
+from tests.support.servers import eventually
 from tests.support.suite_client import Client
 
 

@@ -14,9 +14,9 @@ from yarl import URL
 from common.contracts import Envelope
 from common.ids import new_id
 from common.messaging import Broker
-from common.testing import eventually
 from tests.e2e.operations import ORCHESTRATOR as ORCHESTRATOR
 from tests.e2e.operations import Operator
+from tests.support.servers import eventually
 from tests.support.suite_client import POSITIONS, TOTAL, Client, hook
 
 GATEWAY, REFUNDS, NOTIFIER = "webhook-gateway", "refunds", "notifier"

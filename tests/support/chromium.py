@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from playwright.async_api import Browser, Page, ViewportSize, async_playwright
 
@@ -23,6 +23,19 @@ _TOO_WIDE_OR_SMALL = """() => [
     .map(each => "lower than 44 px: " + each.outerHTML.slice(0, 200)),
 ]"""
 """Every press fits under a thumb, in one column."""
+_THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+_TWO_OF_A_KIND = r"""() => {
+  const own = /^(href|action|id|value|title|for|datetime|data-.*|aria-(label|describedby|controls))$/;
+  const attributes = each => [...each.attributes].map(({name, value}) => own.test(name) ? name : name + value);
+  const inner = one => one.tagName ? shape(one) : one.data.trim() && "…";
+  const shape = each => [each.tagName, ...attributes(each), ...[...each.childNodes].map(inner)].join("|");
+  const seen = {};
+  for (const each of document.querySelectorAll("tbody > tr, ul > li, ol > li")) {
+    const kind = shape(each);
+    if ((seen[kind] = (seen[kind] || 0) + 1) > 2) each.remove();
+  }
+}"""
+"""Two, because what may be there once only is seen when it is there twice."""
 
 
 @asynccontextmanager
@@ -43,25 +56,26 @@ async def violations(page: Page, *rules: str) -> list[str]:
     return [f"{each['id']}: {_nodes(each['nodes'])}" for each in found["violations"]]
 
 
-async def complaints(page: Page, *, colours: bool) -> list[str]:
-    """What stands against a page in light at the desk and in dark on the phone; of ``colours`` also the other way round.
+async def complaints(page: Page, *, dark_at_the_desk: bool = False, once: bool = False) -> list[str]:
+    """What stands against a page at the desk in one theme, and on the phone in the other: with both ways round every pair is looked at.
 
-    On the phone the rules that go neither by colours nor by sizes are asked anew only where other elements are shown than at the desk.
-    The page is left in light at the desk.
+    At the desk the rules that go neither by colours nor by sizes are asked anew only where other elements are shown than on the phone.
+    The page is left in light at the desk; ``once``: without what is there more than twice, as the rows of a long list are.
     """
-    found = await violations(page)
-    shown = await page.evaluate(_SHOWN)
-    await page.emulate_media(color_scheme="dark")
-    if colours:
-        found += [f"dark: {said}" for said in await violations(page, *_BY_THEME)]
+    await page.wait_for_load_state()  # without its style sheet everything is small
+    desk, phone = _THEMES[::-1] if dark_at_the_desk else _THEMES
     await page.set_viewport_size(PHONE)
-    again = () if await page.evaluate(_SHOWN) != shown else _BY_WIDTH
-    found += [f"phone, dark: {said}" for said in await violations(page, *again)]
-    found += [f"phone: {said}" for said in await page.evaluate(_TOO_WIDE_OR_SMALL)]
-    await page.emulate_media(color_scheme="light")
-    if colours:
-        found += [f"phone, light: {said}" for said in await violations(page, *_BY_THEME)]
+    await page.emulate_media(color_scheme=phone)
+    found = [f"phone: {said}" for said in await page.evaluate(_TOO_WIDE_OR_SMALL)]
+    if once:
+        await page.evaluate(_TWO_OF_A_KIND)
+    shown = await page.evaluate(_SHOWN)
+    found += [f"phone, {phone}: {said}" for said in await violations(page)]
     await page.set_viewport_size(DESK)
+    await page.emulate_media(color_scheme=desk)
+    again = () if await page.evaluate(_SHOWN) != shown else _BY_WIDTH
+    found += [f"desk, {desk}: {said}" for said in await violations(page, *again)]
+    await page.emulate_media(color_scheme="light")
     return found
 
 

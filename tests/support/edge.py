@@ -15,9 +15,9 @@ from typing import Any
 
 import aiohttp
 
-from common.testing import eventually
 from suite_local import ports
 from suite_local.ports import LOOPBACK
+from tests.support.servers import eventually
 
 NOBODY = "255.255.255.255"
 NGINX = Path(__file__).parents[2] / "deploy" / "nginx"

@@ -18,7 +18,6 @@ import asyncpg
 import psutil
 from yarl import URL
 
-from common.testing import CuttingProxy, eventually
 from sandbox.testing import RunningSandbox
 from suite_local import lifecycle
 from suite_local.backups.databases import FOLLOWER
@@ -26,6 +25,7 @@ from suite_local.credentials import Credentials
 from suite_local.paths import RunDirectory
 from suite_local.supervision import Supervisor, strays
 from suite_local.testing import free_ports
+from tests.support.servers import CuttingProxy, eventually
 from tests.support.suite_client import ROOT, Client, RunningSuite, environment_for
 
 # The marketplace goes on repeating for as long as a suite takes to be restored on a slow machine.

@@ -15,8 +15,8 @@ from typing import Any
 import aiohttp
 import yaml
 
-from common.testing import eventually
 from suite_local.ports import LOOPBACK, free_port
+from tests.support.servers import eventually
 
 SHIPPED = Path(__file__).parents[2] / "deploy" / "prometheus"
 

@@ -7,11 +7,46 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
+import pytest
 from prometheus_client import CollectorRegistry
 
 from common.postgres import Database
+from common.service.jobs import PeriodicJob
 from common.service.task_failures import TaskFailures
-from common.testing import eventually
+from tests.support.servers import eventually
+
+
+class Fault:
+    """A fault of ours that nobody foresaw, in what is done about some items, until it is mended."""
+
+    mended = False
+
+    def over(self, whole: Callable[..., Any], bad: Callable[..., bool]) -> Callable[..., Any]:
+        """Wrap a function so that it stumbles where its arguments are bad."""
+
+        def stumbling(*arguments: Any, **named: Any) -> Any:
+            """Stumble over one."""
+            if not self.mended and bad(*arguments, **named):
+                raise KeyError("nobody foresaw this")
+            return whole(*arguments, **named)
+
+        return stumbling
+
+
+def every_job_fails(monkeypatch: pytest.MonkeyPatch, fault: Fault) -> set[str]:
+    """Let each job of a service that starts now have the fault, but for what tells of faults; returns their names, as they start."""
+    names: set[str] = set()
+    run = PeriodicJob.run
+
+    async def failing(job: PeriodicJob) -> None:
+        """Run a job whose work fails."""
+        if job.name != "task-failures":
+            names.add(job.name)
+            job.work = fault.over(job.work, lambda: True)
+        await run(job)
+
+    monkeypatch.setattr(PeriodicJob, "run", failing)
+    return names
 
 
 class Poisoned:

@@ -19,8 +19,8 @@ from typing import Any
 import aiohttp
 import psutil
 
-from common.testing import eventually
 from suite_local.ports import free_port as free_port  # for those who take it from here
+from tests.support.servers import eventually
 
 ROLES = ("viewer", "operator", "admin", "internal", "website", "website_manager")
 TOKEN = "hook-token"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import aiohttp
 
-from common.testing import eventually
+from tests.support.servers import eventually
 
 
 async def wait_ready(url: str) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from common.testing import eventually
 from sandbox.testing import RunningSandbox
+from tests.support.servers import eventually
 
 Channel: TypeAlias = Literal["telegram", "slack"]
 CHANNELS: tuple[Channel, ...] = ("telegram", "slack")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from common.testing import eventually
 from suite_local.catalogue import NOTIFIER, ORCHESTRATOR, REFUNDS, Service
+from tests.support.servers import eventually
 from tests.support.shipped_chats import CHANNELS, Channel
 from tests.support.shipped_stand import Stand
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.testing import as_served, eventually
 from sandbox.testing import RunningSandbox, running_sandbox
 from suite_local.catalogue import CONSOLE, GATEWAY, NOTIFIER, ORCHESTRATOR, SERVICES, TIPS, WITH_CONSOLE, Service
 from suite_local.ports import LOOPBACK
 from suite_local.shipped import on_this_host
 from tests.support.certificates import certificate_in
 from tests.support.processes import Program
+from tests.support.servers import as_served, eventually
 from tests.support.shipped_chats import CHANNELS, Channel, Chats
 
 MakeEdge = Callable[..., AbstractAsyncContextManager[Any]]

@@ -12,9 +12,9 @@ import aiohttp
 from aiohttp import web
 
 from common.postgres import Database
-from common.testing import eventually
 from orchestrator.tips.experiment import FlagRows
 from sandbox.testing import RunningSandbox
+from tests.support.servers import eventually
 
 
 @dataclass

@@ -17,12 +17,12 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
 
-from common.testing import eventually
 from suite_local.infrastructure.accounts import give, server_account
 from suite_local.infrastructure.postgres import LocalPostgres, wait_for_postgres
 from suite_local.infrastructure.rabbitmq import USER, VHOST, LocalRabbitmq
 from suite_local.ports import LOOPBACK, free_port
 from tests.support.certificates import Authority
+from tests.support.servers import eventually
 
 S = TypeVar("S", "TlsPostgres", "TlsRabbitmq")
 _ONLY_TLS = f"hostssl all all {LOOPBACK}/32 scram-sha-256\n"

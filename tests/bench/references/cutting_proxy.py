@@ -11,7 +11,7 @@ import sys
 
 import uvloop
 
-from common.testing import CuttingProxy
+from tests.support.servers import CuttingProxy
 
 
 async def serve(host: str, port: int) -> None:

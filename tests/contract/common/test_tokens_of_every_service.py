@@ -9,9 +9,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from common.testing import eventually
 from tests.contract.surface.observed import DATABASES, SERVICES, needed
 from tests.support.openapi_calls import ADMIN, MACHINE, bearer, serving
+from tests.support.servers import eventually
 
 
 @pytest.mark.parametrize("package", SERVICES)

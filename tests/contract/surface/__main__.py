@@ -11,10 +11,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from common.testing import TestDatabases, TestRabbit
 from suite_local.testing import ServerAddresses, test_servers
 from tests.contract.console import offered
 from tests.contract.surface.observed import SERVICES, everything, store, without_words, words
+from tests.support.servers import TestDatabases, TestRabbit
 
 
 async def _found(addresses: ServerAddresses) -> dict[str, Any]:

@@ -19,11 +19,11 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 from pydantic_settings import NoDecode
 
-from common.testing import TestDatabases
 from sandbox.app import build_world, runner_for
 from sandbox.settings import ENV_PREFIX, Settings
 from tests.contract.surface.database import schema_of
 from tests.support.openapi_calls import serving
+from tests.support.servers import TestDatabases
 
 SERVICES = ("webhook_gateway", "orchestrator", "tips", "refunds", "notifier")
 ASYNCAPI, SANDBOX = "asyncapi", "sandbox"

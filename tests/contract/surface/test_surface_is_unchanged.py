@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from common.testing import TestDatabases
 from console.client.operations import operations_of
 from tests.contract.console.offered import stored_operations, stored_types, types_of
 from tests.contract.surface.observed import (
@@ -25,6 +24,7 @@ from tests.contract.surface.observed import (
     surface_of,
     without_words,
 )
+from tests.support.servers import TestDatabases
 
 
 @pytest.mark.parametrize("package", SERVICES)

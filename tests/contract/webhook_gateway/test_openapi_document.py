@@ -17,8 +17,8 @@ from pydantic import SecretStr
 from schemathesis.checks import CHECKS
 
 from common.service import running
-from common.testing import TestDatabases, TestRabbit
 from tests.support.openapi_calls import EXAMPLES
+from tests.support.servers import TestDatabases, TestRabbit
 from webhook_gateway.app import build
 from webhook_gateway.settings import Settings
 

@@ -84,11 +84,13 @@ async def test_what_was_typed_is_there_after_signing_in_again(provider: Provider
         context = await browser.new_context(locale="ru", viewport=DESK)
         denied = await context.new_page()
         await denied.goto(f"{provider.console}/keys")
-        assert await what_stands_against(denied, colours=True) == [], "signing in with a provider's button"
+        assert await what_stands_against(denied) == [], "signing in with a provider's button"
         await denied.get_by_role("link", name="Our provider").click()
         await log_in(denied, "guest")
         await expect(denied.locator("main")).to_contain_text("ни у одной из ваших групп")
-        assert await what_stands_against(denied, colours=True) == [], "whom the provider let in and the services do not"
+        assert await what_stands_against(denied, dark_at_the_desk=True) == [], (
+            "whom the provider let in and the services do not"
+        )
         await context.close()
     assert complaints == []
     assert asked == ["olga"], "the service knows her by the provider's own token"

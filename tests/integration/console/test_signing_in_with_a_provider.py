@@ -15,12 +15,12 @@ import pytest_asyncio
 from yarl import URL
 
 from common.service import running
-from common.testing import eventually
 from console.web.app import build
 from suite_local.ports import free_port
 from tests.integration.console.factories import opened, settings_of
 from tests.support.console_browser import Browser, browsing
 from tests.support.openid_provider.running import Provider, Visitor
+from tests.support.servers import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -14,9 +14,9 @@ import pytest
 import pytest_asyncio
 from joserfc.jwk import RSAKey
 
-from common.testing import eventually
 from tests.integration.console.factories import Service, opened
 from tests.support.openid_provider.running import AUDIENCE, Provider, a_provider, visiting
+from tests.support.servers import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

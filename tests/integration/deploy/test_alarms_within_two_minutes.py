@@ -19,11 +19,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from common.testing import eventually
 from sandbox.testing import RunningSandbox, running_sandbox
 from suite_local.ports import LOOPBACK
 from tests.support.monitoring import monitoring
 from tests.support.processes import Program, created, stand
+from tests.support.servers import eventually
 
 WITHIN = 120.0
 WEEK = {"SILENCE_SLOT": "5", "SILENCE_PERIOD": "25"}
@@ -159,6 +159,7 @@ async def busy(shop: Shop, source: str) -> AsyncIterator[None]:
         sending.cancel()
 
 
+@pytest.mark.chaos  # every run of tests follows one such problem to a person: test_as_shipped.py
 async def test_what_breaks_at_the_edge_is_an_incident_within_two_minutes(shop: Shop) -> None:
     async with busy(shop, "sbermarket"):
         assert await shop.hook("kuper", "K1", "kuper") == 200

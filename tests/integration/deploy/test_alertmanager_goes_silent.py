@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
-from common.testing import eventually
 from sandbox.testing import running_sandbox
 from tests.support.monitoring import monitoring
 from tests.support.processes import stand
+from tests.support.servers import eventually
 
 ON_CALL = -1001000000901
 PATIENCE = {"WATCHDOG_PATIENCE": "15"}  # a slow machine must not be told as silent
 
 
+@pytest.mark.chaos  # a Watchdog that stays away is told in every run: notifier/inputs/test_refusals_and_silence_are_told.py
 async def test_an_alertmanager_that_ends_is_told_until_it_is_back(
     tmp_path: Path, amqp_url: str, database_for: Callable[[str], Awaitable[str]]
 ) -> None:

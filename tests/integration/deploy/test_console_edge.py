@@ -17,12 +17,12 @@ from pydantic import SecretStr
 
 from common.http import HttpServer
 from common.service import running
-from common.testing import eventually
 from console.web.app import build
 from console.web.settings import ConsoleSettings
 from suite_local.ports import LOOPBACK
 from tests.support.certificates import certificate_in
 from tests.support.console_browser import browsing
+from tests.support.servers import eventually
 
 PHONE = "+79161234567"
 INCIDENTS = "/admin/v1/incidents"

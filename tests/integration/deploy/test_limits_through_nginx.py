@@ -20,10 +20,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from common.testing import eventually
 from suite_local.ports import LOOPBACK
 from tests.support.edge import nginx_in
 from tests.support.processes import Program, created, stand
+from tests.support.servers import eventually
 
 TERMINATOR = "127.0.0.80"
 SHOP_SERVER = "127.0.2.1"

@@ -14,9 +14,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from common.testing import eventually
 from suite_local.ports import LOOPBACK
 from tests.support.raw_http import request
+from tests.support.servers import eventually
 
 Behaviour = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

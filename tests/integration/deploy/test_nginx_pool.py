@@ -21,8 +21,8 @@ import pytest
 from common.contracts.envelope import Envelope
 from common.ids import order_number
 from common.messaging.topology import ORCHESTRATOR_INTAKE
-from common.testing import eventually
 from suite_local.ports import LOOPBACK
+from tests.support.servers import eventually
 
 TOKEN = "the-marketplace's-token"
 CALLERS = 12

@@ -11,11 +11,11 @@ import pytest
 from pydantic import SecretStr
 
 from common.service import running
-from common.testing import as_served
 from orchestrator.app import build
 from orchestrator.settings import OrchestratorSettings
 from tests.integration.orchestrator.conftest import TOKENS, Api
 from tests.integration.webhook_gateway.conftest import start as start_gateway
+from tests.support.servers import as_served
 
 __all__ = ["start_gateway"]
 

@@ -12,11 +12,11 @@ import pytest
 
 from common.ids import order_number
 from common.postgres import prepare_connection
-from common.testing import eventually
 from orchestrator.engine.append import append_events
 from orchestrator.orders.hooks import to_workflow_event
 from tests.integration.orchestrator.conftest import Api
 from tests.integration.webhook_gateway.conftest import Start, hook_body
+from tests.support.servers import eventually
 from tests.support.unreadable_hook import publish_unreadable_change
 from webhook_gateway.deliveries.check_ledger import check
 from webhook_gateway.deliveries.evidence import gather

@@ -14,10 +14,10 @@ import asyncpg
 import orjson
 import pytest
 
-from common.testing import TestDatabases, as_served, eventually
 from suite_local.infrastructure.rabbitmq import call_api
 from tests.support.certificates import Authority
 from tests.support.processes import Program, created, read, send, stand
+from tests.support.servers import TestDatabases, as_served, eventually
 from tests.support.tls_servers import TlsPostgres, TlsRabbitmq, running
 
 _END_ALL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"

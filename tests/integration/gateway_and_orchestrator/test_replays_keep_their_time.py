@@ -17,9 +17,9 @@ from pydantic import SecretStr
 from common.contracts.envelope import Envelope
 from common.ids import order_number
 from common.messaging import topology
-from common.testing import eventually, proxied
 from tests.integration.orchestrator.conftest import Api
 from tests.integration.webhook_gateway.conftest import Gateway, Start, hook_body, watched
+from tests.support.servers import eventually, proxied
 from webhook_gateway.hooks.accept import understand
 from webhook_gateway.hooks.authentication import ClientToken
 from webhook_gateway.hooks.model import Source

@@ -15,11 +15,11 @@ from pydantic import SecretStr
 
 from common.messaging import Broker
 from common.service import running
-from common.testing import as_served
 from notifier.app import build
 from notifier.settings import NotifierSettings
 from sandbox.testing import running_sandbox
 from tests.integration.notifier.factories import TOKENS, Kit, MakeKit
+from tests.support.servers import as_served
 
 
 @pytest.fixture

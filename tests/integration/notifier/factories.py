@@ -26,9 +26,9 @@ from common.ids import derived_id, new_id, order_number
 from common.messaging import Broker
 from common.messaging.topology import ORCHESTRATOR_JOURNAL
 from common.service import Application
-from common.testing import eventually
 from notifier.settings import NotifierSettings
 from sandbox.testing import RunningSandbox
+from tests.support.servers import eventually
 
 NOW = datetime(2026, 11, 21, 7, 0, tzinfo=UTC)
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

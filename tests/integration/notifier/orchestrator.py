@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from common.testing import eventually
+from tests.support.servers import eventually
 
 
 @dataclass

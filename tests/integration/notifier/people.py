@@ -13,8 +13,8 @@ from pydantic import SecretStr
 from common.contracts.alerts import ProblemRaisedV1
 from common.contracts.orders import WorkflowCrashedV1
 from common.ids import order_number
-from common.testing import eventually
 from tests.integration.notifier.factories import NOW, Kit
+from tests.support.servers import eventually
 
 SECRET = "hook-secret"
 SIGNING = "signing-secret"
@@ -183,3 +183,42 @@ async def answers(kit: Kit) -> list[str]:
 async def phoned(kit: Kit) -> list[str]:
     """Who was really phoned, in order."""
     return [entry["request"]["phone"] for entry in await kit.sandbox.log("calls") if entry["effect"]]
+
+
+TOLD = """
+SELECT i.fingerprint, t.queue FROM incidents AS i JOIN tickets AS t ON t.incident_id = i.id WHERE i.kind = 'problem.task.failing'
+"""
+
+
+async def told_once(kit: Kit, *items: str) -> None:
+    """The notifier tells of its own faults as of any other problem: one incident for each "task:item", with a ticket. It lives."""
+
+    async def told() -> bool:
+        rows = await kit.fetch(TOLD)
+        assert sorted(map(tuple, (row.values() for row in rows))) == sorted(
+            (f"task:notifier:{item}", "TRAVELBACK") for item in items
+        )
+        return True
+
+    await eventually(told, what="one incident of each item")
+    assert kit.applications[0].lifecycle.failure is None
+
+
+YANDEX: dict[str, Any] = {
+    "tracker": "yandex",
+    "tracker_url": lambda sandbox: sandbox.tracker_url,
+    "tracker_token": SecretStr("tracker-token"),
+    "tracker_org_id": "42",
+    "tracker_poll": 0.05,
+}
+
+
+async def there(kit: Kit, key: str, **act: Any) -> None:
+    """Do something in the tracker."""
+    await kit.sandbox.control("PATCH", f"/sandbox/tracker/issues/{key}", act)
+
+
+async def issue_of(kit: Kit, key: str) -> dict[str, Any]:
+    """An issue as the tracker has it."""
+    page = await kit.sandbox.control("GET", "/sandbox/tracker/issues")
+    return next(dict(item) for item in page["items"] if item["key"] == key)

@@ -13,11 +13,11 @@ import pytest
 from pydantic import SecretStr
 
 from common.postgres import Connection, Database, pool
-from common.testing import eventually
 from notifier.due import LookForDue, due_by_worker, due_in
 from notifier.settings import NotifierSettings
 from tests.integration.notifier.factories import MakeKit
 from tests.integration.notifier.people import settings_for
+from tests.support.servers import eventually
 
 SETTINGS = NotifierSettings(tokens_file=Path("tokens.json"))
 WORKERS = sorted(due_by_worker(SETTINGS))

@@ -23,9 +23,9 @@ from common.ids import derived_id, new_id, order_number
 from common.messaging import Broker
 from common.postgres import Database, prepare_connection
 from common.service import running
-from common.testing import as_served, eventually
 from orchestrator.app import build
 from orchestrator.settings import OrchestratorSettings
+from tests.support.servers import as_served, eventually
 
 SOURCE = "sbermarket"
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)

@@ -9,7 +9,6 @@ from typing import Any
 from common.clock import SystemClock
 from common.postgres import Connection, Database
 from common.telemetry.metrics import new_registry
-from common.testing import eventually
 from orchestrator.engine.append import append_events
 from orchestrator.engine.ingest import Ingest
 from orchestrator.engine.model import Claim, Encoded, NewEvent, Outcome, WorkflowEvent
@@ -18,6 +17,7 @@ from orchestrator.engine.store import WorkflowStore
 from orchestrator.engine.wakeup import WakeupListener
 from orchestrator.engine.worker import Handler, Worker, WorkerLimits
 from orchestrator.metrics import OrchestratorMetrics
+from tests.support.servers import eventually
 
 
 async def no_effects(_connection: Connection, _outcomes: Sequence[Outcome]) -> list[Encoded]:

@@ -11,7 +11,7 @@ import pytest
 from common.contracts.envelope import Envelope
 from common.contracts.intake import IntakeMessage
 from common.contracts.notices import notices_of, refund_notice
-from common.testing import eventually
+from tests.support.servers import eventually
 
 WHY = {"reason": "the shop called"}
 OVER = "alerts.problem.resolved.v1 of {}: who was told of it"

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 from yarl import URL
 
-from common.testing import CuttingProxy, cutting_proxy, eventually
+from tests.support.servers import CuttingProxy, cutting_proxy, eventually
 
 
 def through(address: str, proxy: CuttingProxy) -> SecretStr:

@@ -13,9 +13,9 @@ import aiohttp
 import asyncpg
 
 from common.postgres import required_versions
-from common.testing import TestDatabases, eventually
 from tests.support.order_hooks import Marketplace, all_is_right, life, marketplace
 from tests.support.processes import Program, read, stand
+from tests.support.servers import TestDatabases, eventually
 
 RELEASE = Path(__file__).parents[2] / "fixtures" / "releases" / "orchestrator-0.1.0.zip"
 QUICK = {"POLL": "0.1"}

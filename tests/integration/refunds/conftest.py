@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from common.messaging import Broker
-from common.testing import as_served
 from refunds.settings import RefundsSettings
 from sandbox.testing import RunningSandbox, running_sandbox
 from tests.integration.refunds.factories import TOKENS, RefundsClient, Start, serving
+from tests.support.servers import as_served
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ import asyncpg
 
 from common.contracts import Envelope
 from common.service import running
-from common.testing import eventually
 from refunds.app import build
 from refunds.settings import RefundsSettings
 from sandbox.testing import RunningSandbox
+from tests.support.servers import eventually
 
 TOKENS = {"internal": "token-internal", "viewer": "token-viewer", "operator": "token-operator", "admin": "token-admin"}
 

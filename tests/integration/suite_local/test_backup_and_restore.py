@@ -116,6 +116,7 @@ def test_a_server_of_ours_is_copied_as_it_runs_and_brought_up_elsewhere(place: C
         assert "the whole server, 1 spools" in said[0]
         with pytest.raises(BackupError, match="is not empty"):
             backup(run, folder, follow=False)
+        backup_is_killed(run, BackupFolder(run.root.parent / "half"), other, "save", "save_spools")
         assert "is running" in refused(run, folder)
         asyncio.run(execute(postgres.address, "INSERT INTO kept VALUES ('after')"))
         look_at_a_killed_follower(run, postgres.address)
@@ -131,6 +132,7 @@ def test_a_server_of_ours_is_copied_as_it_runs_and_brought_up_elsewhere(place: C
     restore(other, folder, {}, replace=True, say=said.append)
     (aside,) = other.root.glob("replaced-*")
     assert {path.name for path in aside.iterdir()} == {"postgres", "rabbitmq", "spool", "secrets"}
+    restore_is_killed(place("killed"), folder, "restore", "_place")
     look_at_refusals(place("third"), folder)
 
 
@@ -182,6 +184,26 @@ def killed_after(what: str, run: RunDirectory, folder: BackupFolder, owner: str,
     assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
 
 
+def backup_is_killed(run: RunDirectory, half: BackupFolder, other: RunDirectory, owner: str, step: str) -> None:
+    """Kill a backup after a step: what is there is not taken for one, nor written over."""
+    killed_after("backup", run, half, owner, step)
+    assert "is no backup, or one that was not finished" in refused(other, half)
+    if step != "begin":  # an empty folder is as good as a new one
+        with pytest.raises(BackupError, match="is not empty"):
+            backup(run, half, follow=False)
+    shutil.rmtree(half.root)
+
+
+def restore_is_killed(other: RunDirectory, folder: BackupFolder, owner: str, step: str) -> None:
+    """Kill a restore after a step: nothing of it is served."""
+    killed_after("restore", other, folder, owner, step)
+    if step == "wait_ready":
+        assert strays(other), "what was left behind is found"
+    with pytest.raises(BackupError, match="was not brought into"):
+        lifecycle.up(other, {})
+
+
+@pytest.mark.chaos  # every run of tests kills after one step of each: above
 def test_killed_after_any_step_nothing_half_is_served_or_taken_for_a_backup(
     place: Callable[[str], RunDirectory],
 ) -> None:
@@ -197,12 +219,7 @@ def test_killed_after_any_step_nothing_half_is_served_or_taken_for_a_backup(
             ("save", "_save_definitions"),
             ("BackupFolder", "sums"),
         ):
-            killed_after("backup", run, half, owner, step)
-            assert "is no backup, or one that was not finished" in refused(other, half)
-            if step != "begin":  # an empty folder is as good as a new one
-                with pytest.raises(BackupError, match="is not empty"):
-                    backup(run, half, follow=False)
-            shutil.rmtree(half.root)
+            backup_is_killed(run, half, other, owner, step)
         backup(run, folder, follow=False)
 
     for owner, step in (
@@ -214,11 +231,7 @@ def test_killed_after_any_step_nothing_half_is_served_or_taken_for_a_backup(
         ("LocalRabbitmq", "wait_ready"),  # so is the broker
         ("restore", "_restore_broker"),
     ):
-        killed_after("restore", other, folder, owner, step)
-        if step == "wait_ready":
-            assert strays(other), "what was left behind is found"
-        with pytest.raises(BackupError, match="was not brought into"):
-            lifecycle.up(other, {})
+        restore_is_killed(other, folder, owner, step)
     with pytest.raises(BackupError, match="holds postgres, rabbitmq, spool, secrets already"):
         restore(other, folder, {}, say=lambda _: None)
     restore(other, folder, {}, replace=True, say=lambda _: None)

@@ -81,6 +81,7 @@ async def found_again(postgres: Found, rabbitmq: Found) -> tuple[str, bytes]:
         return word, message.body
 
 
+@pytest.mark.chaos
 def test_killed_servers_come_back_with_their_data_and_down_leaves_no_process(
     own_run: RunDirectory,
 ) -> None:

@@ -34,6 +34,7 @@ def pids_of(run: RunDirectory) -> dict[str, list[int]]:
     return {name: service["pids"] for name, service in document_of(run)["services"].items()}
 
 
+@pytest.mark.chaos
 def test_a_suite_survives_a_second_up_the_death_of_every_service_and_a_down(
     own_run: RunDirectory,
 ) -> None:

@@ -19,8 +19,8 @@ from aiohttp import web
 
 from common.clock import ManualClock
 from common.service import Application, Lifecycle, running
-from common.testing import TestDatabases, eventually
 from sandbox.testing import RunningSandbox, running_sandbox
+from tests.support.servers import TestDatabases, eventually
 from tips.app import build
 from tips.settings import TipsSettings
 

@@ -6,7 +6,7 @@ import asyncio
 from time import monotonic
 
 from common.http import TIMEOUT_HEADER
-from common.testing import eventually, proxied
+from tests.support.servers import eventually, proxied
 
 from .conftest import Start, gated_feedback
 

@@ -17,8 +17,8 @@ import pytest
 import yaml
 from aiohttp import web
 
-from common.testing import eventually
 from tests.support.processes import free_port
+from tests.support.servers import eventually
 
 from .conftest import ENDED, RunningTips, Start
 

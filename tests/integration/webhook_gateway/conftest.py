@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from common.contracts.envelope import Envelope
 from common.contracts.intake import IntakeMessage
 from common.messaging import topology
 from common.service import running
-from common.testing import as_served, eventually
+from tests.support.servers import as_served, eventually
 from webhook_gateway.app import build
 from webhook_gateway.settings import Settings
 
@@ -55,6 +57,27 @@ def hook_body(event: str = "order.created", order: str = "H1", **payload: Any) -
 def bearer(role: str) -> dict[str, str]:
     """The header of a role's token."""
     return {"Authorization": f"Bearer {role}-token"}
+
+
+_ids: Iterator[int] = count()
+
+
+def edge_line(**changes: Any) -> str:
+    """A line as nginx writes it: a website order that no gateway answered."""
+    number = next(_ids)
+    fields = {
+        "at": time.time(),
+        "id": f"line-{number}",
+        "request_id": f"request-{number}",
+        "method": "POST",
+        "path": "/api/v1/orders/",
+        "status": 503,
+        "upstream_status": "502",
+        "client": f"198.51.{number % 250}.7",
+        "size": 400,
+        "idempotency_key": f"edge-{number}",
+    }
+    return json.dumps({**fields, **changes}, separators=(",", ":")) + "\n"
 
 
 @dataclass

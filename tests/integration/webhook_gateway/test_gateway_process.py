@@ -17,8 +17,8 @@ import aiohttp
 import pytest
 
 from common.contracts.intake import IntakeMessage
-from common.testing import eventually
 from tests.integration.webhook_gateway.conftest import ROLES, SOURCES, TOKEN, hook_body
+from tests.support.servers import eventually
 
 Arrived = Callable[[int], Awaitable[list[IntakeMessage]]]
 

@@ -18,9 +18,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from common.testing import eventually, proxied
 from sandbox.testing import RunningSandbox, running_sandbox
 from tests.integration.webhook_gateway.conftest import ROLES, SOURCES, bearer, hook_body
+from tests.support.servers import eventually, proxied
 
 Free = Callable[[], int]
 NAMES = ("Каренина", "Вронский", "Karenina")

@@ -20,8 +20,8 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
-from common.testing import eventually
 from suite_local.ports import free_port
+from tests.support.servers import eventually
 
 AUDIENCE = "order-suite"
 PEOPLE: Mapping[str, Sequence[str]] = {"anna": ["on-call"], "vera": ["support"], "olga": ["owners"], "guest": ["staff"]}

@@ -200,6 +200,7 @@ def _special(plan: Plan, service: Service, program: str) -> dict[str, str]:
         "ORCHESTRATOR_URL": plan.urls(ORCHESTRATOR)[0],
         "REFUNDS_URL": plan.urls(REFUNDS)[0],
         "CALL_URL": f"{sandbox}/calls/v1/calls",
+        "BATCH_LINES": "true",  # as above
     }
 
 

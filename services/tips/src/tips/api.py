@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field, StringConstraints
 
 from common.errors import InvalidInput, Unavailable
-from common.http import INTERNAL, VIEWER, Request, Route, audit_routes
+from common.http import INTERNAL, Request, Route, audit_routes, read_route
 from common.service import WaitingQueue, queue, queue_routes
 from tips.decide import TipsDecisions
 from tips.errors import Contended, OrderNotFinished, Overloaded, TooLate, UnknownOrder
@@ -73,31 +73,27 @@ class TipsApi:
                 timed=True,
                 tags=("tips",),
             ),
-            Route(
-                method="GET",
-                path="/tips/v1/need-hold-tips",
-                handler=self._need_hold_tips,
-                summary="Are the tips of a finished order to be held now?",
+            read_route(
+                "/tips/v1/need-hold-tips",
+                self._need_hold_tips,
+                "Are the tips of a finished order to be held now?",
+                HoldAnswer,
                 description="Reads only.",
                 query=OrderQuery,
-                response=HoldAnswer,
                 errors=_FINISHED,
-                roles=INTERNAL,
                 quiet=True,
                 timed=True,
+                roles=INTERNAL,
                 tags=("tips",),
             ),
-            Route(
-                method="GET",
-                path="/admin/v1/explain",
-                handler=self._explain,
-                summary="Why the tips of an order are what they are, rule by rule",
+            read_route(
+                "/admin/v1/explain",
+                self._explain,
+                "Why the tips of an order are what they are, rule by rule",
+                ExplanationView,
                 query=OrderQuery,
-                response=ExplanationView,
                 errors=(InvalidInput, UnknownOrder, *_OVERLOAD),
-                roles=VIEWER,
                 timed=True,
-                tags=("admin",),
             ),
             *audit_routes(None),  # nothing here is changed by a person
             *queue_routes([self._waiting]),

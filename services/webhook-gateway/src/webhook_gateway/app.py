@@ -155,7 +155,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     durability_metrics.watch_broker(lambda: publisher.ready)
     breaker = CircuitBreaker(failures=settings.breaker_failures, pause=settings.breaker_pause)
     batches = HookBatches(publisher, metrics=durability_metrics) if settings.batch_hooks else None
-    outbox_relay = OutboxRelay(database, publisher, metrics=messaging)
+    outbox_relay = OutboxRelay(database, publisher, metrics=messaging, lines_together=settings.batch_hooks)
     lifecycle.supervise("outbox-relay", outbox_relay.run, stop=outbox_relay.stop, after=recordable)
     spool_relay = RelaySpool(
         publisher=publisher,

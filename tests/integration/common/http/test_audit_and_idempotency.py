@@ -27,7 +27,7 @@ from common.http import (
     once,
 )
 from common.postgres import Database
-from common.testing import eventually
+from tests.support.servers import eventually
 
 from .conftest import Answer, Demo
 

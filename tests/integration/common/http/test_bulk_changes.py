@@ -13,7 +13,7 @@ from common.http import (
     forget_plans,
 )
 from common.postgres import Database
-from common.testing import eventually
+from tests.support.servers import eventually
 
 from .conftest import Serve
 from .depots import SCHEMA, Depot, World, outcomes

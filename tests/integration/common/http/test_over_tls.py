@@ -16,8 +16,8 @@ from common.errors import ConfigurationError
 from common.http import Authorities, HttpServer, ServerCertificate, new_session
 from common.service import Lifecycle, ProcessSettings, Tls, load_settings, watch_files
 from common.telemetry.metrics import new_registry
-from common.testing import eventually
 from tests.support.certificates import Authority
+from tests.support.servers import eventually
 
 SECONDS = 0.3
 

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from common.clock import ManualClock
 from common.http import TokenBook
 from common.service import Lifecycle, PeriodicJob, watch_files
-from common.testing import eventually
+from tests.support.servers import eventually
 
 from .conftest import ROUTES, Demo, Serve
 

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from common.messaging import Broker, MessagingMetrics
 from common.messaging.topology import QUEUES
 from common.postgres import Database
-from common.testing import TestRabbit
+from tests.support.servers import TestRabbit
 
 
 @pytest.fixture

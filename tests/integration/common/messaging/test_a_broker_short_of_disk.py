@@ -14,10 +14,10 @@ from common.contracts import Envelope
 from common.errors import Unavailable
 from common.messaging import Consumer, MessagingMetrics, topology
 from common.postgres import Connection, Database
-from common.testing import eventually
 from suite_local.credentials import Credentials
 from suite_local.provisioning import broker_urls, provision_broker
 from tests.integration.common.messaging.replicas import entry
+from tests.support.servers import eventually
 from tests.support.tls_servers import TlsRabbitmq, running
 
 SPEC = topology.ORCHESTRATOR_JOURNAL
@@ -41,7 +41,7 @@ async def short_of_disk(server: TlsRabbitmq) -> AsyncIterator[None]:
         await asyncio.to_thread(server.control, "set_disk_free_limit", "200MB")
 
 
-@pytest.mark.parametrize("account", ["of everything", "of the service"])
+@pytest.mark.parametrize("account", [pytest.param("of everything", marks=pytest.mark.chaos), "of the service"])
 async def test_who_connects_meanwhile_reads_what_waits(
     server: TlsRabbitmq, account: str, database: Database, metrics: MessagingMetrics, tmp_path: Path
 ) -> None:

@@ -20,7 +20,7 @@ from common.messaging.dead_letter_decisions import replay
 from common.messaging.dead_letters import store_dead_letter
 from common.messaging.topology import ORCHESTRATOR_JOURNAL
 from common.postgres import Connection, Database, DatabaseAway
-from common.testing import eventually, proxied
+from tests.support.servers import eventually, proxied
 
 MakeConsumer = Callable[..., Consumer]
 

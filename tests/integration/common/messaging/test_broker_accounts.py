@@ -25,11 +25,11 @@ from common.http import HttpServer
 from common.messaging import Broker, Consumer, MessagingMetrics, OutboxRelay, outbox, topology
 from common.messaging.accounts import RIGHTS, definitions, import_into, main
 from common.postgres import Database
-from common.testing import TestRabbit, eventually
-from common.testing.rabbit import vhost_of
 from suite_local.infrastructure.rabbitmq import call_api
 from suite_local.testing import ServerAddresses
 from tests.integration.common.messaging.replicas import entry
+from tests.support.servers import TestRabbit, eventually
+from tests.support.servers.rabbit import vhost_of
 
 EVERY_TYPE = sorted(
     {*MESSAGES, *(value for name, value in vars(intake).items() if name.isupper() and "intake." in str(value))}

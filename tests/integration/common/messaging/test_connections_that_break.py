@@ -17,7 +17,7 @@ from common.messaging import Broker, BrokerAway, Consumer, MessagingMetrics
 from common.messaging import connection as broker_connection
 from common.messaging.topology import ORCHESTRATOR_JOURNAL
 from common.postgres import Connection, Database
-from common.testing import eventually, proxied
+from tests.support.servers import eventually, proxied
 
 
 def an_event(event_id: str) -> Envelope:

@@ -17,7 +17,7 @@ from common.messaging import Broker, Consumer, Handler, MessagingMetrics, Outbox
 from common.messaging.dead_letter_decisions import replay
 from common.messaging.topology import ORCHESTRATOR_JOURNAL
 from common.postgres import Connection, Database
-from common.testing import TestRabbit, eventually, proxied, vhost_of
+from tests.support.servers import TestRabbit, eventually, proxied, vhost_of
 
 MakeConsumer = Callable[..., Consumer]
 

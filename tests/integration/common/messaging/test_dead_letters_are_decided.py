@@ -19,10 +19,10 @@ from common.messaging.consumer import Handler
 from common.messaging.topology import ORCHESTRATOR_JOURNAL
 from common.postgres import Connection, Database
 from common.service import dead_letter_routes
-from common.testing import eventually
 from tests.integration.common.messaging.replicas import PHONE, QUEUE, WHY, Replicas, entry
 from tests.support.bulk import MANY
 from tests.support.crash_points import KilledError
+from tests.support.servers import eventually
 
 GROUP = f"dead_letter:{QUEUE}:journal:poison"
 

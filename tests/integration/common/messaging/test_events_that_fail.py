@@ -18,7 +18,7 @@ from common.errors import Unavailable
 from common.messaging import Broker, Consumer, Handler, MessagingMetrics
 from common.messaging.topology import ORCHESTRATOR_JOURNAL
 from common.postgres import Connection, Database
-from common.testing import eventually, proxied
+from tests.support.servers import eventually, proxied
 
 MakeConsumer = Callable[..., Consumer]
 

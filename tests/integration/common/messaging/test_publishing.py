@@ -12,7 +12,7 @@ from yarl import URL
 from common.contracts import Envelope
 from common.contracts.journal import JournalEntryV1
 from common.messaging import Broker, BrokerAway, PublishFailed, PublishTimeout, Unroutable
-from common.testing import TestRabbit, cutting_proxy, eventually, vhost_of
+from tests.support.servers import TestRabbit, cutting_proxy, eventually, vhost_of
 
 
 def an_event(event_id: str = "e1") -> Envelope:

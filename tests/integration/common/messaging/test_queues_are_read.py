@@ -15,7 +15,7 @@ from common.messaging.topology import ORCHESTRATOR_JOURNAL, QueueSpec
 from common.postgres import Database
 from common.service import WaitingQueue, platform_queues, queue
 from common.service.queues import read_queues
-from common.testing import eventually, proxied
+from tests.support.servers import eventually, proxied
 
 ENTRY = JournalEntryV1(
     order_number="N1", service="test", kind="test.done", actor="test", summary="done", occurred_at=datetime.now(UTC)

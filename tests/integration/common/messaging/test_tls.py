@@ -11,8 +11,8 @@ import pytest
 
 from common.errors import NotTrusted, Unavailable
 from common.messaging import Broker
-from common.testing import eventually
 from suite_local.ports import LOOPBACK, free_port
+from tests.support.servers import eventually
 from tests.support.tls_servers import TlsRabbitmq, running
 
 

@@ -13,7 +13,7 @@ from aiormq.channel import Channel
 from aiormq.exceptions import AMQPChannelError, PublishError
 
 from common.messaging.confirms import ConfirmedWriter
-from common.testing import proxied
+from tests.support.servers import proxied
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ import pytest
 
 from common.errors import ConfigurationError, SchemaTooOld
 from common.postgres import Database, migrate, require_schema, required_versions
-from common.testing import TestDatabases, eventually, proxied
+from tests.support.servers import TestDatabases, eventually, proxied
 
 AWKWARD = "p%40s/s:w@r d?#é"
 

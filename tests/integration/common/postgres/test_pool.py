@@ -11,7 +11,7 @@ from yarl import URL
 
 from common.errors import Conflict, TooMany, Unavailable
 from common.postgres import Connection, Database, is_retryable, is_transient
-from common.testing import eventually, proxied
+from tests.support.servers import eventually, proxied
 
 
 @pytest.fixture

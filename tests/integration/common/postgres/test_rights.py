@@ -15,7 +15,7 @@ import pytest
 from common.errors import ConfigurationError
 from common.postgres import migrate
 from common.postgres.rights import Rights, account_of, grant, rights_of
-from common.testing import TestDatabases, as_served
+from tests.support.servers import TestDatabases, as_served
 
 Make = Callable[[str], Awaitable[str]]
 

@@ -12,8 +12,8 @@ import pytest
 
 from common.errors import ConfigurationError
 from common.postgres import Database, migrate, require_schema
-from common.testing import CuttingProxy, eventually, proxied
 from tests.support.database_pair import DatabasePair
+from tests.support.servers import CuttingProxy, eventually, proxied
 
 
 @pytest.fixture

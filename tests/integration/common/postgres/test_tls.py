@@ -10,7 +10,7 @@ import pytest
 
 from common.errors import ConfigurationError
 from common.postgres import Database, DatabaseNotTrusted, is_retryable, migrate, require_schema
-from common.testing import TestDatabases
+from tests.support.servers import TestDatabases
 from tests.support.tls_servers import TlsPostgres, running
 
 SPEAKS_TLS = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"

@@ -16,8 +16,8 @@ import asyncpg
 import pytest
 
 from common.postgres import Database
-from common.testing import as_served
 from tests.support.forked import Mother, mother
+from tests.support.servers import as_served
 
 SERVICE = Path(__file__).with_name("shop_service.py")
 

@@ -15,7 +15,7 @@ from common.http.auth import Principal
 from common.postgres import Database
 from common.service.audit_acceptance import accept, accept_audit
 from common.service.audit_chain import WatchChain, look_at_chain, seal_all
-from common.testing import as_served
+from tests.support.servers import as_served
 
 ANNA = Principal(name="anna", role="admin")
 _WRITE = """

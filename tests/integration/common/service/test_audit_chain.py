@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from common.postgres import Database
 from common.service.audit_chain import Seal, ShowChain, WatchChain, check_audit, look_at_chain, seal_all
-from common.testing import as_served
+from tests.support.servers import as_served
 
 _WRITE = """
 INSERT INTO audit_log (actor, role, action, target, reason, before, after, request_id)

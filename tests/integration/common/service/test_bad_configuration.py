@@ -15,13 +15,13 @@ import aiohttp
 import pytest
 
 from common.postgres import required_versions
-from common.testing import eventually
 from suite_local.catalogue import SERVICES, TIPS, WITH_CONSOLE, Service
 from suite_local.paths import RunDirectory, write_private
 from suite_local.plan import Plan, secret_files, service_environment
 from suite_local.ports import free_port
 from suite_local.programs import inherited_environment
 from tests.support.forked import Mother, mother
+from tests.support.servers import eventually
 
 NAMES = [service.name for service in SERVICES]
 OWNERS = [service.name for service in SERVICES if service is not TIPS]

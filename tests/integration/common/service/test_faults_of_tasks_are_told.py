@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from common.postgres import Database
 from common.service.task_failures import TaskFailures
-from common.testing import as_served, eventually, proxied
+from tests.support.servers import as_served, eventually, proxied
 
 COUNTED = "SELECT consumer, event_id, attempts FROM delivery_failures ORDER BY 1, 2"
 

@@ -14,7 +14,7 @@ from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from common.http import HttpServer
-from common.testing import eventually
+from tests.support.servers import eventually
 
 from .conftest import Start
 

@@ -21,7 +21,6 @@ from common.http import Principal
 from common.ids import order_number
 from common.postgres import Connection, Database
 from common.service import running
-from common.testing import eventually
 from notifier.buttons.handle import HandleButtonAction
 from notifier.buttons.store import ActionEffects, ButtonAction, ButtonActionStore
 from notifier.buttons.workers import CarryOutButtonActions
@@ -44,6 +43,7 @@ from orchestrator.settings import OrchestratorSettings
 from tests.integration.notifier.factories import SUITE_TOKENS, Kit, MakeKit, created_hook
 from tests.integration.notifier.people import DIRECTORY, settings_for, telegram_id
 from tests.support.crash_points import CrashPoint, KilledError, WithCrashPoints
+from tests.support.servers import eventually
 
 PEOPLE = read_people(json.dumps(DIRECTORY), name="test")
 WORDS = Words("en")

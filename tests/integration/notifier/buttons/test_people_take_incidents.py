@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 
 from slack_sdk.signature import SignatureVerifier
 
-from common.testing import eventually
 from tests.integration.notifier.factories import Kit, MakeKit
 from tests.integration.notifier.people import (
     FAST_CHAIN,
@@ -25,6 +24,7 @@ from tests.integration.notifier.people import (
     refund_failed,
     settings_for,
 )
+from tests.support.servers import eventually
 
 ON_CALL = -1001000000901
 

@@ -13,7 +13,6 @@ from pydantic import SecretStr
 from common.errors import ConfigurationError
 from common.postgres import Database
 from common.service import load_settings, running
-from common.testing import eventually
 from notifier.app import build
 from notifier.channels.slack import SlackSender
 from notifier.channels.telegram import TelegramSender, telegram_limits
@@ -37,6 +36,7 @@ from tests.integration.notifier.factories import (
     ended,
 )
 from tests.support.mail_servers import HELLO, mail_server
+from tests.support.servers import eventually
 
 
 async def tried(kit: Kit, attempts: int) -> dict[str, Any]:

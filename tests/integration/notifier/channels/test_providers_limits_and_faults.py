@@ -11,7 +11,6 @@ from pydantic import SecretStr
 from common.contracts.alerts import ProblemResolvedV1
 from common.postgres import Database
 from common.service import running
-from common.testing import eventually
 from notifier.app import build
 from notifier.channels.telegram import TelegramSender, telegram_limits
 from notifier.delivery.deliver import Deliver
@@ -33,6 +32,7 @@ from tests.integration.notifier.factories import (
     created,
     ended,
 )
+from tests.support.servers import eventually
 
 
 async def test_a_429_of_telegram_pauses_the_lane_and_nothing_is_lost_or_doubled(make_kit: MakeKit) -> None:

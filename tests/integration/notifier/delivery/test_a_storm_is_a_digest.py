@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from common.contracts.alerts import ProblemResolvedV1
-from common.testing import eventually
 from tests.integration.notifier.factories import (
     NOW,
     ONE_CHAT,
@@ -23,6 +22,7 @@ from tests.integration.notifier.factories import (
     created,
     many,
 )
+from tests.support.servers import eventually
 
 
 async def over(kit: Kit, count: int, *, within: float = 60.0, lists: bool = False) -> list[dict[str, Any]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from common.testing import eventually
 from tests.integration.notifier.factories import PICKERS, STORE, Kit, MakeKit, a_problem, ended
+from tests.support.servers import eventually
 
 CHAIN = {
     "destinations": {

@@ -10,7 +10,6 @@ from pydantic import SecretStr
 
 from common.postgres import Database
 from common.service import running
-from common.testing import eventually
 from notifier.app import build
 from notifier.channels.telegram import TelegramSender, telegram_limits
 from notifier.delivery.deliver import Deliver
@@ -20,6 +19,7 @@ from notifier.delivery.queue import DeliveryQueues
 from notifier.messages.words import Words
 from notifier.metrics import NotifierMetrics
 from tests.integration.notifier.factories import ONE_CHAT, Kit, MakeKit, a_problem, act, many
+from tests.support.servers import eventually
 
 MARK = "возможно, повторно"
 SENDING = {"telegram_token": SecretStr("4242:test-token")}

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from common.testing import eventually
 from tests.integration.notifier.factories import (
     MARK,
     ONE_CHAT,
@@ -24,6 +23,7 @@ from tests.integration.notifier.factories import (
     ended,
     notifier,
 )
+from tests.support.servers import eventually
 from tests.support.slack_texts import as_read
 
 EVERYWHERE = {
@@ -47,6 +47,7 @@ async def calls(kit: Kit, system: str, count: int) -> list[dict[str, Any]]:
     return await eventually(probe)
 
 
+@pytest.mark.chaos  # test_dies_at_every_step.py dies before and after the call in every run
 async def test_killed_while_providers_are_silent_each_notice_is_sent_again_and_says_so(make_kit: MakeKit) -> None:
     kit = await make_kit(replicas=0, routes=EVERYWHERE, call_deadline=8.0)
     async with notifier(kit) as victim:
@@ -74,6 +75,7 @@ async def test_killed_while_providers_are_silent_each_notice_is_sent_again_and_s
     assert (again["subject"], again["message_id"]) == (f"{MARK}: {lost['subject']}", lost["message_id"])
 
 
+@pytest.mark.chaos
 async def test_killed_between_the_lists_of_a_storm_each_comes_once_or_says_so(make_kit: MakeKit) -> None:
     kit = await make_kit(replicas=0, routes=ONE_CHAT, storm_above=3, call_deadline=6.0)
     numbers = [f"SBR-{each:05}" for each in range(800)]

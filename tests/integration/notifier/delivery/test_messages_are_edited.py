@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from common.testing import eventually
 from tests.integration.notifier.factories import BOTH, ONE_CHAT, Kit, MakeKit, a_problem, act, ended
+from tests.support.servers import eventually
 from tests.support.slack_texts import as_read
 
 

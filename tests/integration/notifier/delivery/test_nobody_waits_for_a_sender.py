@@ -7,8 +7,8 @@ from typing import Any
 
 import asyncpg
 
-from common.testing import eventually
 from tests.integration.notifier.factories import ALERT, Kit, MakeKit, created
+from tests.support.servers import eventually
 
 REASON = {"reason": "Разбираюсь с проблемой. Звонить не нужно."}
 

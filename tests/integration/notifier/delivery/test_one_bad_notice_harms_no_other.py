@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from common.contracts.orders import Position
-from common.testing import eventually
 from notifier.messages.layout.slack import SlackLayout
 from notifier.messages.layout.telegram import TelegramLayout, compose
 from tests.integration.notifier.factories import (
@@ -21,6 +20,7 @@ from tests.integration.notifier.factories import (
     created,
     ended,
 )
+from tests.support.servers import eventually
 
 
 async def test_a_notice_that_cannot_be_read_fails_aloud_and_the_others_are_sent(make_kit: MakeKit) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 from common.contracts import Envelope
 from common.contracts.orders import OrderChangedV1, OrderDifference, Position, PositionChange, WorkflowCrashedV1
-from common.testing import eventually
 from notifier.delivery.reads import select_notifications
 from tests.integration.notifier.factories import NOW, PICKERS, STORE, TRACE, MakeKit, an_order, created, enveloped
 from tests.support.plans import WatchedDatabase
+from tests.support.servers import eventually
 from tests.support.slack_texts import as_read
 
 NEW_ORDER = (

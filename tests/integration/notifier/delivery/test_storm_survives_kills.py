@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from common.testing import eventually
 from tests.integration.notifier.factories import BOTH, MARK, Kit, MakeKit, a_problem, many, notifier
+from tests.support.servers import eventually
 
 pytestmark = pytest.mark.chaos
 EVENTS, PAGES = 1500, 4

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from common.testing import eventually
 from tests.integration.notifier.factories import Kit, MakeKit
 from tests.integration.notifier.people import answers, monday, phoned, press, put_roster, settings_for
+from tests.support.servers import eventually
 
 ON_CALL = -1001000000901
 

@@ -10,9 +10,9 @@ from typing import Any
 import icalendar
 import pytest
 
-from common.testing import eventually
 from tests.integration.notifier.factories import Kit, MakeKit
 from tests.integration.notifier.people import monday, phoned, put_roster, settings_for
+from tests.support.servers import eventually
 
 OVERRIDES = "/admin/v1/roster/overrides"
 PREFLIGHT = timedelta(days=8)

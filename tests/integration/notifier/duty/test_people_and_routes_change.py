@@ -8,9 +8,9 @@ from typing import Any
 
 import icalendar
 
-from common.testing import eventually
 from tests.integration.notifier.factories import ONE_CHAT, PICKERS, STORE, Kit, MakeKit, a_problem
 from tests.integration.notifier.people import DIRECTORY, a_person, put_roster, settings_for
+from tests.support.servers import eventually
 
 
 def replaced(file: Path, content: str) -> None:

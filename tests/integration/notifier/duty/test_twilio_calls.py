@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from common.testing import eventually
 from notifier.duty.twilio import signature_of
 from suite_local.ports import free_port
 from tests.integration.notifier.factories import Kit, MakeKit
 from tests.integration.notifier.people import DIRECTORY, crashed, put_roster, settings_for
+from tests.support.servers import eventually
 
 ACCOUNT, TOKEN = "AC00000000000000000000000000000001", "auth-token"
 CHAIN = [

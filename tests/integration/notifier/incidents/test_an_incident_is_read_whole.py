@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from common.testing import eventually
 from console.client.suite import connected
 from console.web.filters import as_pattern
 from tests.integration.notifier.factories import MAIL_ONLY, Kit, MakeKit, a_problem
 from tests.integration.notifier.people import FAST_CHAIN, crashed, put_roster, settings_for
 from tests.support.alert_thresholds import alert_after
+from tests.support.servers import eventually
 
 
 async def test_an_incident_is_read_with_history_notices_calls_and_timer(make_kit: MakeKit, tmp_path: Path) -> None:

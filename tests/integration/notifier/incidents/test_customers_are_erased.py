@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common.testing import eventually
 from tests.integration.notifier.factories import STORE, Kit, MakeKit, an_order, created
 from tests.integration.notifier.people import put_roster, refund_failed, settings_for
+from tests.support.servers import eventually
 
 NUMBER = an_order().number
 TEXT = "<срочно>"  # of the order's comment

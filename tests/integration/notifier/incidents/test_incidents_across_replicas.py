@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from common.contracts.alerts import ProblemResolvedV1
-from common.testing import eventually
 from tests.integration.notifier.factories import ALERT, NOW, SLACK_ONLY, STORE, Kit, MakeKit, a_problem, created, ended
 from tests.support.alert_samples import stamp
+from tests.support.servers import eventually
 
 
 def over(fingerprint: str = "p:1", *, minutes: int = 60) -> ProblemResolvedV1:

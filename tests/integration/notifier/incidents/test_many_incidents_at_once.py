@@ -6,8 +6,8 @@ import asyncio
 from collections import Counter
 from typing import Any
 
-from common.testing import eventually
 from tests.integration.notifier.factories import ONE_CHAT, Kit, MakeKit, a_problem, many
+from tests.support.servers import eventually
 
 PATH = "/admin/v1/incidents"
 WHY = {"reason": "one cause, found; call +79161234567"}

@@ -8,14 +8,15 @@ from typing import Any
 import asyncpg
 import pytest
 
-from common.testing import eventually
 from notifier.delivery import fail_over
 from notifier.duty.fire_timers import FireTimers
 from notifier.tickets.follow_up import FollowUp
 from notifier.tickets.follow_up_store import _LOCK
 from notifier.tickets.model import ticket_for
 from tests.integration.notifier.factories import PICKERS, Kit, MakeKit, a_problem, act
-from tests.integration.notifier.people import FAST_CHAIN, settings_for
+from tests.integration.notifier.people import FAST_CHAIN, settings_for, told_once
+from tests.support.poisoned import Fault
+from tests.support.servers import eventually
 
 BAD = "nobody foresaw this"
 CHAIN = {
@@ -25,35 +26,9 @@ CHAIN = {
     },
     "routes": [{"name": "everything", "match": {"kind": ["problem.order_conflict"]}, "to": ["team"]}],
 }
-TICKETS = """
-SELECT i.fingerprint, t.queue FROM incidents AS i JOIN tickets AS t ON t.incident_id = i.id WHERE i.kind = 'problem.task.failing'
-"""
 HISTORY = (
     "SELECT FROM incident_history AS h JOIN incidents AS i ON i.id = h.incident_id WHERE i.summary = $1 AND h.act = $2"
 )
-
-
-def stumbling(whole: Any, bad: Any) -> Any:
-    """Wrap a function so that it stumbles over what is bad in its arguments."""
-
-    def wrapped(*arguments: Any, **named: Any) -> Any:
-        """Stumble over one."""
-        if bad(*arguments):
-            raise KeyError(BAD)
-        return whole(*arguments, **named)
-
-    return wrapped
-
-
-async def told_once(kit: Kit, task: str, item: str) -> None:
-    """The notifier tells of its own fault as of any other problem: one incident, with a ticket."""
-
-    async def told() -> bool:
-        rows = await kit.fetch(TICKETS)
-        return [tuple(row.values()) for row in rows] == [(f"task:notifier:{task}:{item}", "TRAVELBACK")]
-
-    await eventually(told, what="one incident of the task")
-    assert kit.applications[0].lifecycle.failure is None
 
 
 async def publish(kit: Kit, **changes: Any) -> str:
@@ -80,11 +55,11 @@ async def test_a_batch_of_what_is_kept_apart_hides_nothing_that_comes_later(
     """One at a time, and the first of all is bad: in each sweep the ones after it have their turn all the same."""
     for module in ("tickets.follow_up", "duty.fire_timers"):
         monkeypatch.setattr(f"notifier.{module}._AT_A_TIME", 1)
-    bad = stumbling(ticket_for, lambda _id, fact: fact.summary == BAD)
+    bad = Fault().over(ticket_for, lambda _id, fact, **_: fact.summary == BAD)
     monkeypatch.setattr("notifier.tickets.follow_up.ticket_for", bad)
-    bad = stumbling(FollowUp._sentence, lambda _self, line: line.incident.fact.summary == BAD)
+    bad = Fault().over(FollowUp._sentence, lambda _self, line: line.incident.fact.summary == BAD)
     monkeypatch.setattr(FollowUp, "_sentence", bad)
-    bad = stumbling(FireTimers._fire, lambda _self, timer: timer.incident.fact.summary == BAD)
+    bad = Fault().over(FireTimers._fire, lambda _self, timer: timer.incident.fact.summary == BAD)
     monkeypatch.setattr(FireTimers, "_fire", bad)
     kit = await make_kit(**settings_for(tmp_path, escalation=FAST_CHAIN))
     names = (BAD, "good one", "good two")
@@ -103,7 +78,7 @@ async def test_a_batch_of_what_is_kept_apart_hides_nothing_that_comes_later(
 
 
 async def test_tickets_are_opened_of_the_others(make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = stumbling(ticket_for, lambda _id, fact: fact.summary == BAD)
+    whole = Fault().over(ticket_for, lambda _id, fact, **_: fact.summary == BAD)
     monkeypatch.setattr("notifier.tickets.follow_up.ticket_for", whole)
     kit = await make_kit()
     item = await publish(kit)
@@ -115,11 +90,11 @@ async def test_tickets_are_opened_of_the_others(make_kit: MakeKit, monkeypatch: 
         return [row["summary"] for row in rows][:2] == ["good one", "good two"]
 
     await eventually(opened, what="tickets of the good ones")
-    await told_once(kit, "follow-up", item)
+    await told_once(kit, f"follow-up:{item}")
 
 
 async def test_what_happens_to_the_others_is_followed_up(make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = stumbling(FollowUp._sentence, lambda _self, line: line.incident.fact.summary == BAD)
+    whole = Fault().over(FollowUp._sentence, lambda _self, line: line.incident.fact.summary == BAD)
     monkeypatch.setattr(FollowUp, "_sentence", whole)
     kit = await make_kit()
     item = await publish(kit)
@@ -131,15 +106,17 @@ async def test_what_happens_to_the_others_is_followed_up(make_kit: MakeKit, monk
         return [row["summary"] for row in rows] == [BAD]
 
     await eventually(followed, what="the lines of the good ones")
-    await told_once(kit, "follow-up", item)
+    await told_once(kit, f"follow-up:{item}")
 
 
 async def test_what_happened_to_an_incident_after_a_bad_line_is_told_after_it(
     make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All its lines are found in one round, because another replica has the follow-up's lock until then; the first is bad."""
-    bad = {"opened"}
-    whole = stumbling(FollowUp._sentence, lambda _self, line: line.incident.fact.summary == BAD and line.act in bad)
+    fault = Fault()
+    whole = fault.over(
+        FollowUp._sentence, lambda _self, line: line.incident.fact.summary == BAD and line.act == "opened"
+    )
     monkeypatch.setattr(FollowUp, "_sentence", whole)
     kit = await make_kit()
     other = await asyncpg.connect(kit.dsn)
@@ -149,11 +126,11 @@ async def test_what_happened_to_an_incident_after_a_bad_line_is_told_after_it(
     await act(kit, "ack", number)
     await act(kit, "resolve", number)
     await other.close()
-    await told_once(kit, "follow-up", item)
+    await told_once(kit, f"follow-up:{item}")
     untold = "SELECT act FROM incident_history WHERE incident_id = $1 AND NOT told ORDER BY id"
     lines = [row["act"] for row in await kit.fetch(untold, number)]
     assert (lines[0], len(lines)) == ("opened", 3)
-    bad.clear()
+    fault.mended = True
 
     async def told() -> bool:
         return await kit.fetch(untold, number) == []
@@ -171,18 +148,18 @@ async def test_what_happened_to_an_incident_after_a_bad_line_is_told_after_it(
 async def test_the_others_are_reminded_of_and_called_for(
     make_kit: MakeKit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = stumbling(FireTimers._fire, lambda _self, timer: timer.incident.fact.summary == BAD)
+    whole = Fault().over(FireTimers._fire, lambda _self, timer: timer.incident.fact.summary == BAD)
     monkeypatch.setattr(FireTimers, "_fire", whole)
     kit = await make_kit(**settings_for(tmp_path, escalation=FAST_CHAIN))
     item = await publish(kit, severity="critical")
     await all_but_the_bad(kit, "reminded")
-    await told_once(kit, "timers", item)
+    await told_once(kit, f"timers:{item}")
 
 
 async def test_another_channel_tells_of_the_others(make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fail_over, "_AT_A_TIME", 1)  # what is kept apart hides nothing that comes later
     monkeypatch.setattr(
-        fail_over, "_following", stumbling(fail_over._following, lambda stuck, _chains: stuck["id"] == 2)
+        fail_over, "_following", Fault().over(fail_over._following, lambda stuck, _chains: stuck["id"] == 2)
     )
     kit = await make_kit(routes=CHAIN)
     await kit.sandbox.control("PUT", "/sandbox/slack/channels/orders-notifications", {"state": "archived"})
@@ -193,4 +170,4 @@ async def test_another_channel_tells_of_the_others(make_kit: MakeKit, monkeypatc
         return [row["fallback_of"] for row in rows] == [1, 3]
 
     await eventually(sent, what="the good ones by the other channel")
-    await told_once(kit, "failover", "delivery 2")
+    await told_once(kit, "failover:delivery 2")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from common.testing import eventually
 from tests.integration.notifier.factories import ALERT, MakeKit, an_order, created
+from tests.support.servers import eventually
 
 
 async def test_an_alert_becomes_an_incident_acknowledged_and_resolved_with_an_audit(make_kit: MakeKit) -> None:

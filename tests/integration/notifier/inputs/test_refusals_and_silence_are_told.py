@@ -15,11 +15,11 @@ import pytest
 from pydantic import SecretStr
 
 from common.ids import new_id
-from common.testing import eventually
 from notifier.duty.twilio import signature_of
 from tests.integration.notifier.factories import ALERTS, ONE_CHAT, SENTRYS, Kit, MakeKit, post, post_bytes
 from tests.integration.notifier.people import SECRET, SIGNING, settings_for
 from tests.support.alert_samples import notification, one_alert, sentry, stamp
+from tests.support.servers import eventually
 
 
 async def problems(kit: Kit) -> list[tuple[str, str, str, int]]:

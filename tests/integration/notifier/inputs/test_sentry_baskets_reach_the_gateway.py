@@ -11,8 +11,8 @@ import aio_pika
 from common.contracts import Envelope
 from common.contracts.intake import FRONTEND_ERROR_REPORTED, IntakeMessage
 from common.messaging.topology import RECORDER
-from common.testing import eventually
 from tests.integration.notifier.factories import Kit, MakeKit
+from tests.support.servers import eventually
 
 ORDER = {
     "externalId": "W-7",

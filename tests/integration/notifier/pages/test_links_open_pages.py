@@ -6,9 +6,9 @@ import base64
 import re
 from pathlib import Path
 
-from common.testing import eventually
 from tests.integration.notifier.factories import Kit, MakeKit, a_problem, an_order, created
 from tests.integration.notifier.people import REFUND, crashed, put_roster, refund_failed, settings_for
+from tests.support.servers import eventually
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml"}
 _ADDRESS = re.compile(r'href="([^"]+)"')

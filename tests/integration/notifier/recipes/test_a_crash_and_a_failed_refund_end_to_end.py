@@ -12,7 +12,6 @@ import asyncpg
 from pydantic import SecretStr
 
 from common.service import Application, running
-from common.testing import eventually
 from notifier.app import build
 from orchestrator.app import build as build_orchestrator
 from orchestrator.settings import OrchestratorSettings
@@ -20,6 +19,7 @@ from refunds.app import build as build_refunds
 from refunds.settings import RefundsSettings
 from tests.integration.notifier.factories import SUITE_TOKENS, Kit, MakeKit, created_hook
 from tests.integration.notifier.people import ORDER, SIGNING, crashed, press, put_roster, settings_for
+from tests.support.servers import eventually
 
 ON_CALL = -1001000000901
 

@@ -14,7 +14,6 @@ from prometheus_client import CollectorRegistry
 from common.http import Change, DoneElsewhere, Principal
 from common.ids import new_id
 from common.postgres import Database
-from common.testing import eventually
 from notifier.duty.escalation import Policy
 from notifier.incidents.act import ActOnIncident
 from notifier.incidents.problems import Problems
@@ -34,6 +33,7 @@ from tests.integration.notifier.factories import ONE_GROUP, Kit, MakeKit
 from tests.integration.notifier.orchestrator import Orchestrator, an_orchestrator
 from tests.integration.notifier.people import SECRET, crashed, settings_for, telegram_id
 from tests.support.crash_points import CrashPoint, KilledError, WithCrashPoints
+from tests.support.servers import eventually
 
 WHY = {"reason": "the cause is mended"}
 NOBODY = Routes(destinations={}, routes=())

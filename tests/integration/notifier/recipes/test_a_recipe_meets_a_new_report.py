@@ -12,7 +12,6 @@ from typing import Any
 
 from common.http import Principal
 from common.postgres import Database
-from common.testing import eventually
 from notifier.buttons.store import ButtonAction, ButtonActionStore
 from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.model import Recipe
@@ -25,6 +24,7 @@ from notifier.routing.model import Routes
 from tests.integration.notifier.factories import ONE_GROUP, Kit, MakeKit, enveloped
 from tests.integration.notifier.orchestrator import an_orchestrator
 from tests.integration.notifier.people import SECRET, crashed, settings_for, telegram_id
+from tests.support.servers import eventually
 
 RACES = 12
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from common.contracts.alerts import ProblemResolvedV1
-from common.testing import eventually
 from tests.integration.notifier.factories import ALERT, NOW, ONE_CHAT, PICKERS, Kit, MakeKit, a_problem, created, ended
 from tests.integration.notifier.people import put_roster, settings_for
+from tests.support.servers import eventually
 from tests.support.slack_texts import as_read
 
 INHIBITING: dict[str, Any] = {

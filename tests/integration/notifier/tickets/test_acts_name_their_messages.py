@@ -16,11 +16,11 @@ import pytest
 from common.contracts import Envelope
 from common.contracts.notices import FOLLOWERS
 from common.ids import new_id
-from common.testing import eventually
 from tests.integration.notifier.factories import NOW, Kit, MakeKit, a_problem, post
 from tests.integration.notifier.orchestrator import an_orchestrator
 from tests.integration.notifier.people import crashed, put_roster, settings_for
 from tests.support.alert_samples import notification, one_alert
+from tests.support.servers import eventually
 
 WHY = {"reason": "tried by a test"}
 _DELIVERIES = """

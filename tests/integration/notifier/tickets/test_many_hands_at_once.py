@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from common.contracts.alerts import ProblemResolvedV1
-from common.testing import eventually
 from tests.integration.notifier.factories import NOW, Kit, MakeKit
 from tests.integration.notifier.people import crashed, monday, settings_for
+from tests.support.servers import eventually
 
 ROUNDS = 8
 

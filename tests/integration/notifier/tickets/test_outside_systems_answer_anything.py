@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from common.errors import Unavailable
-from common.testing import eventually
 from notifier.duty.call_webhook import CallWebhook
 from notifier.duty.model import CallRequest, Placed, TryLater, Unreachable
 from notifier.duty.twilio import TwilioCalls
@@ -24,6 +23,7 @@ from notifier.tickets.model import OutsideComment, TrackerRefused
 from notifier.tickets.yandex import YandexTracker
 from tests.integration.notifier.factories import Kit, MakeKit
 from tests.integration.notifier.people import crashed, phoned, put_roster, settings_for
+from tests.support.servers import eventually
 
 TEXT = st.text(max_size=20)
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | TEXT

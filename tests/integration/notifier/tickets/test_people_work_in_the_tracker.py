@@ -7,31 +7,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr
-
-from common.testing import eventually
 from tests.integration.notifier.factories import Kit, MakeKit
 from tests.integration.notifier.orchestrator import an_orchestrator
-from tests.integration.notifier.people import ORDER, crashed, press, put_roster, settings_for
-
-YANDEX: dict[str, Any] = {
-    "tracker": "yandex",
-    "tracker_url": lambda sandbox: sandbox.tracker_url,
-    "tracker_token": SecretStr("tracker-token"),
-    "tracker_org_id": "42",
-    "tracker_poll": 0.05,
-}
-
-
-async def there(kit: Kit, key: str, **act: Any) -> None:
-    """Do something in the tracker."""
-    await kit.sandbox.control("PATCH", f"/sandbox/tracker/issues/{key}", act)
-
-
-async def issue_of(kit: Kit, key: str) -> dict[str, Any]:
-    """An issue as the tracker has it."""
-    page = await kit.sandbox.control("GET", "/sandbox/tracker/issues")
-    return next(dict(item) for item in page["items"] if item["key"] == key)
+from tests.integration.notifier.people import (
+    ORDER,
+    YANDEX,
+    crashed,
+    issue_of,
+    press,
+    put_roster,
+    settings_for,
+    there,
+)
+from tests.support.servers import eventually
 
 
 async def ticket(kit: Kit, number: int = 1, **values: Any) -> dict[str, Any]:

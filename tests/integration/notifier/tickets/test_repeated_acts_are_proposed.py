@@ -9,10 +9,10 @@ from typing import Any
 from common.clock import SystemClock
 from common.postgres import Database
 from common.service import ProposeAutomation
-from common.testing import eventually
 from notifier.api import ATTENTION, NAME
 from tests.integration.notifier.factories import MakeKit
 from tests.integration.notifier.people import settings_for
+from tests.support.servers import eventually
 
 
 async def test_an_act_repeated_ten_times_becomes_one_ticket_for_the_developers(

@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from common.testing import eventually
 from tests.integration.notifier.factories import Kit, MakeKit
 from tests.integration.notifier.people import ORDER, crashed, press, put_roster, settings_for
+from tests.support.servers import eventually
 
 ON_CALL = -1001000000901
 YANDEX: dict[str, Any] = {

@@ -10,9 +10,9 @@ from pydantic import SecretStr
 
 from common.contracts.alerts import ProblemResolvedV1
 from common.contracts.refunds import RefundRejectedV1
-from common.testing import eventually
 from tests.integration.notifier.factories import NOW, ONE_CHAT, Kit, MakeKit, a_problem
 from tests.integration.notifier.people import ORDER, settings_for
+from tests.support.servers import eventually
 
 YANDEX: dict[str, Any] = {
     "tracker": "yandex",

@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import SecretStr
 
 from common.contracts.alerts import ProblemResolvedV1
-from common.testing import eventually
 from tests.integration.notifier.factories import NOW, Kit, MakeKit
 from tests.integration.notifier.people import ORDER, REFUND, crashed, put_roster, refund_failed, settings_for
+from tests.support.servers import eventually
 
 YANDEX: dict[str, Any] = {
     "tracker": "yandex",

@@ -11,9 +11,9 @@ import pytest
 from common.contracts.envelope import Envelope
 from common.contracts.refunds import RefundStateChangedV1
 from common.ids import new_id
-from common.testing import eventually
 from orchestrator.engine.model import TIMER, Claim, Outcome, WorkflowEvent
 from tests.integration.orchestrator.factories import all_taken
+from tests.support.servers import eventually
 
 PRIVATE = "Anna Karenina lives here"
 HANDLERS = {

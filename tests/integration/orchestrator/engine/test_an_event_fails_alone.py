@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from common.testing import eventually
 from orchestrator.engine.model import WorkflowEvent
 from orchestrator.orders.hooks import UnreadableHook, read_facts
 from orchestrator.orders.model import OrderFact
 from tests.integration.orchestrator.factories import all_taken
+from tests.support.servers import eventually
 
 UNREADABLE = [{"id": "a", "quantity": "a few"}]
 WORKFLOW = "/admin/v1/workflows"

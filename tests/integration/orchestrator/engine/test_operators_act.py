@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from common.http import encode_cursor, stamped_cursor
-from common.testing import eventually
+from tests.support.servers import eventually
 
 
 async def crashed_workflow(api: Any, gateway: Any, name: str) -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from common.testing import eventually
 from tests.integration.orchestrator.factories import all_taken
+from tests.support.servers import eventually
 
 NOTHING = 10**15
 

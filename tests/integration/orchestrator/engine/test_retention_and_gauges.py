@@ -13,7 +13,6 @@ from common.clock import ManualClock
 from common.postgres import Database
 from common.service import TableSizes
 from common.telemetry.metrics import new_registry
-from common.testing import eventually
 from orchestrator.engine.retention import Pruned, Retention
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.orders.aggregate import Drift, derive_aggregates
@@ -22,6 +21,7 @@ from orchestrator.orders.parked import raise_overdue
 from orchestrator.rights import TABLES
 from tests.integration.orchestrator.factories import all_taken, write_orders
 from tests.support.alert_thresholds import alert_after
+from tests.support.servers import eventually
 
 NOW = datetime.now(UTC)
 

@@ -15,13 +15,13 @@ from common.contracts.envelope import Envelope
 from common.errors import Conflict, Unavailable
 from common.postgres import Connection, Database
 from common.telemetry.metrics import new_registry
-from common.testing import eventually
 from orchestrator.engine.model import Claim, Encoded, Failure, Outcome, TimelineEntry, WorkerPool, WorkflowState
 from orchestrator.engine.store import WorkflowStore
 from orchestrator.engine.views import shown_state
 from orchestrator.engine.worker import RetryLater, Worker, WorkerLimits
 from orchestrator.metrics import OrchestratorMetrics
 from tests.integration.orchestrator.factories import append, event_for, no_effects, operate_on, worker_of
+from tests.support.servers import eventually
 
 KIND = "order_life"
 LIMITS = WorkerLimits(

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from common.postgres import Database
-from common.testing import eventually
 from orchestrator.engine.model import Claim, NewEvent, Outcome, WorkerPool, WorkflowState
 from orchestrator.engine.store import WorkflowStore
 from tests.integration.orchestrator.factories import append, event_for, no_effects, operate_on
+from tests.support.servers import eventually
 
 PARENT, CHILD = "order_life", "update_transactions"
 LONG = timedelta(hours=1)

@@ -10,9 +10,9 @@ import pytest
 
 from common.clock import SystemClock
 from common.postgres import Database
-from common.testing import eventually
 from orchestrator.erasures.forget import ForgetCustomers
 from tests.integration.orchestrator.conftest import Api, Gateway, Start
+from tests.support.servers import eventually
 
 ANNA = {"name": "Анна Смирнова", "phone": "8 (916) 123-45-67", "email": "Anna@Example.org"}
 FLAT = {"city": "Москва", "street": "Тверская", "house": "1", "flat": "5"}

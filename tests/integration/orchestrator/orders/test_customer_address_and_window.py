@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from common.testing import eventually
 from tests.integration.orchestrator.conftest import START, Api, Gateway, Listener, Start
+from tests.support.servers import eventually
 
 ANNA = {"name": "Анна Смирнова", "phone": "8 (916) 123-45-67", "email": "Anna@Example.org"}
 FLAT = {"city": "Москва", "street": "Тверская", "house": "1", "flat": "5"}

@@ -20,7 +20,6 @@ from hypothesis.stateful import run_state_machine_as_test
 from common.postgres import Database
 from common.reading import Line, values
 from common.reading import order as reading
-from common.testing import TestDatabases
 from orchestrator.engine import ingest_store
 from orchestrator.engine import operate as operations
 from orchestrator.engine import store as workflows
@@ -31,6 +30,7 @@ from orchestrator.orders import store as stored_orders
 from orchestrator.orders.model import HookType, OrderFact, Status, StockEntry
 from orchestrator.orders.transitions import TRANSITIONS, Act
 from tests.integration.orchestrator.orders.people_machine import PeopleMachine
+from tests.support.servers import TestDatabases
 
 EXAMPLES = int(os.environ.get("ORDER_MACHINE_EXAMPLES", "10"))
 STEPS = 25

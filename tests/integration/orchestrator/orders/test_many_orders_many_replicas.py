@@ -6,7 +6,7 @@ import asyncio
 import random
 from typing import Any
 
-from common.testing import eventually
+from tests.support.servers import eventually
 
 ORDERS = 200
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from common.testing import eventually
 from tests.integration.orchestrator.conftest import Api, Gateway, Start
 from tests.support.order_payloads import LONG
+from tests.support.servers import eventually
 
 GOODS: list[dict[str, Any]] = [{"id": "a", "quantity": 2, "price": "85.00"}]
 ODD: dict[str, dict[str, Any]] = {

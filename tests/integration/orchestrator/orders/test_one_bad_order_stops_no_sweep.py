@@ -11,7 +11,6 @@ import pytest
 from common.clock import ManualClock
 from common.postgres import Connection, Database
 from common.telemetry.metrics import new_registry
-from common.testing import eventually
 from orchestrator.erasures.forget import ForgetCustomers
 from orchestrator.erasures.places import erase_orders
 from orchestrator.metrics import OrchestratorMetrics
@@ -20,7 +19,8 @@ from orchestrator.orders.aggregate import Drift, derive_aggregates
 from orchestrator.orders.parked import raise_overdue
 from tests.integration.orchestrator.conftest import Gateway, Listener, Start
 from tests.integration.orchestrator.factories import all_taken, write_orders
-from tests.support.poisoned import Poisoned, poisoned
+from tests.support.poisoned import Fault, Poisoned, every_job_fails, poisoned
+from tests.support.servers import eventually
 
 NOW = datetime.now(UTC)
 GOOD, BAD = ("A1", "B2", "D4", "E5"), "C3"
@@ -190,3 +190,26 @@ async def problems(listener: Listener) -> list[Any]:
     """What has come of problems of tasks since the last time."""
     found = [envelope.data or {} for envelope in await listener.take("notifier.alerts")]
     return [each for each in found if str(each.get("fingerprint")).startswith("task:")]
+
+
+async def test_no_sweep_that_fails_as_a_whole_stops_orders_and_each_is_told(
+    start: Start, gateway: Gateway, listener: Listener, database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = Fault()
+    names = every_job_fails(monkeypatch, fault)
+    api = await start()
+    seen: list[str] = []
+
+    async def told(kind: str, text: str) -> bool:
+        events = await listener.take("notifier.alerts")
+        seen.extend(str(event.data) for event in events if event.type == f"alerts.problem.{kind}.v1")
+        assert [name for name in names if not any(text.format(name) in event for event in seen)] == []
+        return True
+
+    await eventually(lambda: told("raised", "'task': '{}'"))
+    await gateway.send(gateway.hook("A", "order.created", positions=[gateway.position("a")]))
+    await all_taken(database, 1)
+    async with api.session.get(api.url + "/readyz") as answer:
+        assert (answer.status, "failing, tried again" in await answer.text()) == (200, True)
+    fault.mended = True
+    await eventually(lambda: told("resolved", "task:orchestrator:{}:"))

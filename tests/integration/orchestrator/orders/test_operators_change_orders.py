@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 from common.contracts.alerts import unreachable_fingerprint
-from common.testing import eventually
 from tests.integration.orchestrator.conftest import Api, Gateway
+from tests.support.servers import eventually
 
 WHY = {"reason": "the shop called"}
 

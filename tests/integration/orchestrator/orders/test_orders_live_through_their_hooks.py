@@ -8,7 +8,7 @@ from typing import Any
 from common.contracts.envelope import Envelope
 from common.contracts.journal import JournalEntryV1
 from common.contracts.refunds import RefundStateChangedV1
-from common.testing import eventually
+from tests.support.servers import eventually
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 

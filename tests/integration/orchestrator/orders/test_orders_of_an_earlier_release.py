@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from common.testing import eventually
 from tests.integration.orchestrator.factories import all_taken
+from tests.support.servers import eventually
 
 ANNA = {"name": "Анна Смирнова", "phone": "+79161234567"}
 REASON = {"reason": "customers of before"}

@@ -8,10 +8,10 @@ from typing import Any
 from common.clock import ManualClock
 from common.postgres import Database
 from common.telemetry.metrics import new_registry
-from common.testing import eventually
 from orchestrator.engine.retention import Retention
 from orchestrator.metrics import OrchestratorMetrics
 from tests.integration.orchestrator.factories import all_taken
+from tests.support.servers import eventually
 
 GIVE_UP = "/admin/v1/parked-orders/give-up"
 WHY = {"reason": "it is from before we went live"}

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from common.testing import eventually
 from tests.integration.orchestrator.conftest import Api, Gateway, Start
+from tests.support.servers import eventually
 
 GOODS = [{"id": "a", "quantity": 2, "price": "85.00"}]
 ANNA = {"name": "Анна Смирнова", "phone": "+79161234567", "email": "anna@example.org"}

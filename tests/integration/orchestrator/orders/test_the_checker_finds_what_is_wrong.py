@@ -13,9 +13,9 @@ import pytest
 from common.checks import EXIT_RIGHT, EXIT_UNKNOWN, EXIT_WRONG
 from common.contracts.alerts import ProblemResolvedV1
 from common.contracts.envelope import Envelope
-from common.testing import eventually
 from orchestrator.orders.check_command import check_orders
 from tests.support.order_hooks import life, marketplace
+from tests.support.servers import eventually
 
 ORDERS = 3
 

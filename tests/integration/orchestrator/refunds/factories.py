@@ -8,7 +8,7 @@ from typing import Any
 from common.contracts.envelope import Envelope, Message
 from common.contracts.refunds import RefundStateChangedV1
 from common.ids import new_id
-from common.testing import eventually
+from tests.support.servers import eventually
 
 STATES = {"CREATE": 2, "SUCCESS": 5, "ERROR": 7, "REVERSED": 9, "REJECTED": 10, "CLOSED": 12}
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from common.contracts.refunds import RefundRejectedV1
 from common.postgres import Database
-from common.testing import as_served, eventually
 from orchestrator.refunds.unanswered import look_for_unanswered
 from tests.integration.orchestrator.refunds.factories import in_state, moved, paid_order, publish, workflow_of
+from tests.support.servers import as_served, eventually
 
 
 async def recorded(api: Any, business_key: str) -> Any:

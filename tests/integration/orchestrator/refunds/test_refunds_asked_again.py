@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 from common.contracts.refunds import RefundRejectedV1
-from common.testing import eventually
 from tests.integration.orchestrator.refunds.factories import in_state, moved, paid_order, publish
+from tests.support.servers import eventually
 
 WHY = {"reason": "the customer complained"}
 

@@ -89,7 +89,7 @@ async def test_the_role_tips_sees_the_view_and_calls_the_function_and_nothing_el
 async def test_a_late_hook_and_the_tips_service_do_not_lose_each_other_s_writes(
     start: Any, gateway: Any, database: Any
 ) -> None:
-    from common.testing import eventually
+    from tests.support.servers import eventually
 
     api = await start()
     number = gateway.number("T1")

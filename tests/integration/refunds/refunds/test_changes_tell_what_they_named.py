@@ -8,8 +8,8 @@ import aio_pika
 
 from common.contracts import Envelope
 from common.contracts.notices import notices_of, problem_over_notice, refund_notice
-from common.testing import eventually
 from tests.integration.refunds.factories import RefundsClient, Start, act, in_error_after_declines
+from tests.support.servers import eventually
 from tests.support.told import unlike
 
 NUMBER = "7Q3M0V9XK2TDW8RC"

@@ -11,8 +11,8 @@ import pytest
 from common.contracts import Envelope
 from common.contracts.orders import RefundWantedV1
 from common.messaging import Broker
-from common.testing import eventually
 from tests.integration.refunds.factories import RefundsClient, Start
+from tests.support.servers import eventually
 
 PHONE = "+7 916 123-45-67"
 PATH = "/admin/v1/erasures"

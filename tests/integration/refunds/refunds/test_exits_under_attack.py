@@ -7,7 +7,6 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from common.testing import eventually
 from tests.integration.refunds.factories import (
     RefundsClient,
     Start,
@@ -15,6 +14,7 @@ from tests.integration.refunds.factories import (
     in_error_after_declines,
     in_error_although_paid,
 )
+from tests.support.servers import eventually
 
 
 async def differences(service: RefundsClient, query: str = "") -> list[dict[str, Any]]:

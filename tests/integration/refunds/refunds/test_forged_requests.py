@@ -14,9 +14,9 @@ from common.contracts import Envelope
 from common.contracts.orders import RefundLine, RefundWantedV1
 from common.http import HttpServer
 from common.messaging import Broker
-from common.testing import eventually
 from refunds.refunds import confirm
 from tests.integration.refunds.factories import RefundsClient, Start
+from tests.support.servers import eventually
 
 REQUESTED = ("order_number", "payment_id", "amount", "currency", "business_key")
 NUMBER, KEY = "7Q3M0V9XK2TDW8RC", "7Q3M0V9XK2TDW8RC:operator:1"

@@ -15,9 +15,9 @@ import pytest
 from aiohttp import web
 
 from common.http import HttpServer
-from common.testing import eventually
 from sandbox.testing import RunningSandbox
 from tests.integration.refunds.factories import RefundsClient
+from tests.support.servers import eventually
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from common.contracts import Envelope
 from common.contracts.orders import RefundWantedV1
 from common.contracts.refunds import TCreateRefundV1
 from common.messaging import Broker
-from common.testing import TestRabbit, as_served, eventually
 from tests.integration.refunds.factories import Start
+from tests.support.servers import TestRabbit, as_served, eventually
 
 
 async def test_a_refund_is_paid_through_trust_and_every_step_is_published(start: Start) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from common.testing import eventually
 from tests.integration.refunds.factories import RefundsClient, Start, in_error_after_declines
+from tests.support.servers import eventually
 
 LINE: dict[str, Any] = {"id": "sku-1", "quantity": "1", "of_quantity": "3", "paid": 300}
 ENDS = frozenset({"REJECTED", "SUCCESS", "CANCELLED"})

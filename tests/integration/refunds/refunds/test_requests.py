@@ -10,8 +10,8 @@ import pytest
 from common.contracts import Envelope
 from common.contracts.orders import RefundWantedV1
 from common.messaging import Broker
-from common.testing import eventually
 from tests.integration.refunds.factories import Start
+from tests.support.servers import eventually
 
 NUMBER = "7Q3M0V9XK2TDW8RC"
 LINE: dict[str, Any] = {"id": "sku-1", "quantity": "1", "of_quantity": "3", "paid": 300}

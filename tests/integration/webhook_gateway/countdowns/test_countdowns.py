@@ -17,8 +17,8 @@ from common.contracts.orders import OrderCreatedV1, OrderSnapshot
 from common.ids import order_number
 from common.messaging import Broker
 from common.postgres import Connection, pool
-from common.testing import eventually, proxied
 from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer, hook_body
+from tests.support.servers import eventually, proxied
 
 STRICT: dict[str, Any] = {"path": "/hooks/v1/strict", "headers": {"Client-token": "strict-token"}}
 RUNNING = 'gateway_countdown_running{source="%s"}'

@@ -16,8 +16,8 @@ from common.contracts.intake import IntakeMessage
 from common.contracts.journal import JournalEntryV1
 from common.ids import order_number
 from common.messaging import topology
-from common.testing import eventually
 from tests.integration.webhook_gateway.conftest import Start, bearer, hook_body, watched
+from tests.support.servers import eventually
 
 Arrived = Callable[[int], Awaitable[list[IntakeMessage]]]
 ORDERS = "/api/v1/orders/"

@@ -14,9 +14,9 @@ from common.contracts import intake
 from common.contracts.intake import IntakeMessage
 from common.ids import new_id, order_number
 from common.messaging import topology
-from common.testing import eventually
 from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer, hook_body, watched
 from tests.support.bulk import MANY
+from tests.support.servers import eventually
 
 WHY = {"reason": "читаем это теперь"}
 FILTER = {

@@ -12,8 +12,8 @@ from pydantic import SecretStr
 
 from common.clock import ManualClock
 from common.postgres import Database
-from common.testing import as_served, eventually, proxied
 from tests.integration.webhook_gateway.conftest import Gateway, Start, hook_body
+from tests.support.servers import as_served, eventually, proxied
 from webhook_gateway.deliveries.ledger import Ledger, WatchLedger
 from webhook_gateway.deliveries.metrics import DeliveryMetrics
 from webhook_gateway.durable.metrics import DurabilityMetrics

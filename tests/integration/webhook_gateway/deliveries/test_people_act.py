@@ -14,9 +14,9 @@ from common.contracts.intake import IntakeMessage
 from common.contracts.journal import JournalEntryV1
 from common.ids import order_number
 from common.messaging import topology
-from common.testing import eventually
 from sandbox.testing import running_sandbox
 from tests.integration.webhook_gateway.conftest import Start, bearer, hook_body, watched
+from tests.support.servers import eventually
 
 Arrived = Callable[[int], Awaitable[list[IntakeMessage]]]
 NUMBER = order_number("sbermarket", "H1")

@@ -13,8 +13,8 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from common.testing import eventually
 from tests.support.processes import TOKEN, Program, created, read, send, stand
+from tests.support.servers import eventually
 
 
 async def hold(program: Program) -> asyncio.StreamWriter:

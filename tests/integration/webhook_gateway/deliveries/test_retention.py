@@ -13,7 +13,7 @@ import pytest
 
 from common.ids import new_id
 from common.postgres import Connection, Database
-from common.testing import as_served
+from tests.support.servers import as_served
 from webhook_gateway.deliveries.digests import PeopleDigests
 from webhook_gateway.deliveries.ledger import ledger_lines
 from webhook_gateway.deliveries.retention import Retention, Upkept

@@ -11,9 +11,9 @@ import pytest
 from pydantic import SecretStr
 
 from common.contracts.intake import IntakeMessage
-from common.testing import CuttingProxy, eventually, proxied
 from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer, hook_body
 from tests.support.alert_thresholds import alert_after
+from tests.support.servers import CuttingProxy, eventually, proxied
 
 Arrived = Callable[[int], Awaitable[list[IntakeMessage]]]
 SPOOLED = 'gateway_requests_total{event="order.created",outcome="spooled",source="sbermarket"}'

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,34 +19,14 @@ from common.contracts.envelope import parse
 from common.messaging import topology
 from common.postgres import Connection, Database
 from common.telemetry.metrics import new_registry
-from common.testing import eventually
-from tests.integration.webhook_gateway.conftest import Gateway, Start, hook_body, watched
+from tests.integration.webhook_gateway.conftest import Gateway, Start, edge_line, hook_body, watched
+from tests.support.servers import eventually
 from webhook_gateway.deliveries.digests import PeopleDigests
 from webhook_gateway.deliveries.record import RecordDeliveries
 from webhook_gateway.edge import store
 from webhook_gateway.edge.metrics import EdgeMetrics
 from webhook_gateway.edge.read_log import ReadEdgeLog
 from webhook_gateway.website.sites import Sites
-
-_ids: Iterator[int] = count()
-
-
-def line(**changes: Any) -> str:
-    """A line as nginx writes it: a website order that no gateway answered."""
-    number = next(_ids)
-    fields = {
-        "at": time.time(),
-        "id": f"line-{number}",
-        "request_id": f"request-{number}",
-        "method": "POST",
-        "path": "/api/v1/orders/",
-        "status": 503,
-        "upstream_status": "502",
-        "client": f"198.51.{number % 250}.7",
-        "size": 400,
-        "idempotency_key": f"edge-{number}",
-    }
-    return json.dumps({**fields, **changes}, separators=(",", ":")) + "\n"
 
 
 async def refused(gateway: Gateway) -> tuple[int, int]:
@@ -69,10 +48,10 @@ async def test_orders_that_ended_at_nginx_are_endangered_and_everything_is_count
     (tmp_path / "edge").mkdir()
     log = tmp_path / "edge" / "intake-1.log"
     log.write_text(
-        line(status=413, request_id="r-1")
-        + line(path="/hooks/v1/sbermarket", upstream_status="504, 504")
-        + line(method="GET", path="/api/v1/orders/", status=400)
-        + line(path="/hooks/v1/nobody", status=499)
+        edge_line(status=413, request_id="r-1")
+        + edge_line(path="/hooks/v1/sbermarket", upstream_status="504, 504")
+        + edge_line(method="GET", path="/api/v1/orders/", status=400)
+        + edge_line(path="/hooks/v1/nobody", status=499)
         + "not a line\n"
     )
     async with (
@@ -102,14 +81,14 @@ async def test_what_nginx_refuses_of_other_callers_is_told_once_an_address_and_h
     at = time.time() // 3600 * 3600 + 1
     refusals = [
         *(
-            line(at=at + second, path="/alerts/v1/alertmanager/", status=413, upstream_status="")
+            edge_line(at=at + second, path="/alerts/v1/alertmanager/", status=413, upstream_status="")
             for second in range(50)
         ),
-        line(at=at + 3600, path="/alerts/v1/alertmanager", status=499, upstream_status="", client="198.51.100.7"),
-        line(at=at, path="/alerts/v1/alertmanager", status=502, upstream_status="502"),  # its caller tries again
-        line(at=at, path="/notifications/v1/yookassa", status=408, upstream_status=""),
+        edge_line(at=at + 3600, path="/alerts/v1/alertmanager", status=499, upstream_status="", client="198.51.100.7"),
+        edge_line(at=at, path="/alerts/v1/alertmanager", status=502, upstream_status="502"),  # its caller tries again
+        edge_line(at=at, path="/notifications/v1/yookassa", status=408, upstream_status=""),
     ]
-    more = [line(at=at, path="/telegram/webhook", status=400, upstream_status=""), *refusals[:2]]
+    more = [edge_line(at=at, path="/telegram/webhook", status=400, upstream_status=""), *refusals[:2]]
     async with watched(amqp_url, topology.NOTIFIER_ALERTS) as alerts:
         # Another replica, or the same one after its death, tells nothing twice.
         for name, lines, count in (("intake-1.log", refusals, 3), ("intake-2.log", more, 4)):
@@ -144,7 +123,9 @@ async def test_an_order_that_a_gateway_has_all_the_same_is_not_endangered(start:
         assert (await gateway.send(payload, path="/api/v1/orders/", headers=headers))[0] == 201
         await gateway.deliveries(1)
         log.write_text(
-            "".join(line(id=f"{name}-1-1", request_id="always", upstream_status="504") for name in ("late", "lost"))
+            "".join(
+                edge_line(id=f"{name}-1-1", request_id="always", upstream_status="504") for name in ("late", "lost")
+            )
         )
         await eventually(lambda: _is(refused(gateway), (2, 0)), what="both counted")
         assert len(await endangered(gateway)) == 1
@@ -158,7 +139,7 @@ async def test_an_order_that_is_recorded_after_the_log_was_read_is_settled_then(
         time.time() + 10
     )  # however slow the machine is, the orders come within the time that nginx waits for an answer
     log = "".join(
-        line(id=f"{name}-1-1", at=soon, request_id="always", idempotency_key="", upstream_status="504")
+        edge_line(id=f"{name}-1-1", at=soon, request_id="always", idempotency_key="", upstream_status="504")
         for name in ("late", "refused", "lost")
     )
     (tmp_path / "edge" / "intake-1.log").write_text(log)
@@ -211,7 +192,7 @@ async def test_an_order_from_a_shops_own_server_is_of_its_site(start: Start, tmp
     }
     websites.write_text(json.dumps(sites))
     clients = {"site": "192.0.2.130", "token": "192.0.2.80", "both": shared, "none": "203.0.113.9"}
-    log = "".join(line(client=client, request_id=name) for name, client in clients.items())
+    log = "".join(edge_line(client=client, request_id=name) for name, client in clients.items())
     (tmp_path / "edge" / "intake-1.log").write_text(log)
     async with start(edge_log_dir=tmp_path / "edge", edge_log_every=0.1, websites_file=websites) as gateway:
         await eventually(lambda: _is(refused(gateway), (4, 0)), what="all four in the ledger")
@@ -228,7 +209,9 @@ async def test_an_order_from_a_shops_own_server_is_of_its_site(start: Start, tmp
 
 async def test_a_flood_from_one_network_is_counted_and_fifty_of_it_are_kept(start: Start, tmp_path: Path) -> None:
     (tmp_path / "edge").mkdir()
-    (tmp_path / "edge" / "intake-1.log").write_text("".join(line(status=413, client="203.0.113.9") for _ in range(400)))
+    (tmp_path / "edge" / "intake-1.log").write_text(
+        "".join(edge_line(status=413, client="203.0.113.9") for _ in range(400))
+    )
     async with start(edge_log_dir=tmp_path / "edge", edge_log_every=0.1) as gateway:
         await eventually(lambda: _is(refused(gateway), (400, 0)), what="all of it in the ledger")
         assert len(await endangered(gateway)) == 50
@@ -243,7 +226,7 @@ async def test_replicas_rotation_and_torn_lines_lose_and_double_nothing(start: S
 
     async def write() -> None:
         for number in range(total):
-            whole = line()
+            whole = edge_line()
             with log.open("a") as stream:
                 stream.write(whole[:37])
                 stream.flush()
@@ -269,7 +252,7 @@ async def test_gateways_with_an_nginx_each_read_their_own_logs(start: Start, tmp
         for number in (1, 2, 3):
             folder = tmp_path / f"edge-{number}"
             folder.mkdir()
-            (folder / "intake-1.log").write_text("".join(line() for _ in range(10)))
+            (folder / "intake-1.log").write_text("".join(edge_line() for _ in range(10)))
             gateways.append(
                 await stack.enter_async_context(start(f"gw-{number}", edge_log_dir=folder, edge_log_every=0.1))
             )
@@ -284,7 +267,7 @@ class Crash(BaseException):
 async def test_a_reader_that_dies_between_reading_and_recording_reads_again(
     place: str, tmp_path: Path, database_for: Callable[[str], Awaitable[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "intake-1.log").write_text("".join(line() for _ in range(5)))
+    (tmp_path / "intake-1.log").write_text("".join(edge_line() for _ in range(5)))
     database = Database(await database_for("webhook_gateway"), application_name="test")
     await database.open()
 

@@ -17,9 +17,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from common.testing.waiting import eventually
 from tests.support.hook_fuzz import valid_hook
 from tests.support.openapi_calls import ADMIN, bearer, serving
+from tests.support.servers.waiting import eventually
 
 ROOT = Path(__file__).parents[4]
 PATCH = ROOT / "tests/fixtures/changes/new_source_authentication.patch"

@@ -14,9 +14,9 @@ from common.contracts.alerts import ProblemRaisedV1
 from common.contracts.envelope import parse
 from common.ids import order_number
 from common.messaging import topology
-from common.testing import eventually
 from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer, hook_body, watched
 from tests.support.raw_http import request
+from tests.support.servers import eventually
 
 ORDER = {"positions": [{"id": "milk", "quantity": 1, "price": "85.00"}], "customer": {"phone": "+79001234567"}}
 TOKEN = "Client-token: new-token"

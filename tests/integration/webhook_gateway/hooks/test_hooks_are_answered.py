@@ -15,8 +15,8 @@ from yarl import URL
 
 from common.contracts.intake import IntakeMessage
 from common.ids import order_number
-from common.testing import eventually
 from tests.integration.webhook_gateway.conftest import TOKEN, Start, hook_body
+from tests.support.servers import eventually
 
 Arrived = Callable[[int], Awaitable[list[IntakeMessage]]]
 NUMBER = order_number("sbermarket", "H1")

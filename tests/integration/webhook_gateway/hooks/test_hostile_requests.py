@@ -15,11 +15,11 @@ import pytest
 from yarl import URL
 
 from common.ids import order_number
-from common.testing import eventually
 from tests.integration.webhook_gateway.conftest import TOKEN, Gateway, Start, hook_body
 from tests.support.hook_fuzz import bodies
 from tests.support.processes import HEADERS as PROCESS_TOKEN
 from tests.support.processes import read, send, stand
+from tests.support.servers import eventually
 
 HEAD = b"POST /hooks/v1/sbermarket HTTP/1.1\r\nHost: gateway\r\nClient-token: new-token\r\n"
 MIB = 1024**2

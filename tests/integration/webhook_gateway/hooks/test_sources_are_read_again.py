@@ -9,8 +9,8 @@ from typing import Any
 from common.contracts.alerts import ProblemRaisedV1
 from common.contracts.envelope import parse
 from common.messaging import topology
-from common.testing import eventually
 from tests.integration.webhook_gateway.conftest import SOURCES, TOKEN, Gateway, Start, hook_body, watched
+from tests.support.servers import eventually
 
 BROKEN = 'configuration_file_broken{file="sources"}'
 

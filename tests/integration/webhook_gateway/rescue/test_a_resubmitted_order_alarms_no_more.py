@@ -21,9 +21,9 @@ from common.http.changes import DoneElsewhere
 from common.ids import order_number
 from common.messaging import topology
 from common.postgres import Database
-from common.testing import eventually
 from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer, watched
 from tests.support.crash_points import AnyConnectionWithCrashPoints, CrashPoint, KilledError
+from tests.support.servers import eventually
 from webhook_gateway.hooks.sending import Sending
 from webhook_gateway.rescue.model import anonymous_fingerprint, endangered_fingerprint
 from webhook_gateway.rescue.resubmit import resubmit

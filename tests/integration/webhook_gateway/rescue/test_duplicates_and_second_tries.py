@@ -12,8 +12,9 @@ from common.contracts.envelope import parse
 from common.contracts.intake import IntakeMessage
 from common.ids import derived_id
 from common.messaging import topology
-from common.testing import eventually
 from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer, watched
+from tests.support.poisoned import Fault
+from tests.support.servers import eventually
 from webhook_gateway.rescue.end_problem import ended_by_arrival
 
 Arrived = Callable[[int], Awaitable[list[IntakeMessage]]]
@@ -110,15 +111,8 @@ async def test_a_second_try_that_cannot_be_settled_holds_up_no_other(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad: list[str] = []
-    whole = ended_by_arrival
-
-    async def stumbling(connection: Any, arrived: Any) -> Any:
-        """Stumble over one order."""
-        if arrived[0].endangered_id in bad:
-            raise KeyError("nobody foresaw this")
-        return await whole(connection, arrived)
-
-    monkeypatch.setattr("webhook_gateway.rescue.settle.ended_by_arrival", stumbling)
+    whole = Fault().over(ended_by_arrival, lambda _connection, arrived: arrived[0].endangered_id in bad)
+    monkeypatch.setattr("webhook_gateway.rescue.settle.ended_by_arrival", whole)
     async with start(**PATIENT) as gateway:
         phones = [f"+7999000112{number}" for number in range(3)]
         for phone in phones:

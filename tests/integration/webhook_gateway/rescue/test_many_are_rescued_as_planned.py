@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from common.contracts.intake import IntakeMessage
-from common.testing import eventually
 from sandbox.testing import running_sandbox
 from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer
 from tests.support.bulk import MANY
+from tests.support.servers import eventually
 
 PATH = "/admin/v1/endangered-orders"
 REPORT = {

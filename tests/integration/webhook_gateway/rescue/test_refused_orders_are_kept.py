@@ -16,8 +16,8 @@ from common.contracts import intake
 from common.contracts.envelope import Envelope
 from common.contracts.intake import IntakeMessage
 from common.ids import order_number
-from common.testing import eventually
 from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer
+from tests.support.servers import eventually
 
 Arrived = Callable[[int], Awaitable[list[IntakeMessage]]]
 ORDERS = "/api/v1/orders/"

@@ -15,9 +15,9 @@ from common.contracts.envelope import parse
 from common.contracts.intake import IntakeMessage
 from common.ids import derived_id, order_number
 from common.messaging import topology
-from common.testing import eventually, proxied
 from sandbox.testing import RunningSandbox, running_sandbox
 from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer, watched
+from tests.support.servers import eventually, proxied
 
 Arrived = Callable[[int], Awaitable[list[IntakeMessage]]]
 ORDERS = "/api/v1/orders/"

@@ -7,9 +7,9 @@ from typing import Any
 
 from common.contracts.intake import IntakeMessage
 from common.ids import order_number
-from common.testing import eventually
 from sandbox.testing import running_sandbox
 from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer
+from tests.support.servers import eventually
 
 Arrived = Callable[[int], Awaitable[list[IntakeMessage]]]
 ORDERS = "/api/v1/orders/"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,8 +15,8 @@ from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
 from common.contracts.envelope import Envelope, parse
 from common.ids import order_number
 from common.messaging import topology
-from common.testing import eventually
 from tests.integration.webhook_gateway.conftest import Gateway, Start, hook_body, watched
+from tests.support.servers import eventually
 
 WRONG = {"Client-token": "rotated-on-one-side"}
 
@@ -41,8 +41,15 @@ def problems(events: list[Envelope], kind: str) -> list[ProblemRaisedV1]:
     ],
 )
 async def test_the_first_refusal_raises_a_problem_that_ends_with_the_next_genuine_hook(
-    start: Start, amqp_url: str, source: str, right: dict[str, str], wrong: dict[str, str], status: int
+    start: Start,
+    amqp_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    source: str,
+    right: dict[str, str],
+    wrong: dict[str, str],
+    status: int,
 ) -> None:
+    monkeypatch.setattr("webhook_gateway.source_watch.refused._QUIET", timedelta(seconds=1))
     path = f"/hooks/v1/{source}"
     async with start() as gateway, watched(amqp_url, topology.NOTIFIER_ALERTS) as alerts:
         assert (await gateway.send(hook_body(order="A"), path=path, headers=right))[0] == 200

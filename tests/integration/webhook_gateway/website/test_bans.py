@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from common.testing import eventually
 from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer
+from tests.support.servers import eventually
 
 ORDERS = "/api/v1/orders/"
 BANS = "/admin/v1/order-limits"

@@ -13,9 +13,9 @@ from pydantic import SecretStr
 
 from common.messaging.publisher import Publisher
 from common.telemetry.sentry import setup_sentry
-from common.testing import eventually, proxied
 from sandbox.testing import RunningSandbox, running_sandbox
 from tests.integration.webhook_gateway.conftest import Start, bearer
+from tests.support.servers import eventually, proxied
 
 ORDERS = "/api/v1/orders/"
 ORDER: dict[str, Any] = {

@@ -15,8 +15,8 @@ from common.contracts.envelope import parse
 from common.contracts.intake import IntakeMessage
 from common.ids import order_number
 from common.messaging import topology
-from common.testing import eventually, proxied
 from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer, watched
+from tests.support.servers import eventually, proxied
 
 Arrived = Callable[[int], Awaitable[list[IntakeMessage]]]
 ORDERS = "/api/v1/orders/"

@@ -12,8 +12,8 @@ from pydantic import SecretStr
 
 from common.contracts.intake import IntakeMessage
 from common.ids import order_number
-from common.testing import proxied
 from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer
+from tests.support.servers import proxied
 
 Arrived = Callable[[int], Awaitable[list[IntakeMessage]]]
 ORDERS = "/api/v1/orders/"

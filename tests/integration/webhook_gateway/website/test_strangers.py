@@ -13,8 +13,8 @@ from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
 from common.contracts.envelope import parse
 from common.messaging import topology
 from common.postgres import Database
-from common.testing import eventually
 from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer, watched
+from tests.support.servers import eventually
 from webhook_gateway.website.known_tokens import KnownTokens
 
 ORDERS = "/api/v1/orders/"

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from common.http import HttpServer
 from common.service import Lifecycle
-from common.testing import eventually
+from tests.support.servers import eventually
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ import pytest
 
 from common.errors import Conflict, Unavailable
 from common.service import Lifecycle, PeriodicJob, ReadyGate, apart, every
-from common.testing import eventually
+from tests.support.servers import eventually
 
 
 class Rounds:

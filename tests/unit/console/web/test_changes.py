@@ -10,10 +10,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from common.testing import eventually
 from console.client.acts import ACTS
 from tests.support.console_browser import Browser
 from tests.support.console_plans import RETRY, hidden, planned
+from tests.support.servers import eventually
 from tests.unit.console.web.factories import Services
 
 

@@ -11,7 +11,6 @@ from urllib.parse import parse_qs
 import aiohttp
 import pytest
 
-from common.testing import eventually
 from console.client.operations import SERVICES, operation
 from console.client.suite import Page, Suite
 from console.client.things import THINGS
@@ -20,6 +19,7 @@ from console.web.live.news import News
 from console.web.people import People
 from console.web.seen import seen_of, unseen
 from tests.support.console_browser import Browser
+from tests.support.servers import eventually
 from tests.unit.console.web.factories import Services
 
 LIST = "GET /admin/v1/incidents"

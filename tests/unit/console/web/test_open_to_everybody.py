@@ -124,7 +124,7 @@ async def test_pages_on_the_way_are_open_to_everybody_in_their_language(
         async for what in on_the_way(page, url):
             seen += 1
             assert await page.locator("html").get_attribute("lang") == language, what
-            found += [f"{what}: {said}" for said in await complaints(page, colours=language == "en")]
+            found += [f"{what}: {said}" for said in await complaints(page, dark_at_the_desk=language == "en")]
             if language == "ru":
                 left = english(await page.content(), but="")
                 found += [f"{what}: English: {left}"] if left else []
@@ -142,7 +142,7 @@ async def test_a_viewers_pages_are_open_to_everybody(url: str, hostile: Services
         for address in BARRED:
             await page.goto(url + address)
             assert await page.locator("[data-act]").count(), address
-            found += [f"{address}: {said}" for said in await complaints(page, colours=False)]
+            found += [f"{address}: {said}" for said in await complaints(page)]
             left: set[Any] = english(await (await page.request.get(url + address)).text(), but=EVIL) - {"EVIL"}
             found += [f"{address}: English: {left}"] if left else []
     assert found == []

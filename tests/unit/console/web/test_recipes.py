@@ -6,8 +6,8 @@ import html
 import re
 from itertools import chain, repeat
 
-from common.testing import eventually
 from tests.support.console_browser import Browser
+from tests.support.servers import eventually
 from tests.unit.console.web.factories import INCIDENT, Services
 
 

@@ -11,11 +11,11 @@ import pytest
 from pydantic import AnyHttpUrl, SecretStr, ValidationError
 
 from common.service import running
-from common.testing import eventually
 from console.web.app import build
 from console.web.settings import ConsoleSettings
 from tests.support.console_browser import Browser, browsing
 from tests.support.console_plans import RETRY, hidden, planned
+from tests.support.servers import eventually
 from tests.unit.console.web.factories import Services
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import aiohttp
 import pytest
 
-from common.testing import eventually
 from console.client.effects import Effect
 from console.client.suite import Suite
 from console.client.things import ON_ITS_WAY
 from tests.support.console_browser import Browser, browsing
 from tests.support.console_plans import RETRY, hidden, planned
+from tests.support.servers import eventually
 from tests.unit.console.web.factories import Services
 
 LISTED = "GET /admin/v1/silences"

@@ -13,9 +13,9 @@ from common.errors import ConfigurationError
 from common.http.sent_token import SentToken
 from common.service import Lifecycle, watch_files
 from common.telemetry.tips_figures import TipsFigures
-from common.testing import eventually
 from orchestrator.tips.metrics import TipsMetrics
 from orchestrator.tips.service import TipsClient
+from tests.support.servers import eventually
 
 
 async def test_a_rotated_token_is_sent_without_a_restart_and_a_broken_file_is_not(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from common.http.pages import (
 from common.http.plans import forget_plans
 from common.http.problems import InvalidCursor, Problem, UnknownParameter, UnsupportedMediaType, problem, problem_of
 from common.http.provider_tokens import ProviderTokens
-from common.http.routes import BEARER, Answer, Proof, Reply, Request, Route
+from common.http.routes import BEARER, Answer, Proof, Reply, Request, Route, change_route, read_route
 from common.http.server import HttpServer
 from common.http.spellings import other_spellings
 
@@ -89,6 +89,7 @@ __all__ = [
     "audit",
     "audit_routes",
     "build_app",
+    "change_route",
     "decode_cursor",
     "describe",
     "encode_cursor",
@@ -106,6 +107,7 @@ __all__ = [
     "page_of",
     "problem",
     "problem_of",
+    "read_route",
     "stamped_cursor",
     "timeout_header",
     "timeout_of",

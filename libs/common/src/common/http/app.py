@@ -19,7 +19,7 @@ from common.http.docs_page import CONTENT_SECURITY_POLICY, docs_page
 from common.http.edge import HttpMetrics, make_edge
 from common.http.endpoint import make_endpoint
 from common.http.openapi import openapi_document
-from common.http.routes import Request, Route
+from common.http.routes import Request, Route, read_route
 from common.postgres import Database
 from common.version import VERSION
 
@@ -173,15 +173,7 @@ def _whoami(service: str, routes: Sequence[Route]) -> Route:
         )
         return Whoami(name=who.name, role=who.role, permissions=permissions)
 
-    return Route(
-        method="GET",
-        path="/admin/v1/whoami",
-        handler=whoami,
-        summary="Whose token is this, and what may it do?",
-        response=Whoami,
-        roles=frozenset(),
-        tags=("admin",),
-    )
+    return read_route("/admin/v1/whoami", whoami, "Whose token is this, and what may it do?", Whoami, roles=frozenset())
 
 
 class _Document:

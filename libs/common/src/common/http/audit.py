@@ -9,10 +9,10 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from common.errors import InvalidInput
-from common.http.auth import VIEWER, Principal
+from common.http.auth import Principal
 from common.http.fields import Moment
 from common.http.pages import Page, PageQuery, listed
-from common.http.routes import Request, Route
+from common.http.routes import Request, Route, read_route
 from common.postgres import Connection, Database
 from common.telemetry import scrub_text
 
@@ -129,16 +129,13 @@ def audit_routes(database: Database | None, *, of_order: str = "SELECT 'order:' 
         return await listed(database, query, select, key={"id": int}, item=_record)
 
     return [
-        Route(
-            method="GET",
-            path="/admin/v1/audit",
-            handler=read,
-            summary="Who changed what, when and why",
+        read_route(
+            "/admin/v1/audit",
+            read,
+            "Who changed what, when and why",
+            Page[AuditRecord],
             query=AuditQuery,
-            response=Page[AuditRecord],
             errors=(InvalidInput,),
-            roles=VIEWER,
-            tags=("admin",),
         )
     ]
 

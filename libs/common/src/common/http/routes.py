@@ -13,7 +13,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from common.errors import InvalidInput, NotFound, SuiteError
-from common.http.auth import Principal
+from common.http.auth import OPERATOR, VIEWER, Principal
 from common.http.scopes import scope_of
 
 BodyT = TypeVar("BodyT")
@@ -212,6 +212,39 @@ class Route:
     def tagged(self) -> bool:
         """Whether its answers carry an ``ETag``."""
         return self.method == "GET" and not (self.raw or self.quiet)
+
+
+def read_route(
+    path: str,
+    handler: Handler,
+    summary: str,
+    response: Response = None,
+    *,
+    roles: frozenset[str] = VIEWER,
+    tags: tuple[str, ...] = ("admin",),
+    **more: Any,
+) -> Route:
+    """Return an operation that reads; ``more`` is what else a route has."""
+    return Route(
+        method="GET", path=path, handler=handler, summary=summary, response=response, roles=roles, tags=tags, **more
+    )
+
+
+def change_route(
+    method: str,
+    path: str,
+    handler: Handler,
+    summary: str,
+    request: type[BaseModel],
+    response: Response,
+    *,
+    roles: frozenset[str] = OPERATOR,
+    tags: tuple[str, ...] = ("admin",),
+    **more: Any,
+) -> Route:
+    """Return an operation that changes something, once for each idempotency key."""
+    at: dict[str, Any] = {"path": path, "handler": handler, "summary": summary, "roles": roles, "tags": tags}
+    return Route(method=method, request=request, response=response, idempotent=True, **at, **more)
 
 
 def responses_of(route: Route) -> Mapping[int, type[BaseModel] | None]:

@@ -9,7 +9,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from common.http import ADMIN, AdminChange, Answer, Change, ChangeAnswer, Changes, Request, Route
+from common.http import ADMIN, AdminChange, Answer, Change, ChangeAnswer, Changes, Request, Route, change_route
 from common.postgres import Connection
 from common.telemetry import mask_contact
 
@@ -97,16 +97,14 @@ def erasure_routes(
         return await changes.carry_out(request, _work)
 
     return [
-        Route(
-            method="POST",
-            path="/admin/v1/erasures",
-            handler=_erase,
-            summary="Erase a customer's data here, by order, phone or mail",
+        change_route(
+            "POST",
+            "/admin/v1/erasures",
+            _erase,
+            "Erase a customer's data here, by order, phone or mail",
+            Erasure,
+            Erased,
             description="Blanks it wherever this service holds it, also in bodies kept as they came. Numbers, sums and audit stay.",
-            request=Erasure,
-            response=Erased,
             roles=ADMIN,
-            tags=("admin",),
-            idempotent=True,
         )
     ]

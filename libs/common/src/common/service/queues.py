@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, computed_field
 
 from common.errors import Unavailable
-from common.http import VIEWER, Request, Route
+from common.http import Request, Route, read_route
 from common.messaging import Broker, outbox
 from common.messaging.dead_letter_reads import count_open
 from common.messaging.topology import QueueSpec
@@ -119,14 +119,8 @@ def queue_routes(looks: Sequence[LookAtQueues]) -> list[Route]:
         return await read_queues(looks)
 
     return [
-        Route(
-            method="GET",
-            path="/admin/v1/queues",
-            handler=read,
-            summary="What waits in the service: how much, and the age of the oldest",
-            response=WaitingQueues,
-            roles=VIEWER,
-            tags=("admin",),
+        read_route(
+            "/admin/v1/queues", read, "What waits in the service: how much, and the age of the oldest", WaitingQueues
         )
     ]
 

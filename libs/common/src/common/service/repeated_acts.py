@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from common.clock import Clock
 from common.contracts.alerts import ProblemRaisedV1
 from common.contracts.envelope import Envelope
-from common.http import VIEWER, Request, Route
+from common.http import Request, Route, read_route
 from common.ids import derived_id
 from common.messaging import outbox
 from common.postgres import Connection, Database
@@ -85,15 +85,12 @@ def repeated_acts_routes(database: Database, *, apart: Collection[str] = ()) -> 
         return RepeatedActs(items=list(found))
 
     return [
-        Route(
-            method="GET",
-            path="/admin/v1/repeated-acts",
-            handler=read,
-            summary="Acts that people repeat for one reason, which could be automated",
+        read_route(
+            "/admin/v1/repeated-acts",
+            read,
+            "Acts that people repeat for one reason, which could be automated",
+            RepeatedActs,
             query=RepeatedActsQuery,
-            response=RepeatedActs,
-            roles=VIEWER,
-            tags=("admin",),
         )
     ]
 

@@ -19,6 +19,7 @@ from common.ids import new_id
 from common.messaging import outbox
 from common.messaging.consumer import COUNT_FAILURE, place_of
 from common.postgres import Connection, Database, is_retryable
+from common.reading.values import storable
 from common.telemetry import get_logger, report_exception
 
 _log = get_logger()
@@ -30,6 +31,7 @@ _TOLD_AGAIN = 100
 _MOST_TOLD = 20  # of one task: where more fail, all have one reason
 _LONGEST_S = 300.0
 _QUIET_S = 600.0  # longer than any pause: what has not failed for so long is over, or is no more
+_LONGEST_ITEM = 200
 _TASK = "task:"
 _OVER = "DELETE FROM delivery_failures WHERE consumer = $1 AND event_id = $2 RETURNING attempts"
 _QUIET = """
@@ -142,7 +144,9 @@ class TaskFailures:
 
     def _write_later(self, task: str, item: str, error: str | None) -> None:
         if self._database is not None:
-            self._waiting.append((task, item, error))
+            self._waiting.append(
+                (task, storable(item)[:_LONGEST_ITEM], error)
+            )  # some are named by what others call them
             if self._writer is None or self._writer.done():
                 self._writer = asyncio.create_task(self._write_all(self._database), name="task-failures-written")
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import BaseModel, Field
 
 from common.errors import Unavailable
-from common.http import VIEWER, Request, Route
+from common.http import Request, Route, read_route
 from common.postgres import Connection, Database
 
 _KEEP = """
@@ -48,14 +48,11 @@ def verdict_routes(database: Database) -> list[Route]:
             return Verdicts(items=[Verdict(**dict(row)) for row in await connection.fetch(_ALL)])
 
     return [
-        Route(
-            method="GET",
-            path="/admin/v1/verdicts",
-            handler=read,
-            summary="What each of the service's checkers found when it looked last",
-            response=Verdicts,
+        read_route(
+            "/admin/v1/verdicts",
+            read,
+            "What each of the service's checkers found when it looked last",
+            Verdicts,
             errors=(Unavailable,),
-            roles=VIEWER,
-            tags=("admin",),
         )
     ]

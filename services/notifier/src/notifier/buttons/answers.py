@@ -51,7 +51,7 @@ class TelegramAnswers:
             benign = any(sign in error.message.lower() for sign in _BENIGN)
             _log.info("button_answer_refused", benign=benign, action_id=str(action.id))
             return True
-        except (TimeoutError, said.TelegramAPIError) as error:
+        except (TimeoutError, said.TelegramAPIError, said.ClientDecodeError) as error:
             _log.warning("button_not_answered", reason=type(error).__name__, action_id=str(action.id))
             return False
         return True
@@ -69,7 +69,7 @@ class TelegramAnswers:
                     await self._place()
                     await bot.set_webhook(url, secret_token=secret, allowed_updates=["callback_query"])
                     _log.info("telegram_webhook_registered")
-        except (TimeoutError, said.TelegramAPIError) as error:
+        except (TimeoutError, said.TelegramAPIError, said.ClientDecodeError) as error:
             _log.warning("telegram_webhook_not_registered", reason=type(error).__name__)
 
     async def _place(self) -> None:

@@ -6,9 +6,8 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from common.errors import SuiteError
 from common.http import Principal
-from common.postgres import is_transient
+from common.postgres import is_retryable
 from common.service import apart
 from common.telemetry import get_logger
 from notifier.buttons.handle import HandleButtonAction
@@ -49,7 +48,7 @@ class CarryOutButtonActions:
                 async with connection.transaction():  # a savepoint
                     outcome, answer = await self._handle(self._actions.effects(connection, action, principal), action)
             except Exception as error:
-                if isinstance(error, SuiteError) or is_transient(error):
+                if is_retryable(error):
                     raise
                 # A fault of ours in one button action must not stop the others behind it.
                 _log.error("button_action_failed", action_id=str(action.id), exc_info=error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from common.http import VIEWER, Request, Route
+from common.http import Request, Route, read_route
 from notifier.coverage.check import CheckCoverage
 from notifier.coverage.model import What
 
@@ -37,13 +37,10 @@ class CoverageRoutes:
     def routes(self) -> list[Route]:
         """Return the route."""
         return [
-            Route(
-                method="GET",
-                path="/admin/v1/coverage",
-                handler=self.show,
-                summary="What is missing for a critical problem to reach a person",
-                response=CoverageView,
-                roles=VIEWER,
-                tags=("admin",),
+            read_route(
+                "/admin/v1/coverage",
+                self.show,
+                "What is missing for a critical problem to reach a person",
+                CoverageView,
             ),
         ]

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from common.errors import Conflict, InvalidInput, NotFound
-from common.http import OPERATOR, VIEWER, Answer, Changes, Page, Request, Route, listed
+from common.http import Answer, Changes, Page, Request, Route, change_route, listed, read_route
 from common.postgres import Database
 from notifier.delivery.reads import NotificationReads, select_notifications
 from notifier.delivery.send_test import SendTest
@@ -24,7 +24,6 @@ from notifier.delivery.views import (
 )
 from notifier.messages.document import Document, text_of
 
-_ADMIN = ("admin",)
 _DAY = timedelta(days=1)
 _FIRST = datetime(1970, 1, 2, tzinfo=UTC)
 _MOST_COPIES = 200
@@ -83,49 +82,37 @@ class DeliveryRoutes:
     def routes(self) -> list[Route]:
         """Return the table of admin routes."""
         return [
-            Route(
-                method="GET",
-                path="/admin/v1/told-orders",
-                handler=self.told,
-                summary="Of how many new orders a chat was told",
+            read_route(
+                "/admin/v1/told-orders",
+                self.told,
+                "Of how many new orders a chat was told",
+                Told,
                 query=ToldQuery,
-                response=Told,
                 errors=(InvalidInput,),
-                roles=VIEWER,
-                tags=_ADMIN,
             ),
-            Route(
-                method="GET",
-                path="/admin/v1/notifications",
-                handler=self.notifications,
-                summary="What was sent where, when, and why or why not",
+            read_route(
+                "/admin/v1/notifications",
+                self.notifications,
+                "What was sent where, when, and why or why not",
+                Page[Notification],
                 query=NotificationQuery,
-                response=Page[Notification],
-                roles=VIEWER,
-                tags=_ADMIN,
             ),
-            Route(
-                method="GET",
-                path="/admin/v1/notifications/{id}",
-                handler=self.notice,
-                summary="One message: what it said, where it went, and why or why not",
-                response=NoticeStory,
+            read_route(
+                "/admin/v1/notifications/{id}",
+                self.notice,
+                "One message: what it said, where it went, and why or why not",
+                NoticeStory,
                 errors=(NotFound,),
-                roles=VIEWER,
-                tags=_ADMIN,
             ),
-            Route(
-                method="POST",
-                path="/admin/v1/test-message",
-                handler=self.test_message,
-                summary="Send a test message to a destination",
-                request=TestMessage,
-                response=TestMessageAccepted,
+            change_route(
+                "POST",
+                "/admin/v1/test-message",
+                self.test_message,
+                "Send a test message to a destination",
+                TestMessage,
+                TestMessageAccepted,
                 status=202,
                 errors=(NotFound, Conflict),
-                roles=OPERATOR,
-                tags=_ADMIN,
-                idempotent=True,
             ),
         ]
 

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 from common.postgres import Connection, Database
 from common.reading.values import storable
+from common.service import apart, kept_apart
 from notifier.delivery.notifications import NotificationStore
 from notifier.duty.model import HELD_FOR, CallClaim, CallOutcome, Placed, TryLater, Unreachable
 from notifier.incidents.silenced import note_held, silenced_of
@@ -100,8 +101,14 @@ class CallStore:
         async with self._database.acquire() as connection:
             candidates = await connection.fetch(_CANDIDATES)
         for row in candidates:
-            async with self._database.transaction() as connection:
-                claim = await self._claim(connection, row, lease=lease, pause=pause, number_of=number_of)
+            name, claim = (
+                f"claim of call {row['id']}",
+                None,
+            )  # not "call": one that is claimed well may fail all the same
+            if name not in kept_apart():
+                with apart(name):
+                    async with self._database.transaction() as connection:
+                        claim = await self._claim(connection, row, lease=lease, pause=pause, number_of=number_of)
             if claim is not None:
                 return claim
         return None

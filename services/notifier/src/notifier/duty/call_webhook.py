@@ -61,7 +61,7 @@ async def _call_id(answer: ClientResponse) -> str:
     """Return the provider's id of a placed call; empty when its answer tells none or does not come to its end."""
     try:
         said = await answer.json(content_type=None)
-    except (ClientError, OSError, ValueError, RecursionError):
+    except (ClientError, OSError, ValueError, LookupError, RecursionError):
         return ""
     return str(said.get("call_id", "")) if isinstance(said, Mapping) else ""
 

@@ -10,8 +10,6 @@ from typing import Any
 from common.clock import Clock
 from common.errors import Conflict, NotFound, Unprocessable
 from common.http import (
-    OPERATOR,
-    VIEWER,
     AdminChange,
     Answer,
     Change,
@@ -20,8 +18,10 @@ from common.http import (
     PageQuery,
     Request,
     Route,
+    change_route,
     listed,
     one_listed,
+    read_route,
 )
 from common.postgres import Connection, Database
 from notifier.duty.change_roster import ChangeRoster
@@ -42,8 +42,9 @@ from notifier.duty.views import (
 )
 from notifier.people.model import Directory
 
-_ADMIN = ("admin",)
 _GAPS = timedelta(weeks=4)
+
+_change = partial(change_route, errors=(NotFound, Conflict))
 
 
 class RosterRoutes:
@@ -201,35 +202,21 @@ class RosterRoutes:
     def routes(self) -> list[Route]:
         """Return the table of routes."""
         return [
-            Route(
-                method="GET",
-                path="/admin/v1/roster",
-                handler=self.show,
-                summary="The plan, overrides, final shifts and gaps",
-                response=RosterView,
-                roles=VIEWER,
-                tags=_ADMIN,
-            ),
+            read_route("/admin/v1/roster", self.show, "The plan, overrides, final shifts and gaps", RosterView),
             _change("PUT", "/admin/v1/roster", self.replace, "Replace the plan", RosterChange, RosterChanged),
-            Route(
-                method="GET",
-                path="/admin/v1/roster/overrides",
-                handler=self.overrides,
-                summary="Overrides of the roster with who made them and why, the newest first",
+            read_route(
+                "/admin/v1/roster/overrides",
+                self.overrides,
+                "Overrides of the roster with who made them and why, the newest first",
+                Page[OverrideKept],
                 query=PageQuery,
-                response=Page[OverrideKept],
-                roles=VIEWER,
-                tags=_ADMIN,
             ),
-            Route(
-                method="GET",
-                path="/admin/v1/roster/overrides/{id}",
-                handler=self.one_override,
-                summary="One override of the roster, also one that is over",
-                response=OverrideKept,
+            read_route(
+                "/admin/v1/roster/overrides/{id}",
+                self.one_override,
+                "One override of the roster, also one that is over",
+                OverrideKept,
                 errors=(NotFound,),
-                roles=VIEWER,
-                tags=_ADMIN,
             ),
             _change(
                 "POST",
@@ -255,28 +242,5 @@ class RosterRoutes:
                 AdminChange,
                 Confirmed,
             ),
-            Route(
-                method="GET",
-                path="/admin/v1/on-call",
-                handler=self.on_call,
-                summary="Who answers now, with phone numbers",
-                response=OnCallView,
-                roles=VIEWER,
-                tags=_ADMIN,
-            ),
+            read_route("/admin/v1/on-call", self.on_call, "Who answers now, with phone numbers", OnCallView),
         ]
-
-
-def _change(method: str, path: str, handler: Any, summary: str, request: Any, response: Any) -> Route:
-    return Route(
-        method=method,
-        path=path,
-        handler=handler,
-        summary=summary,
-        request=request,
-        response=response,
-        errors=(NotFound, Conflict),
-        roles=OPERATOR,
-        tags=_ADMIN,
-        idempotent=True,
-    )

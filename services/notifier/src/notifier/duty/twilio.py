@@ -57,7 +57,7 @@ class TwilioCalls:
             return TryLater("no connection to Twilio")
         except TimeoutError:
             return TryLater(f"no answer of Twilio within {deadline:.1f} s")
-        except (ClientError, OSError, ValueError, LookupError, TypeError, AttributeError):
+        except (ClientError, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return TryLater("Twilio's answer could not be read")
 
     async def _place(self, session: ClientSession, phone: str, request: CallRequest) -> CallOutcome:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 
 from common.clock import Clock
 from common.ids import derived_id
 from common.postgres import Database
-from notifier.delivery.notifications import NotificationStore
+from common.service import in_halves, kept_apart
+from notifier.delivery.notifications import Kept, NotificationStore
 from notifier.incidents.doubtful import past_doubt, take_past_doubt
 from notifier.incidents.problems import Problems, Report
 
@@ -27,24 +30,34 @@ class LookAgain:
     async def __call__(self) -> int:
         """Notify of what lasts longer than what kept it back; returns of how many problems."""
         async with self._database.transaction() as connection:
-            found = await self._problems.unmute(NotificationStore(connection), limit=_AT_A_TIME)
+            notifications = NotificationStore(connection)
+            kept = [each for each in await notifications.muted(_AT_A_TIME) if _named(each) not in kept_apart()]
+            unmute = partial(self._problems.unmute, notifications)
+            found = sum(await in_halves(kept, unmute, name=_named, within=connection))
         return found + await self._open_again()
 
     async def _open_again(self) -> int:
-        now = self._clock.now()
+        before = self._clock.now() - _DOUBT
         async with self._database.transaction() as connection:
-            fingerprints = await past_doubt(connection, now - _DOUBT, limit=_AT_A_TIME)
-            if not fingerprints:
-                return 0
+            fingerprints = await past_doubt(connection, before, limit=_AT_A_TIME, but=kept_apart())
             notifications = NotificationStore(connection)
-            await notifications.lock(fingerprints)
-            facts = await take_past_doubt(connection, fingerprints, now - _DOUBT)
-            reports = [
-                Report(
-                    fact=replace(fact, seen_at=now),
-                    event_id=derived_id("notifier.past-doubt", fact.fingerprint, now.isoformat()),
-                )
-                for fact in facts
-            ]
-            opened = await self._problems.ingest(notifications, reports) if reports else ()
+            if fingerprints:
+                await notifications.lock(fingerprints)
+            believe = partial(self._believe, notifications, before)
+            return sum(await in_halves(fingerprints, believe, within=connection))
+
+    async def _believe(self, notifications: NotificationStore, before: datetime, fingerprints: Sequence[str]) -> int:
+        facts, now = await take_past_doubt(notifications.connection, fingerprints, before), before + _DOUBT
+        reports = [
+            Report(
+                fact=replace(fact, seen_at=now),
+                event_id=derived_id("notifier.past-doubt", fact.fingerprint, now.isoformat()),
+            )
+            for fact in facts
+        ]
+        opened = await self._problems.ingest(notifications, reports) if reports else ()
         return sum(incident is not None for incident in opened)
+
+
+def _named(kept: Kept) -> str:
+    return f"incident {kept.incident_id}"

@@ -208,9 +208,9 @@ class Problems:
         if taken.over:
             await notifications.refresh(taken.over)
 
-    async def unmute(self, notifications: NotificationStore, *, limit: int) -> int:
-        """Notify of problems that are not over although what kept them back is; returns how many."""
-        changes, notices = await self.unmuted(notifications, await notifications.muted(limit))
+    async def unmute(self, notifications: NotificationStore, waiting: Sequence[Kept]) -> int:
+        """Notify of those of the problems that nothing keeps back any more; returns how many."""
+        changes, notices = await self.unmuted(notifications, waiting)
         await notifications.mute(changes)
         await notifications.add(notices)
         return len(notices)

@@ -8,7 +8,19 @@ from functools import partial
 from typing import Any, Literal
 
 from common.errors import Conflict, NotFound
-from common.http import BULK_ERRORS, OPERATOR, VIEWER, Answer, BulkAnswer, Change, Changes, Page, Request, Route, listed
+from common.http import (
+    BULK_ERRORS,
+    Answer,
+    BulkAnswer,
+    Change,
+    Changes,
+    Page,
+    Request,
+    Route,
+    change_route,
+    listed,
+    read_route,
+)
 from common.postgres import Database
 from notifier.delivery.notifications import NotificationStore, problem_of
 from notifier.delivery.reads import NotificationReads
@@ -26,7 +38,6 @@ from notifier.messages.otherwise import otherwise
 from notifier.messages.words import Language, languages
 from notifier.people.model import Directory
 
-_ADMIN = ("admin",)
 _CALL_SECONDS = 8.0
 _STORY = 500
 
@@ -148,63 +159,48 @@ class IncidentRoutes:
             ("resolve", "Close many incidents, by ids or by a filter", models.ChangeIncidents),
         )
         return [
-            Route(
-                method="GET",
-                path="/admin/v1/incidents",
-                handler=self.incidents,
-                summary="Problems, newest first",
+            read_route(
+                "/admin/v1/incidents",
+                self.incidents,
+                "Problems, newest first",
+                Page[models.IncidentView],
                 query=models.IncidentQuery,
-                response=Page[models.IncidentView],
-                roles=VIEWER,
-                tags=_ADMIN,
             ),
-            Route(
-                method="GET",
-                path="/admin/v1/incident-groups",
-                handler=self.groups,
-                summary="Problems by what they have in common, the largest groups first",
+            read_route(
+                "/admin/v1/incident-groups",
+                self.groups,
+                "Problems by what they have in common, the largest groups first",
+                models.IncidentGroups,
                 query=models.GroupQuery,
-                response=models.IncidentGroups,
-                roles=VIEWER,
-                tags=_ADMIN,
             ),
-            Route(
-                method="GET",
-                path="/admin/v1/incidents/{id}",
-                handler=self.incident,
-                summary="One problem with its history, notices, calls and timers",
-                response=models.IncidentStory,
+            read_route(
+                "/admin/v1/incidents/{id}",
+                self.incident,
+                "One problem with its history, notices, calls and timers",
+                models.IncidentStory,
                 errors=(NotFound,),
-                roles=VIEWER,
-                tags=_ADMIN,
             ),
             *(
-                Route(
-                    method="POST",
-                    path=f"/admin/v1/incidents/{name}",
-                    handler=partial(self.act_on_many, name),
-                    summary=summary,
-                    request=model,
-                    response=BulkAnswer,
+                change_route(
+                    "POST",
+                    f"/admin/v1/incidents/{name}",
+                    partial(self.act_on_many, name),
+                    summary,
+                    model,
+                    BulkAnswer,
                     errors=BULK_ERRORS,
-                    roles=OPERATOR,
-                    tags=_ADMIN,
-                    idempotent=True,
                 )
                 for name, summary, model in many
             ),
             *(
-                Route(
-                    method="POST",
-                    path=f"/admin/v1/incidents/{{id}}/{act}",
-                    handler=partial(self.act, act),
-                    summary=summary,
-                    request=models.IncidentChange,
-                    response=models.IncidentChanged,
+                change_route(
+                    "POST",
+                    f"/admin/v1/incidents/{{id}}/{act}",
+                    partial(self.act, act),
+                    summary,
+                    models.IncidentChange,
+                    models.IncidentChanged,
                     errors=(NotFound, Conflict, CallUnderWay),
-                    roles=OPERATOR,
-                    tags=_ADMIN,
-                    idempotent=True,
                 )
                 for act, summary in acts
             ),

@@ -26,6 +26,7 @@ from common.http import (
     TokenBook,
     listed,
     one_listed,
+    read_route,
 )
 from common.http.endpoint import authorize
 from common.postgres import Database
@@ -242,25 +243,21 @@ class InputRoutes:
                 proofs=(BEARER, Proof.header(_SIGNATURE, "HMAC-SHA256 over the body")),
                 tags=("alerts",),
             ),
-            Route(
-                method="GET",
-                path="/admin/v1/unread-alerts",
-                handler=self.unread,
-                summary="What was not taken of other systems' alerts",
+            read_route(
+                "/admin/v1/unread-alerts",
+                self.unread,
+                "What was not taken of other systems' alerts",
+                Page[UnreadAlert],
                 query=PageQuery,
-                response=Page[UnreadAlert],
                 roles=OPERATOR,
-                tags=("admin",),
             ),
-            Route(
-                method="GET",
-                path="/admin/v1/unread-alerts/{id}",
-                handler=self.one_unread,
-                summary="One notification of another system of which not all was taken",
-                response=UnreadAlert,
+            read_route(
+                "/admin/v1/unread-alerts/{id}",
+                self.one_unread,
+                "One notification of another system of which not all was taken",
+                UnreadAlert,
                 errors=(NotFound,),
                 roles=OPERATOR,
-                tags=("admin",),
             ),
         ]
 

@@ -12,8 +12,6 @@ from pydantic import BaseModel
 from common.clock import Clock
 from common.errors import NotFound
 from common.http import (
-    OPERATOR,
-    VIEWER,
     AdminChange,
     Answer,
     Changes,
@@ -21,8 +19,10 @@ from common.http import (
     PageQuery,
     Request,
     Route,
+    change_route,
     listed,
     one_listed,
+    read_route,
 )
 from common.postgres import Database
 from notifier.incidents.act import NameNotices
@@ -86,36 +86,27 @@ class SenderRoutes:
     def routes(self) -> list[Route]:
         """Return the table of routes."""
         return [
-            Route(
-                method="GET",
-                path="/admin/v1/alert-senders",
-                handler=self.senders,
-                summary="From whom alerts come, and who is silent",
+            read_route(
+                "/admin/v1/alert-senders",
+                self.senders,
+                "From whom alerts come, and who is silent",
+                Page[AlertSender],
                 query=PageQuery,
-                response=Page[AlertSender],
-                roles=VIEWER,
-                tags=("admin",),
             ),
-            Route(
-                method="GET",
-                path="/admin/v1/alert-senders/{id}",
-                handler=self.sender,
-                summary="From whom alerts come: one of them",
-                response=AlertSender,
+            read_route(
+                "/admin/v1/alert-senders/{id}",
+                self.sender,
+                "From whom alerts come: one of them",
+                AlertSender,
                 errors=(NotFound,),
-                roles=VIEWER,
-                tags=("admin",),
             ),
-            Route(
-                method="POST",
-                path="/admin/v1/alert-senders/{id}/give-up",
-                handler=self.give_up,
-                summary="Expect no Watchdog of a sender that was taken out of service",
-                request=AdminChange,
-                response=SenderGivenUp,
+            change_route(
+                "POST",
+                "/admin/v1/alert-senders/{id}/give-up",
+                self.give_up,
+                "Expect no Watchdog of a sender that was taken out of service",
+                AdminChange,
+                SenderGivenUp,
                 errors=(NotFound, OnlySender),
-                roles=OPERATOR,
-                tags=("admin",),
-                idempotent=True,
             ),
         ]

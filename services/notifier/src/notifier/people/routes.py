@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 
 from common.errors import Conflict
-from common.http import ADMIN, VIEWER, Answer, Changes, Request, Route
+from common.http import ADMIN, Answer, Changes, Request, Route, change_route, read_route
 from common.postgres import Connection, Database
 from notifier.people.change_people import put_people
 from notifier.people.current import CurrentPeople
@@ -45,25 +45,17 @@ class PeopleRoutes:
     def routes(self) -> list[Route]:
         """Return the table of routes."""
         return [
-            Route(
-                method="GET",
-                path="/admin/v1/people",
-                handler=self.show,
-                summary="The people: accounts, phones, roles, owners, seniors",
-                response=PeopleView,
-                roles=VIEWER,
-                tags=_TAGS,
+            read_route(
+                "/admin/v1/people", self.show, "The people: accounts, phones, roles, owners, seniors", PeopleView
             ),
-            Route(
-                method="PUT",
-                path="/admin/v1/people",
-                handler=self.replace,
-                summary="Put all people anew, until the people file is changed",
-                request=PeopleChange,
-                response=PeopleChanged,
+            change_route(
+                "PUT",
+                "/admin/v1/people",
+                self.replace,
+                "Put all people anew, until the people file is changed",
+                PeopleChange,
+                PeopleChanged,
                 errors=(Conflict,),
                 roles=ADMIN,
-                tags=_TAGS,
-                idempotent=True,
             ),
         ]

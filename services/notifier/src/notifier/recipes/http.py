@@ -73,7 +73,7 @@ async def _json(answer: ClientResponse) -> Mapping[str, Any]:
     """The answer's object; an empty one where it is none."""
     try:
         body = await answer.json(content_type=None)
-    except ValueError:
+    except (ValueError, LookupError, RecursionError):
         return {}
     return body if isinstance(body, Mapping) else {}
 

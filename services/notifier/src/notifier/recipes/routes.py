@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from common.errors import ChangedSince, Conflict, NotFound, SuiteError, Unavailable
-from common.http import OPERATOR, Answer, Change, Changes, Request, Route
+from common.http import Answer, Change, Changes, Request, Route, change_route
 from common.postgres import Database
 from notifier.incidents.act import patiently
 from notifier.incidents.model import CallUnderWay, IncidentState, TakenAlready
@@ -64,15 +64,15 @@ class RecipeRoutes:
     def routes(self) -> list[Route]:
         """Return the table of admin routes."""
         return [
-            Route(
-                method="POST",
-                path="/admin/v1/incidents/{id}/recipes/{name}",
-                handler=self.start,
-                summary="Carry out a recipe of an incident: another service does it, in the person's name",
+            change_route(
+                "POST",
+                "/admin/v1/incidents/{id}/recipes/{name}",
+                self.start,
+                "Carry out a recipe of an incident: another service does it, in the person's name",
+                StartRecipeBody,
+                RecipeStarted,
                 description="The same as the recipe's button in a chat. What came of it stands in the incident. `notices` are those of "
                 "the service that carries it out, too: it is asked for them.",
-                request=StartRecipeBody,
-                response=RecipeStarted,
                 errors=(
                     NotFound,
                     NoSuchRecipe,
@@ -84,8 +84,5 @@ class RecipeRoutes:
                     CallUnderWay,
                     Unavailable,
                 ),
-                roles=OPERATOR,
-                tags=("admin",),
-                idempotent=True,
             )
         ]

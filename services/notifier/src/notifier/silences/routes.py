@@ -11,8 +11,6 @@ from pydantic import Field
 from common.clock import Clock
 from common.errors import NotFound
 from common.http import (
-    OPERATOR,
-    VIEWER,
     AdminChange,
     Answer,
     Changes,
@@ -20,15 +18,15 @@ from common.http import (
     PageQuery,
     Request,
     Route,
+    change_route,
     listed,
     one_listed,
+    read_route,
 )
 from common.postgres import Database
 from notifier.silences.change_silence import Follows, add_silence, end_silence
 from notifier.silences.store import select_silences
 from notifier.silences.views import NewSilence, Silence, SilenceEnded, SilenceKept
-
-_ADMIN = ("admin",)
 
 
 class SilenceQuery(PageQuery):
@@ -82,47 +80,35 @@ class SilenceRoutes:
     def routes(self) -> list[Route]:
         """Return the table of routes."""
         return [
-            Route(
-                method="GET",
-                path="/admin/v1/silences",
-                handler=self.silences,
-                summary="Silences and maintenance windows, newest first",
+            read_route(
+                "/admin/v1/silences",
+                self.silences,
+                "Silences and maintenance windows, newest first",
+                Page[Silence],
                 query=SilenceQuery,
-                response=Page[Silence],
-                roles=VIEWER,
-                tags=_ADMIN,
             ),
-            Route(
-                method="POST",
-                path="/admin/v1/silences",
-                handler=self.add,
-                summary="Tell nobody of problems that fit, for a while",
-                request=NewSilence,
-                response=SilenceKept,
-                roles=OPERATOR,
-                tags=_ADMIN,
-                idempotent=True,
+            change_route(
+                "POST",
+                "/admin/v1/silences",
+                self.add,
+                "Tell nobody of problems that fit, for a while",
+                NewSilence,
+                SilenceKept,
             ),
-            Route(
-                method="GET",
-                path="/admin/v1/silences/{id}",
-                handler=self.silence,
-                summary="One silence, also one that is over",
-                response=Silence,
+            read_route(
+                "/admin/v1/silences/{id}",
+                self.silence,
+                "One silence, also one that is over",
+                Silence,
                 errors=(NotFound,),
-                roles=VIEWER,
-                tags=_ADMIN,
             ),
-            Route(
-                method="DELETE",
-                path="/admin/v1/silences/{id}",
-                handler=self.end,
-                summary="End a silence now",
-                request=AdminChange,
-                response=SilenceEnded,
+            change_route(
+                "DELETE",
+                "/admin/v1/silences/{id}",
+                self.end,
+                "End a silence now",
+                AdminChange,
+                SilenceEnded,
                 errors=(NotFound,),
-                roles=OPERATOR,
-                tags=_ADMIN,
-                idempotent=True,
             ),
         ]

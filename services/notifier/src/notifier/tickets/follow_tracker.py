@@ -65,7 +65,8 @@ class FollowTracker:
             await self._look(tickets)
         defects = await self._store.defects_to_look(every=self._every * DEFECTS_EVERY, limit=_AT_A_TIME)
         for key in defects:
-            await self._end_defect(key)
+            with apart(f"defect {key}"):
+                await self._end_defect(key)
         return bool(tickets or defects)
 
     async def _look(self, tickets: Sequence[TicketToLook]) -> None:

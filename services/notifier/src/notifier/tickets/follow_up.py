@@ -9,6 +9,7 @@ from functools import partial
 from common.contracts import Envelope
 from common.contracts.journal import JournalEntryV1
 from common.ids import derived_id
+from common.service import in_halves, kept_apart
 from notifier.delivery.model import NewNotice
 from notifier.incidents.defects import KNOWN_DEFECT
 from notifier.incidents.model import Incident, IncidentState
@@ -129,7 +130,13 @@ class FollowUp:
 
     async def _end_summonses(self, follow_ups: FollowUpBatch) -> int:
         """A ticket that is closed, by whomever, needs nobody: end its summons, before somebody is phoned for it."""
-        needless = await follow_ups.needless_summons(limit=_AT_A_TIME)
+        known = await follow_ups.needless_summons(limit=_AT_A_TIME)
+        needless = [fingerprint for fingerprint in known if fingerprint not in kept_apart()]
+        return sum(
+            await in_halves(needless, partial(self._end, follow_ups), within=follow_ups.notifications.connection)
+        )
+
+    async def _end(self, follow_ups: FollowUpBatch, needless: Sequence[str]) -> int:
         ends = [
             Resolution(
                 fingerprint=fingerprint,
@@ -140,8 +147,7 @@ class FollowUp:
             )
             for fingerprint in needless
         ]
-        ended = await self._problems.ingest(follow_ups.notifications, ends) if ends else ()
-        return sum(incident is not None for incident in ended)
+        return sum(incident is not None for incident in await self._problems.ingest(follow_ups.notifications, ends))
 
     async def _reopened(self, follow_ups: FollowUpBatch, incident: Incident) -> bool:
         """Open the ticket that the problem had before again, and say so there; returns whether there was one."""

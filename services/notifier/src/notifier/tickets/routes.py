@@ -10,8 +10,6 @@ from pydantic import BaseModel
 
 from common.errors import Conflict, NotFound
 from common.http import (
-    OPERATOR,
-    VIEWER,
     AdminChange,
     Answer,
     Change,
@@ -19,8 +17,10 @@ from common.http import (
     Page,
     Request,
     Route,
+    change_route,
     listed,
     one_listed,
+    read_route,
 )
 from common.postgres import Database
 from notifier.incidents.act import patiently
@@ -57,8 +57,9 @@ from notifier.tickets.views import (
     TicketView,
 )
 
-_ADMIN = ("admin",)
 _CALL_SECONDS = 8.0
+
+_change = partial(change_route, errors=(NotFound, Conflict, CallUnderWay))
 
 
 class TicketRoutes:
@@ -177,17 +178,14 @@ class TicketRoutes:
     def routes(self) -> list[Route]:
         """Return the table of routes."""
         return [
-            Route(
-                method="GET",
-                path="/admin/v1/tickets",
-                handler=self.find,
-                summary="Tickets with their comments, newest first",
+            read_route(
+                "/admin/v1/tickets",
+                self.find,
+                "Tickets with their comments, newest first",
+                Page[TicketView],
                 query=TicketQuery,
-                response=Page[TicketView],
-                roles=VIEWER,
-                tags=_ADMIN,
             ),
-            self._change(
+            _change(
                 "POST",
                 "/admin/v1/tickets",
                 self.open,
@@ -196,7 +194,7 @@ class TicketRoutes:
                 TicketOpened,
                 status=201,
             ),
-            self._change(
+            _change(
                 "POST",
                 "/admin/v1/tickets/{key}/comments",
                 self.comment,
@@ -205,7 +203,7 @@ class TicketRoutes:
                 Commented,
                 status=201,
             ),
-            self._change(
+            _change(
                 "POST",
                 "/admin/v1/tickets/{key}/links",
                 self.link,
@@ -213,31 +211,25 @@ class TicketRoutes:
                 LinkBody,
                 Linked,
             ),
-            Route(
-                method="GET",
-                path="/admin/v1/tickets/{key}",
-                handler=self.one,
-                summary="One ticket with its comments and links",
-                response=TicketView,
+            read_route(
+                "/admin/v1/tickets/{key}",
+                self.one,
+                "One ticket with its comments and links",
+                TicketView,
                 errors=(NotFound,),
-                roles=VIEWER,
-                tags=_ADMIN,
             ),
             *(
-                self._change("POST", f"/admin/v1/tickets/{{key}}/{name}", handler, summary, request, response)
+                _change("POST", f"/admin/v1/tickets/{{key}}/{name}", handler, summary, request, response)
                 for name, handler, summary, request, response in self._acts()
             ),
-            Route(
-                method="GET",
-                path="/admin/v1/known-defects",
-                handler=self.defects,
-                summary="Known defects, of which problems say so by themselves; newest first",
+            read_route(
+                "/admin/v1/known-defects",
+                self.defects,
+                "Known defects, of which problems say so by themselves; newest first",
+                Page[DefectView],
                 query=DefectQuery,
-                response=Page[DefectView],
-                roles=VIEWER,
-                tags=_ADMIN,
             ),
-            self._change(
+            _change(
                 "POST",
                 "/admin/v1/known-defects",
                 self.keep_defect,
@@ -246,17 +238,14 @@ class TicketRoutes:
                 DefectKept,
                 status=201,
             ),
-            Route(
-                method="GET",
-                path="/admin/v1/known-defects/{id}",
-                handler=self.defect,
-                summary="One known defect, also one that is mended",
-                response=DefectView,
+            read_route(
+                "/admin/v1/known-defects/{id}",
+                self.defect,
+                "One known defect, also one that is mended",
+                DefectView,
                 errors=(NotFound,),
-                roles=VIEWER,
-                tags=_ADMIN,
             ),
-            self._change(
+            _change(
                 "DELETE",
                 "/admin/v1/known-defects/{id}",
                 self.end_defect,
@@ -264,16 +253,10 @@ class TicketRoutes:
                 AdminChange,
                 DefectKept,
             ),
-            Route(
-                method="GET",
-                path="/admin/v1/instructions",
-                handler=self.instructions,
-                summary="What operators do, by kind of problem",
-                response=InstructionList,
-                roles=VIEWER,
-                tags=_ADMIN,
+            read_route(
+                "/admin/v1/instructions", self.instructions, "What operators do, by kind of problem", InstructionList
             ),
-            self._change(
+            _change(
                 "PUT",
                 "/admin/v1/instructions/{kind}",
                 self.instruct,
@@ -290,29 +273,4 @@ class TicketRoutes:
             ("close", self.close, "Close a ticket, and what is open behind it", AdminChange, Closed),
             ("link", self.link_any, "Link the development ticket, or another", LinkTicketBody, TicketLinked),
             ("development-ticket", self.develop, "Have a development ticket made of it", DevelopBody, Developed),
-        )
-
-    def _change(
-        self,
-        method: str,
-        path: str,
-        handler: Callable[[Any], Awaitable[Any]],
-        summary: str,
-        request: type[BaseModel],
-        response: type[BaseModel],
-        *,
-        status: int = 200,
-    ) -> Route:
-        return Route(
-            method=method,
-            path=path,
-            handler=handler,
-            summary=summary,
-            request=request,
-            response=response,
-            status=status,
-            errors=(NotFound, Conflict, CallUnderWay),
-            roles=OPERATOR,
-            tags=_ADMIN,
-            idempotent=True,
         )

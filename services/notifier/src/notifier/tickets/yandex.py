@@ -172,7 +172,7 @@ class YandexTracker:
                 return answer.status, await answer.json(content_type=None)
         except TimeoutError:
             raise Unavailable(f"no answer of the tracker within {self._deadline:g} s") from None
-        except (ClientError, OSError, ValueError) as error:
+        except (ClientError, OSError, ValueError, LookupError, RecursionError) as error:  # the last: of its JSON
             raise Unavailable(f"the tracker cannot be reached ({type(error).__name__})") from None
 
     async def own_names(self) -> Set[str]:

@@ -11,11 +11,21 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from common.clock import Clock
 from common.errors import Conflict, NotFound, Unprocessable
-from common.http import Answer, Changes, CustomersData, Page, PageQuery, Request, Route, listed
+from common.http import (
+    Answer,
+    Changes,
+    CustomersData,
+    Page,
+    PageQuery,
+    Request,
+    Route,
+    change_route,
+    listed,
+    read_route,
+)
 from orchestrator.documents.mask import masked_document
 from orchestrator.documents.reissue import ReissueChange, ReissueTaken, reissue_document
 from orchestrator.documents.store import DocumentStore, select_versions
-from orchestrator.engine.admin import admin_change, admin_read
 
 
 class DocumentVersion(BaseModel):
@@ -56,24 +66,26 @@ class DocumentRoutes:
     def routes(self) -> list[Route]:
         """The table."""
         return [
-            admin_change(
-                "orders/{number}/document/reissue",
+            change_route(
+                "POST",
+                "/admin/v1/orders/{number}/document/reissue",
                 self._reissue,
                 "Issue the order's document again",
-                (ReissueChange, ReissueTaken),
+                ReissueChange,
+                ReissueTaken,
                 status=202,
                 errors=(NotFound, Conflict, Unprocessable),
             ),
-            admin_read(
-                "orders/{number}/document",
+            read_route(
+                "/admin/v1/orders/{number}/document",
                 self._document,
                 "The order's document",
                 DocumentView,
                 query=DocumentQuery,
                 errors=(NotFound,),
             ),
-            admin_read(
-                "orders/{number}/document/versions",
+            read_route(
+                "/admin/v1/orders/{number}/document/versions",
                 self._versions,
                 "All versions of the order's document, the newest first",
                 Page[DocumentVersion],

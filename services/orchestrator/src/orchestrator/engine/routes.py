@@ -25,11 +25,12 @@ from common.http import (
     Request,
     Route,
     TraceId,
+    change_route,
     listed,
     one_listed,
+    read_route,
 )
 from common.postgres import Record
-from orchestrator.engine.admin import admin_change, admin_read
 from orchestrator.engine.foresee import Foretellers, tell_what_follows
 from orchestrator.engine.mend import MendPayload, mend_event
 from orchestrator.engine.model import EventState, WorkflowState
@@ -126,31 +127,35 @@ class WorkflowRoutes:
     def routes(self) -> list[Route]:
         """The table."""
         return [
-            admin_read(
-                "workflows", self._workflows, "Workflows, the newest first", Page[WorkflowFound], query=WorkflowsQuery
+            read_route(
+                "/admin/v1/workflows",
+                self._workflows,
+                "Workflows, the newest first",
+                Page[WorkflowFound],
+                query=WorkflowsQuery,
             ),
-            admin_read(
-                "workflow-groups",
+            read_route(
+                "/admin/v1/workflow-groups",
                 self._groups,
                 "Crashed and stopped workflows by kind and error, the most first",
                 WorkflowGroups,
             ),
-            admin_read(
-                "workflows/{id}",
+            read_route(
+                "/admin/v1/workflows/{id}",
                 self._workflow,
                 "A workflow with its last events and what people did to it",
                 WorkflowDetail,
                 errors=(NotFound,),
             ),
-            admin_read(
-                "workflow-events",
+            read_route(
+                "/admin/v1/workflow-events",
                 self._events,
                 "Workflow events, by workflow and sequence",
                 Page[WorkflowEventView],
                 query=WorkflowEventsQuery,
             ),
-            admin_read(
-                "workflow-events/{id}",
+            read_route(
+                "/admin/v1/workflow-events/{id}",
                 self._event,
                 "A workflow event and how it stands",
                 WorkflowEventView,
@@ -164,53 +169,64 @@ class WorkflowRoutes:
             self._operation_on_many(
                 RETRY, "Let many crashed workflows try again", (OperateWorkflows, WorkflowsOperated)
             ),
-            admin_change(
-                "workflow-events/skip",
+            change_route(
+                "POST",
+                "/admin/v1/workflow-events/skip",
                 self._skip_many,
                 "Skip many events that cannot be carried out, by ids or by a filter",
-                (SkipEvents, BulkAnswer),
+                SkipEvents,
+                BulkAnswer,
                 errors=BULK_ERRORS,
             ),
-            admin_change(
-                "workflow-events/{id}/reprocess",
+            change_route(
+                "POST",
+                "/admin/v1/workflow-events/{id}/reprocess",
                 self._reprocess,
                 "Carry a past event out again: a copy that names it is appended to its workflow",
-                (WorkflowChange, EventReprocessed),
+                WorkflowChange,
+                EventReprocessed,
                 errors=(NotFound, Conflict),
             ),
-            admin_change(
-                "workflow-events/{id}/skip",
+            change_route(
+                "POST",
+                "/admin/v1/workflow-events/{id}/skip",
                 self._skip,
                 "Skip an event that cannot be carried out: it never takes effect, and its failure is over",
-                (WorkflowChange, FailureEnded),
+                WorkflowChange,
+                FailureEnded,
                 errors=(NotFound, Conflict),
             ),
-            admin_change(
-                "workflow-events/{id}/mend",
+            change_route(
+                "POST",
+                "/admin/v1/workflow-events/{id}/mend",
                 self._mend,
                 "Mend an event that cannot be carried out: a copy with another payload takes its place and time",
-                (MendEvent, FailureEnded),
+                MendEvent,
+                FailureEnded,
                 errors=(NotFound, Conflict),
             ),
         ]
 
     def _operation(self, operation: Operation, summary: str) -> Route:
-        return admin_change(
-            f"workflows/{{id}}/{operation.name}",
+        return change_route(
+            "POST",
+            f"/admin/v1/workflows/{{id}}/{operation.name}",
             partial(self._operate, operation),
             summary,
-            (WorkflowChange, WorkflowChanged),
+            WorkflowChange,
+            WorkflowChanged,
             errors=(NotFound, Conflict),
         )
 
     def _operation_on_many(
         self, operation: Operation, summary: str, models: tuple[type[BaseModel], type[BaseModel]]
     ) -> Route:
-        return admin_change(
-            f"workflows/{operation.name}",
+        return change_route(
+            "POST",
+            f"/admin/v1/workflows/{operation.name}",
             partial(self._on_many, bulk_of(operation, self.clock, self.foretellers)),
             f"{summary}, by ids or by a filter",
-            models,
+            *models,
             errors=BULK_ERRORS,
         )
 

@@ -8,8 +8,7 @@ from typing import Any
 
 from common.clock import Clock
 from common.errors import Conflict, NotFound, Unprocessable
-from common.http import Answer, Changes, Request, Route
-from orchestrator.engine.admin import admin_change
+from common.http import Answer, Changes, Request, Route, change_route
 from orchestrator.orders.add_operator_event import Wanted, add_operator_event
 from orchestrator.orders.foretell import ForetellLife
 from orchestrator.orders.model import HookType
@@ -36,25 +35,31 @@ class OperatorRoutes:
         """The table."""
         errors = (NotFound, Conflict, Unprocessable)
         return [
-            admin_change(
-                "orders/{number}/cancel",
+            change_route(
+                "POST",
+                "/admin/v1/orders/{number}/cancel",
                 self._cancel,
                 "Cancel an order",
-                (CancelOrder, OperatorEventAdded),
+                CancelOrder,
+                OperatorEventAdded,
                 errors=errors,
             ),
-            admin_change(
-                "orders/{number}/deliver",
+            change_route(
+                "POST",
+                "/admin/v1/orders/{number}/deliver",
                 self._deliver,
                 "Say that the customer has the order",
-                (DeliverOrder, OperatorEventAdded),
+                DeliverOrder,
+                OperatorEventAdded,
                 errors=errors,
             ),
-            admin_change(
-                "orders/{number}/correct",
+            change_route(
+                "POST",
+                "/admin/v1/orders/{number}/correct",
                 self._correct,
                 "Correct positions, store, address, customer, time of delivery or comment, also of a closed order",
-                (CorrectOrder, OperatorEventAdded),
+                CorrectOrder,
+                OperatorEventAdded,
                 errors=errors,
             ),
         ]

@@ -7,9 +7,8 @@ from datetime import datetime
 from functools import partial
 
 from common.clock import Clock
-from common.http import BULK_ERRORS, Answer, BulkAnswer, Changes, Page, Request, Route, listed
+from common.http import BULK_ERRORS, Answer, BulkAnswer, Changes, Page, Request, Route, change_route, listed, read_route
 from common.postgres import Database
-from orchestrator.engine.admin import admin_change, admin_read
 from orchestrator.orders.give_up_parked import (
     GiveUpParked,
     ParkedOrder,
@@ -30,18 +29,20 @@ class ParkedRoutes:
     def routes(self) -> list[Route]:
         """The table."""
         return [
-            admin_read(
-                "parked-orders",
+            read_route(
+                "/admin/v1/parked-orders",
                 self._parked,
                 "Orders whose `order.created` has not come, the longest waiting first",
                 Page[ParkedOrder],
                 query=ParkedQuery,
             ),
-            admin_change(
-                "parked-orders/give-up",
+            change_route(
+                "POST",
+                "/admin/v1/parked-orders/give-up",
                 self._give_up,
                 "Say that orders will never be created: their wait and its incident end, and their events are not kept for ever",
-                (GiveUpParked, BulkAnswer),
+                GiveUpParked,
+                BulkAnswer,
                 errors=BULK_ERRORS,
             ),
         ]

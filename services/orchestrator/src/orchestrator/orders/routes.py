@@ -23,12 +23,13 @@ from common.http import (
     PageQuery,
     Request,
     Route,
+    change_route,
     decode_cursor,
     listed,
     page_of,
+    read_route,
 )
 from common.ids import order_number
-from orchestrator.engine.admin import admin_change, admin_read
 from orchestrator.orders.contacts import by_email, by_phone, by_words, telling_phone
 from orchestrator.orders.life import HistoryPruned, HistoryUnreadable
 from orchestrator.orders.past import order_at
@@ -114,49 +115,53 @@ class OrderRoutes:
     def routes(self) -> list[Route]:
         """The table."""
         return [
-            Route(
-                method="GET",
-                path="/orders/v1/orders/{number}",
-                handler=self._by_number,
-                summary="An order by its number",
+            read_route(
+                "/orders/v1/orders/{number}",
+                self._by_number,
+                "An order by its number",
+                OrderView,
                 description="With `at`: 404 before it existed; 409 `history_pruned` when its events are no longer kept.",
                 query=AtMoment,
-                response=OrderView,
                 errors=(NotFound, HistoryPruned, HistoryUnreadable),
                 roles=_READERS,
                 tags=("orders",),
             ),
-            Route(
-                method="GET",
-                path="/orders/v1/orders",
-                handler=self._by_source,
-                summary="An order by its source and the source's own id",
+            read_route(
+                "/orders/v1/orders",
+                self._by_source,
+                "An order by its source and the source's own id",
+                OrderView,
                 query=BySource,
-                response=OrderView,
                 errors=(NotFound,),
                 roles=_READERS,
                 tags=("orders",),
             ),
-            admin_read("orders", self._orders, "Orders, the newest first", Page[OrderSummary], query=OrdersQuery),
-            admin_read(
-                "stock-movements",
+            read_route(
+                "/admin/v1/orders", self._orders, "Orders, the newest first", Page[OrderSummary], query=OrdersQuery
+            ),
+            read_route(
+                "/admin/v1/stock-movements",
                 self._stock_movements,
                 "Goods that left a store's balance",
                 Page[StockMovement],
                 query=StockQuery,
             ),
-            admin_change(
-                "orders/{number}/recalculate",
+            change_route(
+                "POST",
+                "/admin/v1/orders/{number}/recalculate",
                 self._recalculate,
                 "Derive the order's aggregate state again, through its change table",
-                (AdminChange, Recalculated),
+                AdminChange,
+                Recalculated,
                 errors=(NotFound,),
             ),
-            admin_change(
-                "orders/recalculate",
+            change_route(
+                "POST",
+                "/admin/v1/orders/recalculate",
                 self._recalculate_many,
                 "Derive aggregate states again, for many orders or for all",
-                (RecalculateOrders, OrdersRecalculated),
+                RecalculateOrders,
+                OrdersRecalculated,
                 errors=BULK_ERRORS,
             ),
         ]

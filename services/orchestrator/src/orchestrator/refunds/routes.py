@@ -12,10 +12,9 @@ from pydantic import BaseModel
 from common.clock import Clock
 from common.contracts.orders import RefundWantedV1
 from common.errors import Conflict, NotFound, Unprocessable
-from common.http import INTERNAL, Answer, Changes, Request, Route
+from common.http import INTERNAL, Answer, Changes, Request, Route, change_route, read_route
 from common.ids import derived_id, new_id
 from common.postgres import Record
-from orchestrator.engine.admin import admin_change, admin_read
 from orchestrator.refunds.messages import refund_wanted
 from orchestrator.refunds.request import RefundAsked, RefundChange, request_refund
 from orchestrator.refunds.store import RefundStore
@@ -60,27 +59,28 @@ class RefundRoutes:
     def routes(self) -> list[Route]:
         """The table."""
         return [
-            Route(
-                method="GET",
-                path="/orders/v1/refunds/{business_key}",
-                handler=self._asked,
-                summary="What was asked for under a business key",
+            read_route(
+                "/orders/v1/refunds/{business_key}",
+                self._asked,
+                "What was asked for under a business key",
+                RefundWantedV1,
                 description="By this the refunds service tells an event of ours from a forged one, before it pays.",
-                response=RefundWantedV1,
                 errors=(NoRefundAsked,),
                 roles=INTERNAL,
                 tags=("refunds",),
             ),
-            admin_change(
-                "orders/{number}/refund",
+            change_route(
+                "POST",
+                "/admin/v1/orders/{number}/refund",
                 self._request,
                 "Give money back",
-                (RefundChange, RefundAsked),
+                RefundChange,
+                RefundAsked,
                 status=202,
                 errors=(NotFound, Conflict, Unprocessable),
             ),
-            admin_read(
-                "orders/{number}/refunds",
+            read_route(
+                "/admin/v1/orders/{number}/refunds",
                 self._requests,
                 "Refunds that were asked for, and what became of them",
                 RefundRequests,

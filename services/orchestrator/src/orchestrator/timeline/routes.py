@@ -10,9 +10,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from common.errors import NotFound
-from common.http import Page, PageQuery, Request, Route, listed
+from common.http import Page, PageQuery, Request, Route, listed, read_route
 from common.postgres import Record
-from orchestrator.engine.admin import admin_read
 from orchestrator.timeline.store import TimelineStore, select_timeline
 
 
@@ -37,8 +36,8 @@ class TimelineRoutes:
     def routes(self) -> list[Route]:
         """The table."""
         return [
-            admin_read(
-                "orders/{number}/timeline",
+            read_route(
+                "/admin/v1/orders/{number}/timeline",
                 self._page,
                 "Everything that happened to an order, in order",
                 Page[TimelineItem],

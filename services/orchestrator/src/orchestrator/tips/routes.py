@@ -9,9 +9,8 @@ from pydantic import BaseModel
 
 from common.clock import Clock
 from common.errors import Conflict, InvalidInput, NotFound
-from common.http import ADMIN, INTERNAL, Answer, Changes, Request, Route
+from common.http import ADMIN, INTERNAL, Answer, Changes, Request, Route, change_route, read_route
 from common.postgres import Database
-from orchestrator.engine.admin import admin_change, admin_read
 from orchestrator.tips.flags import FlagChange, Flags, FlagSet, FlagView, flag, flags, set_flag
 from orchestrator.tips.recheck import FeedbackTaken, recheck_tips
 from orchestrator.tips.shadow import ShadowAgreement, ShadowQuery, agreement
@@ -65,28 +64,29 @@ class TipsRoutes:
                 idempotent=True,
             ),
             *(self._zeroing(place, summary) for place, summary in _PLACES.items()),
-            admin_read(
-                "orders/{number}/transactions",
+            read_route(
+                "/admin/v1/orders/{number}/transactions",
                 self._transactions,
                 "The sum to pay and the tips",
                 TransactionsView,
                 errors=(NotFound,),
             ),
-            admin_read(
-                "tips/shadow",
+            read_route(
+                "/admin/v1/tips/shadow",
                 self._shadow,
                 "How well the tips service agrees with the own rules, by order and rule",
                 ShadowAgreement,
                 query=ShadowQuery,
             ),
-            admin_read("flags", self._flags, "All switches", Flags),
-            admin_read("flags/{name}", self._flag, "One switch", FlagView, errors=(NotFound,)),
-            admin_change(
-                "flags/{name}",
+            read_route("/admin/v1/flags", self._flags, "All switches", Flags),
+            read_route("/admin/v1/flags/{name}", self._flag, "One switch", FlagView, errors=(NotFound,)),
+            change_route(
+                "PUT",
+                "/admin/v1/flags/{name}",
                 self._set_flag,
                 "Set a switch",
-                (FlagChange, FlagSet),
-                method="PUT",
+                FlagChange,
+                FlagSet,
                 errors=(NotFound, Conflict),
                 roles=ADMIN,
             ),

@@ -16,6 +16,8 @@ _CODE = re.compile(r"^[a-z0-9_]{1,64}$")
 
 RefundName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,200}$")]
 """A gateway's id of a refund as a stranger may name it."""
+GivenId = Annotated[str, Field(pattern=r"^[^\x00-\x1f]{1,200}$")]
+"""The id that a gateway has given, whatever it looks like, as long as we can keep it."""
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 

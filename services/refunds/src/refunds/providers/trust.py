@@ -9,7 +9,7 @@ import aiohttp
 from pydantic import BaseModel, Field, ValidationError
 
 from refunds.providers.gateway import GatewayRefused, GatewaySilent, Impossible
-from refunds.providers.http import NOT_FOUND, OK, GatewayHttp, RefundName, code_of, path_part
+from refunds.providers.http import NOT_FOUND, OK, GatewayHttp, GivenId, RefundName, code_of, path_part
 from refunds.providers.model import (
     Attempt,
     GatewayPolicy,
@@ -36,7 +36,7 @@ class _Payment(BaseModel):
 
 
 class _Created(BaseModel):
-    trust_refund_id: Annotated[str, Field(min_length=1, max_length=200)]
+    trust_refund_id: GivenId
 
 
 class _Refund(BaseModel):

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError
 from common.money import exponent, to_decimal_string
 from common.reading.values import read_sum
 from refunds.providers.gateway import GatewayRefused, GatewaySilent, Impossible
-from refunds.providers.http import NOT_FOUND, OK, GatewayHttp, RefundName, code_of, path_part
+from refunds.providers.http import NOT_FOUND, OK, GatewayHttp, GivenId, RefundName, code_of, path_part
 from refunds.providers.model import (
     Attempt,
     GatewayPolicy,
@@ -32,8 +32,11 @@ class _Amount(BaseModel):
 
     @property
     def minor(self) -> int:
-        exponent(self.currency)  # what is no currency has no sums
-        return read_sum(self.value, self.currency)
+        try:
+            exponent(self.currency)  # what is no currency has no sums
+            return read_sum(self.value, self.currency)
+        except ValueError:
+            raise GatewaySilent("YooKassa's sum cannot be understood") from None
 
 
 class _Payment(BaseModel):
@@ -46,7 +49,7 @@ class _Reason(BaseModel):
 
 
 class _Refund(BaseModel):
-    id: Annotated[str, Field(min_length=1, max_length=200)]
+    id: GivenId
     status: Literal["pending", "succeeded", "canceled"]
     amount: _Amount
     payment_id: str
@@ -186,7 +189,10 @@ class YooKassaGateway:
         status, body = await self._http.call("GET", "/v3/refunds", query={**query, "limit": _PAGE, **more})
         if status != OK:
             raise GatewaySilent(f"YooKassa answered {status}")
-        return self._http.read(_List, body)
+        page = self._http.read(_List, body)
+        if cursor is not None and page.next_cursor == cursor:  # it would be read for ever
+            raise GatewaySilent("YooKassa gives the same page again")
+        return page
 
     def _refused(self, status: int, body: bytes) -> GatewayRefused:
         refusal = self._http.refusal(_Refusal, status, body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -28,6 +29,8 @@ class Reconciliation:
     differences: list[Difference] = field(default_factory=list)
     at: datetime | None = None
     notices: list[str] = field(default_factory=list)
+    failed: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
+    """What is kept apart because comparing it failed by a fault of ours, and how it is compared again."""
 
     @property
     def unseen(self) -> list[str]:

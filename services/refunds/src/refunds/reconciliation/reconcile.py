@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 from common.clock import Clock
+from common.service import apart, kept_apart
 from refunds.providers.calls import GatewayCalls
 from refunds.providers.gateway import GatewayAway, GatewayRefused, GatewaySilent
 from refunds.providers.model import ListedRefund
@@ -60,6 +62,15 @@ class Reconcile:
             await self._books.keep_verdict(found, at=found.at)
         return found
 
+    async def again(self, found: Reconciliation) -> None:
+        """Compare what is kept apart, each when its pause is over; the last of it makes a new verdict."""
+        for name, compare in list(found.failed.items()):
+            if name not in kept_apart():
+                await _apart(name, compare, found)
+        if not found.failed:
+            found.at = self._clock.now()
+            await self._books.keep_verdict(found, at=found.at)
+
     async def _walk_register(self, gateway: str, found: Reconciliation, agreed: set[str]) -> str:
         cursor: str | None = None
         while True:
@@ -71,9 +82,12 @@ class Reconcile:
             except (GatewayAway, GatewaySilent):
                 return "no answer"
             for listed in page.items:
-                await self._compare_listed(gateway, listed, found, agreed)
+                compare = partial(self._compare_listed, gateway, listed, found, agreed)
+                await _apart(f"{gateway} refund {listed.gateway_refund_id}", compare, found)
             if page.cursor is None:
                 return "compared"
+            if page.cursor == cursor:  # it would be read for ever
+                return "no answer"
             cursor = page.cursor
 
     async def _compare_listed(
@@ -109,7 +123,7 @@ class Reconcile:
     async def _walk_books(self, refund_ids: Sequence[str], found: Reconciliation) -> None:
         for start in range(0, len(refund_ids), _AT_ONCE):
             some = refund_ids[start : start + _AT_ONCE]
-            await asyncio.gather(*(self._compare(refund_id, found) for refund_id in some))
+            await asyncio.gather(*(_apart(f"refund {one}", partial(self._compare, one, found), found) for one in some))
 
     async def _compare(self, refund_id: str, found: Reconciliation) -> None:
         try:
@@ -121,3 +135,11 @@ class Reconcile:
         found.advanced += moved
         if difference is not None:
             found.differences.append(difference)
+
+
+async def _apart(name: str, compare: Callable[[], Awaitable[None]], found: Reconciliation) -> None:
+    """Compare one; in a task what fails by a fault stops no other, and is to be compared ``again``."""
+    found.failed[name] = compare
+    with apart(name):
+        await compare()
+        del found.failed[name]

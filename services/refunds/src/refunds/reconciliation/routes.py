@@ -8,7 +8,17 @@ from pydantic import BaseModel, Field
 
 from common.clock import Clock
 from common.errors import InvalidInput, NotFound, Unavailable
-from common.http import OPERATOR, AdminChange, Answer, Change, ChangeAnswer, Changes, Request, Route, other_spellings
+from common.http import (
+    AdminChange,
+    Answer,
+    Change,
+    ChangeAnswer,
+    Changes,
+    Request,
+    Route,
+    change_route,
+    other_spellings,
+)
 from refunds.providers.calls import GatewayCalls
 from refunds.providers.gateway import GatewayAway, GatewaySilent
 from refunds.reconciliation.handle_notification import HandleNotification
@@ -121,17 +131,14 @@ class ReconciliationRoutes:
         return [
             notifications,
             *other_spellings([notifications]),
-            Route(
-                method="POST",
-                path="/admin/v1/reconciliation",
-                handler=self._reconcile_now,
-                summary="Compare our refunds with the payment systems', both ways",
+            change_route(
+                "POST",
+                "/admin/v1/reconciliation",
+                self._reconcile_now,
+                "Compare our refunds with the payment systems', both ways",
+                ReconcileBody,
+                ReconciliationView,
                 description="Finished refunds too. States follow the payment system; what still differs is an incident. Moves no money.",
-                request=ReconcileBody,
-                response=ReconciliationView,
                 errors=(InvalidInput, Unavailable),
-                roles=OPERATOR,
-                idempotent=True,
-                tags=("admin",),
             ),
         ]

@@ -9,8 +9,6 @@ from pydantic import BaseModel, Field
 
 from common.errors import InvalidInput, NotFound, Unavailable
 from common.http import (
-    OPERATOR,
-    VIEWER,
     AdminChange,
     Answer,
     Change,
@@ -20,8 +18,10 @@ from common.http import (
     PageQuery,
     Request,
     Route,
+    change_route,
     decode_cursor,
     page_of,
+    read_route,
 )
 from refunds.differences.model import (
     CannotBeAdopted,
@@ -179,67 +179,52 @@ class SettlingRoutes:
         """Return the routes."""
         settled = (UnknownDifference, DifferenceSettled, VersionMismatch, Unavailable)
         return [
-            Route(
-                method="POST",
-                path="/admin/v1/refunds/{id}/check",
-                handler=self._check_now,
-                summary="Ask the payment system about a refund now",
+            change_route(
+                "POST",
+                "/admin/v1/refunds/{id}/check",
+                self._check_now,
+                "Ask the payment system about a refund now",
+                CheckBody,
+                CheckAnswer,
                 description="What it says is applied, as any other answer of it; a refund that is under way goes on at once. What was "
                 "captured is read again too. Without an answer nothing changes (409). Sends nothing by itself.",
-                request=CheckBody,
-                response=CheckAnswer,
                 errors=(UnknownRefund, VersionMismatch, GatewayNoAnswer, Overtaken, Unavailable),
-                roles=OPERATOR,
-                idempotent=True,
-                tags=("admin",),
             ),
-            Route(
-                method="GET",
-                path="/admin/v1/differences",
-                handler=self._find,
-                summary="What we and the payment systems disagree about, newest first",
+            read_route(
+                "/admin/v1/differences",
+                self._find,
+                "What we and the payment systems disagree about, newest first",
+                Page[StoredDifferenceView],
                 query=DifferenceQuery,
-                response=Page[StoredDifferenceView],
                 errors=(InvalidInput, Unavailable),
-                roles=VIEWER,
-                tags=("admin",),
             ),
-            Route(
-                method="GET",
-                path="/admin/v1/differences/{id}",
-                handler=self._show,
-                summary="One difference",
-                response=StoredDifferenceView,
+            read_route(
+                "/admin/v1/differences/{id}",
+                self._show,
+                "One difference",
+                StoredDifferenceView,
                 errors=(UnknownDifference, Unavailable),
-                roles=VIEWER,
-                tags=("admin",),
             ),
-            Route(
-                method="POST",
-                path="/admin/v1/differences/{id}/adopt",
-                handler=self._adopt,
-                summary="Take the payment system's side of a difference",
+            change_route(
+                "POST",
+                "/admin/v1/differences/{id}/adopt",
+                self._adopt,
+                "Take the payment system's side of a difference",
+                AdoptBody,
+                SettlingAnswer,
                 description="`unknown_to_us` becomes a refund in our books, so that its sum counts as spent; `paid_after_all` brings our "
                 "refund to SUCCESS. The payment system is asked first. Other kinds need people on both sides (409).",
-                request=AdoptBody,
-                response=SettlingAnswer,
                 errors=(*settled, CannotBeAdopted, GatewayNoAnswer, Overtaken),
-                roles=OPERATOR,
-                idempotent=True,
-                tags=("admin",),
             ),
-            Route(
-                method="POST",
-                path="/admin/v1/differences/{id}/acknowledge",
-                handler=self._acknowledge,
-                summary="Note that people have settled a difference",
+            change_route(
+                "POST",
+                "/admin/v1/differences/{id}/acknowledge",
+                self._acknowledge,
+                "Note that people have settled a difference",
+                AcknowledgeBody,
+                SettlingAnswer,
                 description="Its incident ends, and it is not told again as long as it is the same.",
-                request=AcknowledgeBody,
-                response=SettlingAnswer,
                 errors=settled,
-                roles=OPERATOR,
-                idempotent=True,
-                tags=("admin",),
             ),
         ]
 

@@ -48,7 +48,7 @@ class ReconciliationStore:
     async def keep_verdict(self, found: Reconciliation, *, at: datetime) -> None:
         """Keep what a reconciliation found: differences, refunds that nobody could be asked about, registers that were not read."""
         words = f"refunds from {found.since:%Y-%m-%d} to {found.until:%Y-%m-%d} against the payment systems, both ways"
-        wrong = len(found.differences) + found.unanswered + len(found.unseen)
+        wrong = len(found.differences) + found.unanswered + len(found.unseen) + len(found.failed)
         verdict = Verdict(name="refunds", at=at, found=wrong, looked=found.examined, detail=words)
         async with self._database.transaction() as connection:
             await keep_verdict(connection, verdict)

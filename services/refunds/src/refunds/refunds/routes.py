@@ -20,6 +20,8 @@ from common.http import (
     PlainDecimal,
     Request,
     Route,
+    change_route,
+    read_route,
 )
 from common.money import exponent
 from common.telemetry import current_traceparent, scrub_text
@@ -172,29 +174,27 @@ class RefundRoutes:
     def routes(self) -> list[Route]:
         """Return the two routes."""
         return [
-            Route(
-                method="POST",
-                path="/refunds/v1/refunds",
-                handler=self._request,
-                summary="Give money back, once",
+            change_route(
+                "POST",
+                "/refunds/v1/refunds",
+                self._request,
+                "Give money back, once",
+                RefundBody,
+                RefundAccepted,
                 description="Answers when the request is committed; the money moves afterwards. The same `business_key` gives the same "
                 "refund, and with another sum, currency or lines it is 409. When what was captured is known, a sum that does not fit is "
                 "refused at once; otherwise before anything is sent. A dry run asks what was captured. What the orchestrator has not asked "
                 "for is rejected before anything is sent, unless callers are believed by setting.",
-                request=RefundBody,
-                response=RefundAccepted,
                 status=202,
                 errors=_REFUSALS,
                 roles=INTERNAL | OPERATOR,
-                idempotent=True,
                 tags=("refunds",),
             ),
-            Route(
-                method="GET",
-                path="/refunds/v1/refunds/{id}",
-                handler=self._show,
-                summary="One refund",
-                response=RefundView,
+            read_route(
+                "/refunds/v1/refunds/{id}",
+                self._show,
+                "One refund",
+                RefundView,
                 errors=(UnknownRefund, Unavailable),
                 roles=INTERNAL | VIEWER,
                 tags=("refunds",),

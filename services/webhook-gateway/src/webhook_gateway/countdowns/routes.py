@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from common.errors import NotFound
-from common.http import VIEWER, Page, PageQuery, Request, Route, listed, one_listed
+from common.http import Page, PageQuery, Request, Route, listed, one_listed, read_route
 from webhook_gateway.countdowns.store import CountdownStore, select_countdowns
 
 
@@ -44,25 +44,19 @@ class CountdownRoutes:
     def routes(self) -> list[Route]:
         """Return the addresses."""
         return [
-            Route(
-                method="GET",
-                path="/admin/v1/countdowns",
-                handler=self.countdowns,
-                summary="Orders that the marketplace will cancel by itself, the nearest first",
+            read_route(
+                "/admin/v1/countdowns",
+                self.countdowns,
+                "Orders that the marketplace will cancel by itself, the nearest first",
+                Page[Countdown],
                 query=CountdownQuery,
-                response=Page[Countdown],
-                roles=VIEWER,
-                tags=("admin",),
             ),
-            Route(
-                method="GET",
-                path="/admin/v1/countdowns/{number}",
-                handler=self.countdown,
-                summary="The countdown of an order, by the order's number",
-                response=Countdown,
+            read_route(
+                "/admin/v1/countdowns/{number}",
+                self.countdown,
+                "The countdown of an order, by the order's number",
+                Countdown,
                 errors=(NotFound,),
-                roles=VIEWER,
-                tags=("admin",),
             ),
         ]
 

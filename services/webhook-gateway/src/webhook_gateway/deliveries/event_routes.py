@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from common.errors import Unprocessable
-from common.http import OPERATOR, Answer, Changes, Request, Route, TokenBook
+from common.http import Answer, Changes, Request, Route, TokenBook, change_route
 from webhook_gateway.deliveries.enter import enter
 from webhook_gateway.deliveries.views import EnteredEvent, EnterEvent
 from webhook_gateway.hooks.model import Feed, Source
@@ -34,18 +34,15 @@ class EventRoutes:
     def routes(self) -> list[Route]:
         """Return the address."""
         return [
-            Route(
-                method="POST",
-                path="/admin/v1/events",
-                handler=self.enter,
-                summary="Enter an event that never came",
+            change_route(
+                "POST",
+                "/admin/v1/events",
+                self.enter,
+                "Enter an event that never came",
+                EnterEvent,
+                EnteredEvent,
                 description="It is read, made durable and carried out as the source's hook would be.",
-                request=EnterEvent,
-                response=EnteredEvent,
                 errors=(Unprocessable,),
-                roles=OPERATOR,
-                tags=("admin",),
-                idempotent=True,
             )
         ]
 

@@ -13,8 +13,6 @@ from common.clock import Clock
 from common.errors import Conflict, InvalidInput, NotFound, Unprocessable
 from common.http import (
     BULK_ERRORS,
-    OPERATOR,
-    VIEWER,
     AdminChange,
     Answer,
     BulkAnswer,
@@ -23,7 +21,9 @@ from common.http import (
     PageQuery,
     Request,
     Route,
+    change_route,
     listed,
+    read_route,
 )
 from webhook_gateway.deliveries import views
 from webhook_gateway.deliveries.decide_many import DecideMany, DeliveriesReplayed, dismiss_many, replay_many
@@ -59,78 +59,71 @@ class DeliveryRoutes:
 
     def routes(self) -> list[Route]:
         """Return the addresses; lists and sums are for viewers, changes for operators."""
-        read = partial(Route, method="GET", roles=VIEWER, tags=("admin",))
         change = partial(
-            Route,
-            method="POST",
-            roles=OPERATOR,
-            tags=("admin",),
-            idempotent=True,
-            request=views.Replay,
-            response=views.Resent,
-            errors=(NotFound, Conflict, Unprocessable),
+            change_route, request=views.Replay, response=views.Resent, errors=(NotFound, Conflict, Unprocessable)
         )
         return [
-            read(
-                path="/admin/v1/deliveries",
-                handler=self.deliveries,
-                summary="Everything that came in, newest first",
+            read_route(
+                "/admin/v1/deliveries",
+                self.deliveries,
+                "Everything that came in, newest first",
+                Page[views.DeliveryItem],
                 query=views.DeliveriesQuery,
-                response=Page[views.DeliveryItem],
             ),
-            read(
-                path="/admin/v1/deliveries/{id}",
-                handler=self.delivery,
-                summary="One delivery as it came",
-                response=views.Delivery,
+            read_route(
+                "/admin/v1/deliveries/{id}",
+                self.delivery,
+                "One delivery as it came",
+                views.Delivery,
                 errors=(NotFound,),
             ),
             change(
-                path="/admin/v1/deliveries/replay",
-                handler=self.replay_many,
-                summary="Send many deliveries again, each as it came",
+                "POST",
+                "/admin/v1/deliveries/replay",
+                self.replay_many,
+                "Send many deliveries again, each as it came",
                 request=DecideMany,
                 response=DeliveriesReplayed,
                 errors=(*BULK_ERRORS, InvalidInput),
             ),
             change(
-                path="/admin/v1/deliveries/dismiss",
-                handler=self.dismiss_many,
-                summary="Dismiss many quarantined deliveries",
+                "POST",
+                "/admin/v1/deliveries/dismiss",
+                self.dismiss_many,
+                "Dismiss many quarantined deliveries",
                 request=DecideMany,
                 response=BulkAnswer,
                 errors=(*BULK_ERRORS, InvalidInput),
             ),
             change(
-                path="/admin/v1/deliveries/{id}/replay",
-                handler=self.replay,
-                summary="Send a delivery again, as it came or mended",
+                "POST", "/admin/v1/deliveries/{id}/replay", self.replay, "Send a delivery again, as it came or mended"
             ),
-            read(
-                path="/admin/v1/ledger",
-                handler=self.ledger,
-                summary="What came in and what became of it",
+            read_route(
+                "/admin/v1/ledger",
+                self.ledger,
+                "What came in and what became of it",
+                views.Ledger,
                 query=views.LedgerQuery,
-                response=views.Ledger,
             ),
-            read(
-                path="/admin/v1/arrivals",
-                handler=self.arrivals,
-                summary="How many orders were acknowledged, and how many of them arrived",
+            read_route(
+                "/admin/v1/arrivals",
+                self.arrivals,
+                "How many orders were acknowledged, and how many of them arrived",
+                views.Arrivals,
                 query=views.LedgerQuery,
-                response=views.Arrivals,
             ),
-            read(
-                path="/admin/v1/unarrived-orders",
-                handler=self.unarrived,
-                summary="Orders that were acknowledged and are not at the orchestrator, the oldest first",
+            read_route(
+                "/admin/v1/unarrived-orders",
+                self.unarrived,
+                "Orders that were acknowledged and are not at the orchestrator, the oldest first",
+                Page[views.UnarrivedOrder],
                 query=PageQuery,
-                response=Page[views.UnarrivedOrder],
             ),
             change(
-                path="/admin/v1/deliveries/{id}/dismiss",
-                handler=self.dismiss,
-                summary="Decide that a quarantined delivery needs nothing more",
+                "POST",
+                "/admin/v1/deliveries/{id}/dismiss",
+                self.dismiss,
+                "Decide that a quarantined delivery needs nothing more",
                 description="Retention keeps a quarantined delivery until it is replayed or dismissed.",
                 request=AdminChange,
                 response=views.Dismissed,

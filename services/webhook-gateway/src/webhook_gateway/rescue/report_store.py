@@ -11,6 +11,7 @@ from typing import Any
 from common.contracts.envelope import Envelope
 from common.messaging import outbox
 from common.postgres import Connection, Database, Record
+from common.service import apart, kept_apart
 from webhook_gateway.rescue.end_report_problems import ended_report_problems, is_waited_for
 from webhook_gateway.rescue.journal import reported_entry
 from webhook_gateway.rescue.letter import letter_of
@@ -23,7 +24,10 @@ INSERT INTO endangered_reports (id, endangered_id, created_at, created_by, cause
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $3)
 """
 # One that covers many orders is composed when all of them are known, which is after the change that wrote it.
-_COMPOSING = "SELECT id::text AS id, cause, remedy FROM endangered_reports WHERE state = 'composing' LIMIT 1 FOR UPDATE SKIP LOCKED"
+_COMPOSING = """
+SELECT id::text AS id, cause, remedy FROM endangered_reports
+WHERE state = 'composing' AND 'report ' || id <> ALL($1::text[]) LIMIT 1 FOR UPDATE SKIP LOCKED
+"""
 # While neither this nor a claim finds anything, one statement says so.
 _ANY_DUE = """
 SELECT EXISTS (SELECT FROM endangered_reports WHERE state = 'composing')
@@ -85,14 +89,16 @@ class ReportQueue:
             return bool(await connection.fetchval(_ANY_DUE))
 
     async def compose(self) -> bool:
-        """Write the letter of a report that covers many orders; False when there is none to write."""
+        """Write the letter of a report that covers many orders; False when there is none to write now."""
         async with self._database.transaction() as connection:
-            row = await connection.fetchrow(_COMPOSING)
+            row = await connection.fetchrow(_COMPOSING, kept_apart())
             if row is None:
                 return False
-            orders = await self._store.covered(connection, row["id"])
-            letter = letter_of(orders, cause=row["cause"], remedy=row["remedy"])
-            await connection.execute(_COMPOSED, uuid.UUID(row["id"]), letter.subject, letter.text)
+            with apart(f"report {row['id']}"):
+                async with connection.transaction():  # a savepoint
+                    orders = await self._store.covered(connection, row["id"])
+                    letter = letter_of(orders, cause=row["cause"], remedy=row["remedy"])
+                    await connection.execute(_COMPOSED, uuid.UUID(row["id"]), letter.subject, letter.text)
         return True
 
     async def claim(self, *, lease: timedelta) -> Report | None:

@@ -12,8 +12,6 @@ from common.clock import Clock
 from common.errors import Conflict, InvalidInput, NotFound, Unprocessable
 from common.http import (
     BULK_ERRORS,
-    OPERATOR,
-    VIEWER,
     AdminChange,
     Answer,
     Bulk,
@@ -24,7 +22,9 @@ from common.http import (
     Page,
     Request,
     Route,
+    change_route,
     listed,
+    read_route,
 )
 from webhook_gateway.hooks.sending import Sending
 from webhook_gateway.rescue import views
@@ -75,101 +75,79 @@ class RescueRoutes:
 
     def routes(self) -> list[Route]:
         """Return the addresses; lists are for viewers, changes for operators."""
-        read = partial(Route, method="GET", roles=VIEWER, tags=("endangered",))
-        change = partial(
-            Route,
-            method="POST",
-            roles=OPERATOR,
-            tags=("endangered",),
-            idempotent=True,
-            errors=(NotFound, Conflict, Unprocessable),
-        )
+        read = partial(read_route, tags=("endangered",))
+        change = partial(change_route, tags=("endangered",), errors=(NotFound, Conflict, Unprocessable))
         bulk = partial(change, response=BulkAnswer, errors=BULK_ERRORS)
         return [
             read(
-                path=_ALL,
-                handler=self.endangered,
-                summary="Website orders that were not answered 201",
+                _ALL,
+                self.endangered,
+                "Website orders that were not answered 201",
+                Page[views.EndangeredOrder],
                 query=views.EndangeredQuery,
-                response=Page[views.EndangeredOrder],
             ),
             bulk(
-                path=_ALL + "/resubmit",
-                handler=self.resubmit_many,
-                summary="Make real orders of many endangered ones",
+                "POST",
+                _ALL + "/resubmit",
+                self.resubmit_many,
+                "Make real orders of many endangered ones",
                 request=views.ResubmitMany,
                 response=views.OrdersResubmitted,
             ),
             bulk(
-                path=_ALL + "/report",
-                handler=self.report_on_many,
-                summary="One report on many endangered orders",
+                "POST",
+                _ALL + "/report",
+                self.report_on_many,
+                "One report on many endangered orders",
                 description="One letter covers all that can be reported; the mail goes after the answer.",
                 request=views.ReportMany,
             ),
-            bulk(
-                path=_ALL + "/close",
-                handler=self.close_many,
-                summary="Nothing more to do with many",
-                request=views.CloseMany,
-            ),
-            read(
-                path=_ONE,
-                handler=self.one,
-                summary="One endangered order",
-                response=views.WholeEndangeredOrder,
-                errors=(NotFound,),
-            ),
+            bulk("POST", _ALL + "/close", self.close_many, "Nothing more to do with many", request=views.CloseMany),
+            read(_ONE, self.one, "One endangered order", views.WholeEndangeredOrder, errors=(NotFound,)),
+            change("POST", _ONE + "/mend", self.mend, "Keep a mended body", request=views.Mend, response=views.Rescued),
             change(
-                path=_ONE + "/mend",
-                handler=self.mend,
-                summary="Keep a mended body",
-                request=views.Mend,
-                response=views.Rescued,
-            ),
-            change(
-                path=_ONE + "/resubmit",
-                handler=self.resubmit,
-                summary="Make a real order of an endangered one",
+                "POST",
+                _ONE + "/resubmit",
+                self.resubmit,
+                "Make a real order of an endangered one",
                 description="Where orders within a day look like it (`duplicates`), it needs `despite_duplicates`; a dry run names them.",
                 request=views.Resubmit,
                 response=views.Resubmitted,
             ),
             read(
-                path=_ONE + "/report",
-                handler=self.report_file,
-                summary="The drafted report, and those that were sent",
-                response=views.ReportFile,
+                _ONE + "/report",
+                self.report_file,
+                "The drafted report, and those that were sent",
+                views.ReportFile,
                 errors=(NotFound,),
             ),
             change(
-                path=_ONE + "/report",
-                handler=self.report,
-                summary="Complete the report and have it mailed",
+                "POST",
+                _ONE + "/report",
+                self.report,
+                "Complete the report and have it mailed",
                 description="The mail goes after the answer; `GET` says what became of it. A dry run shows the letter.",
                 request=views.WriteReport,
                 response=views.WrittenReport,
                 status=202,
             ),
             change(
-                path=_ONE + "/call",
-                handler=self.call,
-                summary="The customer was called",
+                "POST",
+                _ONE + "/call",
+                self.call,
+                "The customer was called",
                 description="Noted with whether she answered; the order stays in its state.",
                 request=views.Call,
                 response=views.Rescued,
             ),
             change(
-                path=_ONE + "/close",
-                handler=self.close,
-                summary="Nothing more to do",
-                request=views.Close,
-                response=views.Rescued,
+                "POST", _ONE + "/close", self.close, "Nothing more to do", request=views.Close, response=views.Rescued
             ),
             change(
-                path=_ONE + "/own-test",
-                handler=self.own_test,
-                summary="It was a test of our own",
+                "POST",
+                _ONE + "/own-test",
+                self.own_test,
+                "It was a test of our own",
                 description="Closes it with the outcome `own_test`, which is counted apart.",
                 request=AdminChange,
                 response=views.Rescued,

@@ -10,8 +10,6 @@ from pydantic import BaseModel, Field, model_validator
 
 from common.errors import NotFound, Unprocessable
 from common.http import (
-    OPERATOR,
-    VIEWER,
     AdminChange,
     Answer,
     Change,
@@ -22,8 +20,10 @@ from common.http import (
     PageQuery,
     Request,
     Route,
+    change_route,
     listed,
     one_listed,
+    read_route,
 )
 from common.reading import phone_key
 from webhook_gateway.website import callers
@@ -99,37 +99,24 @@ class BanRoutes:
     def routes(self) -> list[Route]:
         """Return the addresses."""
         return [
-            Route(
-                method="GET",
-                path=_PATH,
-                handler=self.bans,
-                summary="Who may not order just now",
-                query=BansQuery,
-                response=Page[Ban],
-                roles=VIEWER,
-                tags=("website",),
-            ),
-            Route(
-                method="GET",
-                path=f"{_PATH}/{{id}}",
-                handler=self.ban,
-                summary="Somebody who may not order just now",
-                response=Ban,
+            read_route(_PATH, self.bans, "Who may not order just now", Page[Ban], query=BansQuery, tags=("website",)),
+            read_route(
+                f"{_PATH}/{{id}}",
+                self.ban,
+                "Somebody who may not order just now",
+                Ban,
                 errors=(NotFound,),
-                roles=VIEWER,
                 tags=("website",),
             ),
-            Route(
-                method="DELETE",
-                path=_PATH,
-                handler=self.lift,
-                summary="Let somebody order again",
-                request=Lift,
-                response=Lifted,
+            change_route(
+                "DELETE",
+                _PATH,
+                self.lift,
+                "Let somebody order again",
+                Lift,
+                Lifted,
                 errors=(NotFound, Unprocessable),
-                roles=OPERATOR,
                 tags=("website",),
-                idempotent=True,
             ),
         ]
 

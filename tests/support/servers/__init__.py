@@ -1,9 +1,9 @@
 """Help for tests: databases from a template, virtual hosts, a TCP proxy that misbehaves, waiting with a deadline."""
 
-from common.testing.databases import TestDatabases, as_served
-from common.testing.proxy import CuttingProxy, cutting_proxy, proxied
-from common.testing.rabbit import TestRabbit, vhost_of
-from common.testing.waiting import eventually
+from tests.support.servers.databases import TestDatabases, as_served
+from tests.support.servers.proxy import CuttingProxy, cutting_proxy, proxied
+from tests.support.servers.rabbit import TestRabbit, vhost_of
+from tests.support.servers.waiting import eventually
 
 __all__ = [
     "CuttingProxy",

@@ -16,7 +16,7 @@ from common.postgres.schema import migrate, migration_directories
 _TEMPLATE_LOCK = 0x74656D706C617465  # "template": one builder at a time, across processes
 
 
-_PASSWORD = "served"  # noqa: S105 - of accounts on the test server alone
+_PASSWORD = "served"
 
 
 def as_served(dsn: str) -> str:

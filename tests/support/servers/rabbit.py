@@ -16,7 +16,7 @@ from yarl import URL
 
 from common.messaging.accounts import RIGHTS, definitions
 from common.messaging.topology import QUEUES
-from common.testing.waiting import eventually
+from tests.support.servers.waiting import eventually
 
 _SUITES_QUEUES = [name for spec in QUEUES for name in (spec.name, spec.dead)]
 """Each before the queue of its dead letters."""
