@@ -19,6 +19,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from common.http.auth import fingerprint
 from common.ids import order_number
 from common.service import load_settings, running
 from notifier.app import build
@@ -361,8 +362,9 @@ async def test_what_kubernetes_ships_brings_every_problem_to_a_person(
         for service in SERVICES
     }
     async with shipped(told, files, ports=ports) as at:
-        [[hook]] = [each["auth"]["tokens"] for each in json.loads(files[GATEWAY.name]["sources.json"]).values()]
-        at.tokens = {**at.tokens, "hook": hook}
+        [[known]] = [each["auth"]["tokens"] for each in json.loads(files[GATEWAY.name]["sources.json"]).values()]
+        at.tokens = {**at.tokens, "hook": "change-me"}
+        assert known == f"sha256:{fingerprint(at.tokens['hook'])}"
         await people_are_put_on_duty(at)
         known = {f"{GATEWAY.name}-1:{GATEWAY.port}": f"{LOOPBACK}:{ports.services[GATEWAY.name]}"}
         token = tmp_path / "alertmanager-token"

@@ -52,7 +52,7 @@ _INTAKE_ATTRIBUTES = {
 _ORDER_ATTRIBUTES = {
     "receivedat": "when the gateway first took the hook that the event follows from",
     "takenat": "of a hook that was on its way for more than a second: when the orchestrator had it",
-    "cameby": "what such a hook came by: spool (the broker was away), queue, or person (sent again)",
+    "cameby": "what such a hook came by: spool (the broker was away), queue, or person (sent again); act: no hook, a person entered it",
 }
 
 
