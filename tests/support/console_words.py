@@ -122,7 +122,16 @@ def _of_tables() -> Iterator[str]:
             if re.search("[a-z]", re.sub("`[^`]*`", "", description)):
                 yield description
     yield from (text for offer in OFFERS.values() for text in (offer.label, offer.does))
-    words |= {"chat_limit", "asked_to_wait", *OUTCOMES, *NOTICES, *SORTS, *_of_answers(), *_of_happenings()}
+    words |= {
+        "chat_limit",
+        "asked_to_wait",
+        "earlier_notice",
+        *OUTCOMES,
+        *NOTICES,
+        *SORTS,
+        *_of_answers(),
+        *_of_happenings(),
+    }
     words |= {part for structure in STRUCTURES.values() for part in structure.parts}
     yield from map(label, words)
     yield from (f"error {code}" for code in _codes())

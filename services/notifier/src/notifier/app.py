@@ -199,7 +199,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     await people.look(database)
     every(lifecycle, _PEOPLE_SECONDS, partial(people.look, database), name="people")
 
-    relay = OutboxRelay(database, broker.publisher, metrics=messaging_metrics)
+    relay = OutboxRelay(database, broker.publisher, metrics=messaging_metrics, lines_together=settings.batch_lines)
     workers.woken(relay.wake)
     lifecycle.supervise("broker", broker.run, stop=broker.stop)
     lifecycle.supervise("outbox-relay", relay.run, stop=relay.stop)

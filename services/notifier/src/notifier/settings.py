@@ -128,6 +128,11 @@ class NotifierSettings(RetentionSettings, OwnerSettings, ServiceSettings):
     tracker_poll: float = Field(default=10.0, gt=0, description="how often an open ticket is read there")
 
     call_deadline: float = Field(default=5.0, gt=0, le=30, description="of one call to a provider")
+    batch_lines: bool = Field(
+        default=False,
+        description="publish lines of timelines together as one message; on when every orchestrator is of a release that reads that, "
+        "off before one is rolled back",
+    )
     give_up_after: float = Field(default=6 * 3600.0, gt=0, description="how long an unsent notice is tried")
     combine_above: int = Field(default=3, ge=1, description="so many may wait before notices share a message")
     storm_above: int = Field(

@@ -149,7 +149,7 @@ async def retried(suite: Suite, workflow_id: int) -> None:
 
     async def over() -> bool:
         rows = await kit.fetch("SELECT state, occurrences, resolved_by FROM incidents WHERE kind = 'workflow.crashed'")
-        assert rows == [{"state": "resolved", "occurrences": 2, "resolved_by": "oleg"}]
+        assert rows == [{"state": "resolved", "occurrences": 2, "resolved_by": "orchestrator"}]
         return True
 
     await eventually(over)

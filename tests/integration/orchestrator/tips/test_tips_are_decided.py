@@ -13,7 +13,10 @@ import pytest
 from aiohttp import web
 
 from common.service import running
+from orchestrator.engine.model import UPDATE_TRANSACTIONS
+from orchestrator.tips.feedback import FeedbackClient
 from sandbox.testing import RunningSandbox, running_sandbox
+from tests.support.poisoned import Fault
 from tests.support.servers import TestDatabases, eventually
 from tests.support.tips_world import Door, Rows, World
 from tips.app import build as build_tips
@@ -147,6 +150,35 @@ async def test_the_tips_are_right_whether_the_service_is_off_on_slow_failing_or_
     # The product's figures count each order once, whoever decided it: the service may have written the slow one.
     old, service = await world.tipped(world.api.url), await world.tipped(world.door.behind)
     assert (old + service, old >= len(found) - 1) == (len(found), True)
+
+
+async def test_tips_that_cannot_be_decided_keep_no_other_order_waiting(
+    make_world: Any, listener: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault, bad = Fault(), set[str]()
+    monkeypatch.setattr(FeedbackClient, "find", fault.over(FeedbackClient.find, lambda _self, number: number in bad))
+    world = await make_world()
+    bad.add(world.gateway.number("bad"))
+    good, number, better = await world.finish("good", "bad", "better")
+    assert [(await world.iterated(each))[0] for each in (good, better)] == [1000, 1000]
+    path = "/admin/v1/workflows"
+
+    async def crashed() -> Any:
+        items = await world.api.all(f"{path}?order_number={number}&kind={UPDATE_TRANSACTIONS}")
+        return [item["id"] for item in items if item["state_name"] == "crashed"]
+
+    (workflow,) = await eventually(crashed)
+    told: list[Any] = []
+
+    async def was_told() -> bool:
+        events = await listener.take("notifier.orders")
+        told.extend(event.data for event in events if event.type == "orders.workflow.crashed.v1")
+        return [(each["order_number"], each["kind"]) for each in told] == [(number, UPDATE_TRANSACTIONS)]
+
+    await eventually(was_told)
+    fault.mended = True
+    assert (await world.api.call("POST", f"{path}/{workflow}/retry", {"reason": "it was mended"}))[0] == 200
+    assert (await world.iterated(number))[0] == 1000
 
 
 async def test_the_service_decides_where_the_switches_say_so_and_tips_are_held_once(

@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from refunds.reconciliation.reconcile import Reconcile
 from refunds.refunds.advance import AdvanceRefund
 from tests.integration.refunds.factories import Start
 from tests.support.poisoned import Fault, Poisoned, every_job_fails
@@ -111,6 +112,26 @@ async def test_a_line_of_the_register_that_no_table_holds_keeps_no_other_unrecon
         assert set(world.problems.values()) == {1}
         world.run(task.failures.close())
         world.run(owner.close())
+
+    await in_world(story)
+
+
+async def test_a_reconciliation_that_fails_as_a_whole_is_begun_again_until_it_ends(
+    in_world: Callable[[Story], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each round fails, so that the third is told: none in between passes because there is nothing to claim."""
+    fault = Fault()
+    monkeypatch.setattr(Reconcile, "_walk_register", fault.over(Reconcile._walk_register, lambda *_: True))
+
+    def story(world: World, _dsn: str) -> None:
+        instance = world.instance()
+        for _ in range(3):
+            with pytest.raises(KeyError):
+                world.run(instance.daily())
+        fault.mended = True
+        world.run(instance.daily())
+        [day] = world.run(world.fetch("SELECT finished_at FROM reconciliation_days"))
+        assert day["finished_at"] is not None
 
     await in_world(story)
 

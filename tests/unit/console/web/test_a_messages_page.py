@@ -38,6 +38,9 @@ COPY = {
     "held_by": "the provider answered 502",
     "failed_at": "2026-11-29T10:00:02Z",
     "waited": None,
+    "came_by": None,
+    "held_behind": None,
+    "held_behind_kind": None,
 }
 
 
@@ -55,6 +58,27 @@ async def test_what_failed_first_says_when_it_was_tried_and_when_again(browser: 
     assert "the provider answered 502" in page.lower()
     assert "tried at" in page
     assert "kept no longer" not in page
+
+
+async def test_a_second_of_lateness_after_a_failure_is_explained(browser: Browser, services: Services) -> None:
+    page = await shown(browser, services, {**COPY, "sent_at": "2026-11-29T10:00:03Z"}, text="new order")
+    assert "3 seconds after what it tells" in page
+    assert "the provider answered 502" in page.lower()
+
+
+async def test_what_waited_for_the_one_before_it_names_and_links_it(browser: Browser, services: Services) -> None:
+    behind = {"held_by": "earlier_notice", "held_behind": "N0", "held_behind_kind": "order.paid", "failed_at": None}
+    page = await shown(browser, services, {**COPY, **behind, "sent_at": "2026-11-29T10:00:02Z"}, text="new order")
+    assert '2 seconds after what it tells: earlier notice <a href="/m/N0">order paid</a>' in page
+
+
+async def test_a_notice_of_what_a_person_entered_names_the_act_and_no_hook(
+    browser: Browser, services: Services
+) -> None:
+    entered = {"received_at": AT, "came_by": "act", "kind": "order.cancelled"}
+    page = await shown(browser, services, {**COPY, **entered}, text="cancelled")
+    assert "9 seconds after a person had entered it: order cancelled" in page
+    assert "the hook had come" not in page
 
 
 async def test_what_nobody_was_told_has_no_words_and_says_why(browser: Browser, services: Services) -> None:

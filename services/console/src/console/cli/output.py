@@ -169,6 +169,8 @@ class Output:
             self._write(as_yaml(dict(item)).rstrip("\n"))
         else:
             shown = {c: value(item, c) for c in self.columns} if self.columns else flat(item)
+            for column in [name for name, held in shown.items() if isinstance(held, Mapping)]:
+                shown |= flat(shown.pop(column), f"{column}.")
             if self.for_people:
                 self._pairs(shown, self._said(item))
             else:
@@ -372,7 +374,7 @@ def readable(
         return times.lasting_in(text, language=language) if field == "waited" else text
     if isinstance(held, list):
         return "\n".join(_line(each, currency, language, zone) for each in held)
-    return "" if held is None else held if isinstance(held, str) else as_json(held)
+    return "" if held is None else _line(held, currency_of(held) or currency, language, zone)
 
 
 def spoken(sentence: str, *, language: str, zone: tzinfo) -> str:
@@ -395,5 +397,7 @@ def moment(written: str, *, language: str, zone: tzinfo, now: datetime | None = 
 def _line(held: Any, currency: Any, language: str, zone: tzinfo) -> str:
     if isinstance(held, Mapping):
         shown = (name for name in flat(held) if not name.endswith("error_stack"))
-        return "  ".join(f"{name}={readable(held, name, currency, language=language, zone=zone)}" for name in shown)
+        return (" " * _GAP).join(
+            f"{name}={readable(held, name, currency, language=language, zone=zone)}" for name in shown
+        )
     return held if isinstance(held, str) else as_json(held)

@@ -33,6 +33,7 @@ _NEEDS: tuple[_Need, ...] = (
     ("differences with payment systems", "difference", {"open": "true"}),
     ("quarantined hooks", "intake", {"outcome": "quarantined", "undecided": "true"}),
     ("orders acknowledged that have not arrived", "unarrived", {}),
+    ("warnings that nobody took", "incident", {"state": "open", "severity": "warning"}),
 )
 """What needs a person, the most dangerous first: its words, the kind of thing, and what chooses it."""
 _DEAD_LETTERS: _Need = ("dead letters that nobody decided about", "dead-letter", {"open": "true"})

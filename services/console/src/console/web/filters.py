@@ -228,5 +228,5 @@ def writers(
         "basket": basket,
         "as_json": as_json,
         "currency_of": currency_of,
-        "amount_told": lambda shown: amount_told(shown, translate=translate),
+        "amount_told": lambda shown: amount_told(shown, translate=translate, language=language),
     }

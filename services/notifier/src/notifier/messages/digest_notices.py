@@ -75,7 +75,7 @@ def render_digest(
         heading = (bold(f"{words['orders']}: {len(orders) + numbers}"),)
         sections.append(Section(heading=heading, lines=(*_lines(orders), *elsewhere)))
     every = (
-        code("GET /admin/v1/incidents?state=open")
+        code("ordersctl incident list --state open")
         if links.base is None
         else Span(words["digest.open"], link=links.incidents())
     )

@@ -37,13 +37,17 @@ class DailyReconciliation:
         self._clock = clock
         self._hour = hour
         self._back = back
+        self._due = False
         self._left: Reconciliation | None = None
 
     async def __call__(self) -> None:
         """Reconcile if it is time, and if nobody has; else look again at what the last run of this replica has left."""
         now, found = self._clock.now(), self._left
         if now.hour >= self._hour and await self._days.claim_day(now.date(), now=now):
+            self._due = True  # until a run has come to its end: one that fails is begun again, and does not pass for a round without work
+        if self._due:
             self._left = found = await self._reconcile(since=now - self._back, until=now)
+            self._due = False
             self._metrics.reconciled(found)
             _log.info(
                 "refunds_reconciled",
