@@ -55,15 +55,10 @@ class Program(typer.core.TyperGroup):
             language = language_spoken(self.given, self.environment)
             say, message = titled(language), error.format_message()
             if language != "en":
-                error.format_message = lambda: fault(message, say)  # type: ignore[method-assign] # of this one error
+                error.format_message = lambda: "\n".join(map(say, message.split("\n")))  # type: ignore[method-assign] # of this one error
                 if (context := getattr(error, "ctx", None)) is not None:
                     used_in(context.command, say)
             raise
-
-
-def fault(message: str, say: Say) -> str:
-    """Say what is wrong with the arguments: line by line, for the second one are choices."""
-    return "\n".join(map(say, message.split("\n")))
 
 
 def titled(language: str) -> Say:

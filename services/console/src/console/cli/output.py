@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from common.moments import rewritten
 from console.client import timeline, times
 from console.client.money import currency_of, sum_of
-from console.client.sentences import sentences
+from console.client.sentences import OF_SENTENCES, sentences
 from console.client.things import value
 
 if TYPE_CHECKING:
@@ -37,13 +37,6 @@ _COPIED = frozenset(
 """Columns of words that people copy, or look for."""
 _GAP = 2
 """Characters between two columns."""
-_SENTENCES = frozenset(
-    {
-        *("checks", "detail", "figures", "held_by", "instruction", "message", "muted", "reason", "result"),
-        *("summary", "text", "waited", "what"),
-    }
-)
-"""Fields that hold sentences of services and checks, and what people wrote, which no catalogue has."""
 
 
 class Form(StrEnum):
@@ -369,7 +362,7 @@ def readable(
     field = path.rpartition(".")[2]
     if field.endswith("_seconds") and isinstance(held, int | float):
         return times.lasting(held, language=language)
-    if isinstance(held, str) and field in _SENTENCES:
+    if isinstance(held, str) and field in OF_SENTENCES:
         text = spoken(held, language=language, zone=zone)
         return times.lasting_in(text, language=language) if field == "waited" else text
     if isinstance(held, list):
