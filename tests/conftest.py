@@ -41,9 +41,7 @@ def pytest_configure() -> None:
 
 
 _FIRST = (
-    "tests/integration/deploy/test_alarms_within_two_minutes.py",
     "tests/e2e/",
-    "tests/integration/suite_local/test_suite_up_and_down.py",
     "tests/integration/deploy/test_as_shipped.py",
     "tests/integration/suite_local/",
 )
@@ -62,6 +60,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 _CHANGES = (
     "tests/e2e/test_changes_are_as_rehearsed.py",
+    "tests/e2e/test_console_is_open_to_everybody.py",
     "tests/e2e/test_every_command_at_a_terminal.py",
     "tests/e2e/test_two_at_once.py",
 )

@@ -47,6 +47,7 @@ def test_the_trouble_to_practise_on_is_there_and_its_commands_work(tmp_path: Pat
         made = run(sys.executable, "-m", "suite_local", "practise")
         assert made.returncode == 0, made.stderr
         lines = made.stdout.splitlines()
+        assert lines[0].startswith("order "), "nothing but what it made"
         commands = [found for line in lines for found in re.findall(r"(?<!`)ordersctl [^,`]+?(?=  |,|$)", line)]
         told = {}
         for command in commands:

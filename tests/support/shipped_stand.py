@@ -15,7 +15,7 @@ from typing import Any
 from sandbox.testing import RunningSandbox, running_sandbox
 from suite_local.catalogue import CONSOLE, GATEWAY, NOTIFIER, ORCHESTRATOR, SERVICES, TIPS, WITH_CONSOLE, Service
 from suite_local.ports import LOOPBACK
-from suite_local.shipped import on_this_host
+from suite_local.shipped import on_this_host, token_texts
 from tests.support.certificates import certificate_in
 from tests.support.processes import Program
 from tests.support.servers import as_served, eventually
@@ -228,7 +228,8 @@ async def stand(
         name: ports.translated(value, {"/var/log/suite-edge": str(folder / "nginx" / "edge-log")})
         for name, value in told["edge"].items()
     }
-    entries = json.loads(files[GATEWAY.name]["tokens.json"])["tokens"]
+    texts = token_texts(files[GATEWAY.name]["tokens.json"])
+    people = {"viewer": texts["vera"], "operator": texts["oleg"], "admin": texts["anna"]}
     async with AsyncExitStack() as stack:
         world = await stack.enter_async_context(running_sandbox(port=ports.sandbox, smtp_port=ports.smtp, **sandbox))
         for program in programs.values():
@@ -245,10 +246,7 @@ async def stand(
             edge=edge.url,
             sandbox=world,
             programs=programs,
-            tokens={
-                **{entry["role"]: entry["token"] for entry in reversed(entries)},  # people before machines
-                **{entry["name"]: entry["token"] for entry in entries},
-            },
+            tokens={**texts, **people, "internal": texts["machine"]},
             amqp_url=amqp_url,
             trusted=trusted,
             chats=Chats(world, edge.url, programs[NOTIFIER.name].environment["NOTIFIER_SLACK_SIGNING_SECRET"]),

@@ -82,8 +82,10 @@ def on_one_machine(folder: Path) -> Tokens:
 def opened(entry: dict[str, Any]) -> set[str]:
     """Every operation that asks for a token's role or scope and lets this one in."""
     book = TokenBook()
-    book.read(json.dumps({"tokens": [entry]}).encode())
-    who = book.authenticate(entry["token"])
+    assert "token" not in entry  # whoever reads the file can call as nobody
+    known = {**{key: value for key, value in entry.items() if key != "sha256"}, "token": "of-this-test"}
+    book.read(json.dumps({"tokens": [known]}).encode())
+    who = book.authenticate("of-this-test")
     assert who is not None
     return {
         f"{service} {each.line}"

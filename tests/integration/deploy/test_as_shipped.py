@@ -19,6 +19,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from common.http.auth import fingerprint
 from common.ids import order_number
 from common.service import load_settings, running
 from notifier.app import build
@@ -240,10 +241,8 @@ def shipped(
     return run
 
 
-async def test_what_compose_ships_brings_every_problem_to_a_person(
-    shipped: Here, free_port: Callable[[], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ports = Ports.chosen(free_port)
+def what_compose_ships(ports: Ports) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """What each container is told, its files, and the sandbox's settings."""
     compose = compose_file(example_values())
     containers = {service.name: service.name for service in WITH_CONSOLE} | {GATEWAY.name: "webhook-gateway-1"}
     told = {name: compose["services"][each]["environment"] for name, each in {**containers, "edge": "nginx"}.items()}
@@ -251,7 +250,32 @@ async def test_what_compose_ships_brings_every_problem_to_a_person(
     outside = {
         name: ports.translated(value, {}) for name, value in compose["services"]["sandbox"]["environment"].items()
     }
-    sandbox = from_sources({}, outside).model_dump(exclude_unset=True)
+    return told, files, from_sources({}, outside).model_dump(exclude_unset=True)
+
+
+async def what_is_closed_at_the_edge(at: Stand) -> None:
+    """See that nobody outside reaches what is meant for people and machines inside."""
+    for closed in ("/admin/v1/incidents", "/metrics", "/readyz", "/i/1", "/alerts/v1/other"):
+        async with at.sandbox.session.get(at.edge + closed) as answer:
+            assert answer.status == 404, closed
+
+
+async def test_what_compose_ships_brings_a_crash_to_a_person(shipped: Here, free_port: Callable[[], int]) -> None:
+    ports = Ports.chosen(free_port)
+    told, files, sandbox = what_compose_ships(ports)
+    async with shipped(told, files, ports=ports, **sandbox) as at:
+        at.tokens = {**at.tokens, "hook": example_values()["MARKETPLACE_TOKEN"]}
+        await people_are_put_on_duty(at)
+        await each_reaches_a_person(at, crash_a_workflow)
+        await what_is_closed_at_the_edge(at)
+
+
+@pytest.mark.chaos  # a minute and more: chats take no more than so many messages
+async def test_what_compose_ships_brings_every_problem_to_a_person(
+    shipped: Here, free_port: Callable[[], int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ports = Ports.chosen(free_port)
+    told, files, sandbox = what_compose_ships(ports)
     async with shipped(told, files, ports=ports, **sandbox) as at:
         at.tokens = {**at.tokens, "hook": example_values()["MARKETPLACE_TOKEN"]}
         own = files_of_ones_own(at, tmp_path)
@@ -274,9 +298,7 @@ async def test_what_compose_ships_brings_every_problem_to_a_person(
             assert (feed.status, feed.content_type) == (200, "text/calendar")
         async with at.sandbox.session.post(f"{at.edge}/notifications/v1/yookassa/", json={}) as answer:
             assert answer.status in {200, 400, 422}  # the refunds service, not the edge
-        for closed in ("/admin/v1/incidents", "/metrics", "/readyz", "/i/1", "/alerts/v1/other"):
-            async with at.sandbox.session.get(at.edge + closed) as answer:
-                assert answer.status == 404, closed
+        await what_is_closed_at_the_edge(at)
 
         for taken_away, what in (
             ("NOTIFIER_ROUTES_FILE", {"routes"}),
@@ -340,8 +362,9 @@ async def test_what_kubernetes_ships_brings_every_problem_to_a_person(
         for service in SERVICES
     }
     async with shipped(told, files, ports=ports) as at:
-        [[hook]] = [each["auth"]["tokens"] for each in json.loads(files[GATEWAY.name]["sources.json"]).values()]
-        at.tokens = {**at.tokens, "hook": hook}
+        [[known]] = [each["auth"]["tokens"] for each in json.loads(files[GATEWAY.name]["sources.json"]).values()]
+        at.tokens = {**at.tokens, "hook": "change-me"}
+        assert known == f"sha256:{fingerprint(at.tokens['hook'])}"
         await people_are_put_on_duty(at)
         known = {f"{GATEWAY.name}-1:{GATEWAY.port}": f"{LOOPBACK}:{ports.services[GATEWAY.name]}"}
         token = tmp_path / "alertmanager-token"

@@ -6,7 +6,9 @@ import asyncio
 import importlib.metadata
 import importlib.util
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -20,6 +22,7 @@ from packaging.requirements import Requirement
 
 from common.http import HttpServer, ServerCertificate
 from suite_local.catalogue import WITH_CONSOLE
+from suite_local.shipped import compose_file, example_values
 from tests.support.certificates import Authority
 
 PACKAGES = {
@@ -211,3 +214,43 @@ async def _health_check(repository: Path, arguments: list[str], url: str, **told
     _, errors = await process.communicate()
     assert process.returncode is not None
     return process.returncode, errors.decode()
+
+
+_REGISTRY = """#!/bin/sh
+# docker buildx imagetools inspect IMAGE, as far as the script goes
+case $4 in ${AWAY:-nobody}*) echo "registry away" >&2; exit 1 ;; esac
+printf 'Name:      docker.io/%s\\nMediaType: application/vnd.oci.image.index.v1+json\\n' "$4"
+printf 'Digest:    sha256:%064d\\n\\nManifests:\\n  Digest: sha256:no\\n' 7
+"""
+
+
+def pinned(tmp_path: Path, repository: Path, *, away: str = "nobody") -> subprocess.CompletedProcess[str]:
+    """Run the script on a copy of what it reads, beside a registry of this test's own."""
+    for name in ("compose.yaml", "docker/pin.sh"):
+        (tmp_path / "deploy" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(repository / "deploy" / name, tmp_path / "deploy" / name)
+    docker = tmp_path / "docker"
+    docker.write_text(_REGISTRY)
+    docker.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "AWAY": away}
+    script = tmp_path / "deploy" / "docker" / "pin.sh"
+    return subprocess.run([script], env=environment, capture_output=True, text=True, check=False)
+
+
+def test_every_image_of_others_is_pinned_by_what_the_script_writes(tmp_path: Path, repository: Path) -> None:
+    assert pinned(tmp_path, repository).returncode == 0
+    lines = [line for line in (tmp_path / "deploy" / "images.env").read_text().splitlines() if line[0] != "#"]
+    compose = compose_file({**example_values(), **dict(line.split("=", 1) for line in lines)})
+    others = {each["image"] for each in compose["services"].values() if not each["image"].startswith("order-suite/")}
+    bases = {each["build"]["args"]["PYTHON_IMAGE"] for each in compose["services"].values() if "build" in each}
+    unpinned = [image for image in others | bases if re.fullmatch(r".+:.+@sha256:0{63}7", image) is None]
+    assert (unpinned, len(others), len(bases)) == ([], 7, 1)
+
+
+def test_a_registry_that_is_away_leaves_the_digests_of_before(tmp_path: Path, repository: Path) -> None:
+    pinned(tmp_path, repository)
+    before = (tmp_path / "deploy" / "images.env").read_text()
+    done = pinned(tmp_path, repository, away="postgres")
+    assert (done.returncode, "no digest of postgres:18" in done.stderr) == (1, True)
+    assert (tmp_path / "deploy" / "images.env").read_text() == before
+    assert [each.name for each in (tmp_path / "deploy").glob("images.env*")] == ["images.env"]

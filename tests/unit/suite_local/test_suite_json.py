@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from common.http.auth import fingerprint
 from suite_local.catalogue import GATEWAY, NOTIFIER, SERVICES, TIPS, WITH_CONSOLE
 from suite_local.credentials import Credentials
 from suite_local.paths import RunDirectory, write_private
@@ -98,8 +99,9 @@ def test_the_tokens_of_the_document_are_those_that_the_services_accept(plan: Pla
 
     files = {path.name: json.loads(text) for path, text in secret_files(plan.run).items()}
 
-    known = {entry["role"]: entry["token"] for entry in files["gateway-tokens.json"]["tokens"]}
-    assert {**known, "marketplace": files["sources.json"]["sbermarket"]["auth"]["tokens"][0]} == tokens
+    known = {entry["role"]: entry["sha256"] for entry in files["gateway-tokens.json"]["tokens"]}
+    of_marketplace = files["sources.json"]["sbermarket"]["auth"]["tokens"][0].removeprefix("sha256:")
+    assert {**known, "marketplace": of_marketplace} == {name: fingerprint(text) for name, text in tokens.items()}
     callers = {"orchestrator": "internal", "refunds": "internal", "shadow": "viewer"}
     people = {"vera": "viewer", "oleg": "operator", "anna": "admin", "internal": "internal"}
     named = {entry["name"]: entry["role"] for entry in files["tokens.json"]["tokens"]}
@@ -109,8 +111,8 @@ def test_the_tokens_of_the_document_are_those_that_the_services_accept(plan: Pla
 def test_people_with_tokens_are_in_the_people_file_the_roster_and_the_routes(plan: Plan) -> None:
     files = {path.name: json.loads(text) for path, text in secret_files(plan.run).items()}
 
-    people = {person["id"]: (person["role"], person["token"]) for person in files["people.json"]["people"]}
-    tokens = {entry["name"]: (entry["role"], entry["token"]) for entry in files["tokens.json"]["tokens"]}
+    people = {person["id"]: (person["role"], fingerprint(person["token"])) for person in files["people.json"]["people"]}
+    tokens = {entry["name"]: (entry["role"], entry["sha256"]) for entry in files["tokens.json"]["tokens"]}
     assert {role for role, _ in people.values()} == {"viewer", "operator", "admin"}
     assert people.items() <= tokens.items()
     assert {*roster(date(2026, 11, 25))["rotation"]} <= people.keys()

@@ -6,7 +6,6 @@ them on this host's network with what compose tells each container; PostgreSQL a
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -27,7 +26,7 @@ from suite_local.paths import RunDirectory, repository_root
 from suite_local.ports import LOOPBACK, PortBook
 from suite_local.programs import Program, ProgramProcess
 from suite_local.readiness import wait_all
-from suite_local.shipped import DEPLOY, compose_file, example_values, files_of, on_this_host
+from suite_local.shipped import DEPLOY, compose_file, example_values, files_of, on_this_host, token_texts
 
 _FILES = "/run/suite"
 _READY_WITHIN_S = 180.0
@@ -220,11 +219,11 @@ class Buildah:
 
 def _document(ports: Mapping[str, int], compose: Mapping[str, Any]) -> dict[str, Any]:
     """What the story wants to know, as suite.json has it."""
-    tokens = json.loads(compose["configs"]["tokens"]["content"])["tokens"]
+    texts = token_texts(compose["configs"]["tokens"]["content"])
     return {
         "infrastructure": {SANDBOX: {"url": f"http://{LOOPBACK}:{ports[SANDBOX]}"}},
         "services": {name: {"url": f"http://{LOOPBACK}:{ports[name]}"} for name in (ORCHESTRATOR.name, CONSOLE.name)},
-        "tokens": {entry["role"]: entry["token"] for entry in reversed(tokens)},  # people before machines
+        "tokens": {"viewer": texts["vera"], "internal": texts["machine"]},
     }
 
 

@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from common.http.auth import fingerprint
 from suite_local.catalogue import (
     CALLERS,
     CONSOLE,
@@ -200,6 +201,7 @@ def _special(plan: Plan, service: Service, program: str) -> dict[str, str]:
         "ORCHESTRATOR_URL": plan.urls(ORCHESTRATOR)[0],
         "REFUNDS_URL": plan.urls(REFUNDS)[0],
         "CALL_URL": f"{sandbox}/calls/v1/calls",
+        "BATCH_LINES": "true",  # as above
     }
 
 
@@ -218,6 +220,7 @@ def sandbox_environment(plan: Plan) -> dict[str, str]:
         "YOOKASSA_SHOP_ID": _YOOKASSA_SHOP,
         "YOOKASSA_SECRET_KEY": secrets.get("yookassa"),
         "TRACKER_TOKEN": secrets.get("tracker"),
+        "KEEP_FILE": str(plan.run.sandbox_file),
     }
     named = {f"SANDBOX_{name}": value for name, value in values.items()}
     named.update({name: value for name, value in plan.overrides.items() if name.startswith("SANDBOX_")})
@@ -240,14 +243,14 @@ def tokens_file(run: RunDirectory, service: Service) -> Path:
 
 
 def secret_files(run: RunDirectory) -> dict[Path, str]:
-    """Return the files that services read their tokens and sources from, with their contents."""
+    """Return the files that services know tokens and sources by, with their contents: digests, so none of these lets anybody call."""
     secrets = Credentials(run.secrets)
 
     def tokens(names: Sequence[str]) -> str:
         entries = [
             {
                 "name": PEOPLE.get(name, name).removesuffix("_token"),
-                "token": secrets.get(name),
+                "sha256": fingerprint(secrets.get(name)),
                 "role": CALLERS.get(name, name),
                 "scopes": SCOPES[name],
             }
@@ -257,7 +260,7 @@ def secret_files(run: RunDirectory) -> dict[Path, str]:
 
     sources = {
         "sbermarket": {
-            "auth": {"kind": "client_token", "tokens": [secrets.get("marketplace")]},
+            "auth": {"kind": "client_token", "tokens": [f"sha256:{fingerprint(secrets.get('marketplace'))}"]},
             "currency": "RUB",
             "on_invalid": "accept",
             "repeats": [1, 2, 4, 8, 16, 32, 64],  # as the sandbox's marketplace does

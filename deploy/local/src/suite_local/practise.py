@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
+import structlog
 
 from common.contracts import Envelope
 from common.contracts.intake import HOOK_RECEIVED, IntakeMessage
@@ -30,6 +32,8 @@ def practise(directory: RunDirectory) -> list[str]:
     """
     if not directory.suite_json.exists():
         raise SuiteLocalError("the suite does not run: `make up` starts it")
+    # What a broker's client logs of its connection is no news to whoever practises.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     return asyncio.run(_make(json.loads(directory.suite_json.read_text())))
 
 

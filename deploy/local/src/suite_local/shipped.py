@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,10 +10,13 @@ from typing import Any
 
 import yaml
 
+from common.http.auth import fingerprint
 from suite_local.errors import SuiteLocalError
 from suite_local.paths import repository_root
 
 DEPLOY = repository_root() / "deploy"
+_WORDS = {"machine": "internal", "shadow": "viewer", "website_manager": "website-manager"}
+"""In the examples' tokens, where it is not their owner's name."""
 _VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?:(?P<kind>:-|:\?)(?P<rest>[^}]*))?\}")
 
 
@@ -43,6 +47,16 @@ def files_of(compose: Mapping[str, Any], container: str) -> dict[str, str]:
     """What lies in a container's /run/suite, by name."""
     mounted = compose["services"][container].get("configs", ())
     return {Path(each["target"]).name: compose["configs"][each["source"]]["content"] for each in mounted}
+
+
+def token_texts(tokens: str) -> dict[str, str]:
+    """Return the examples' tokens by owner: a file of tokens holds their digests only. Raises ``KeyError`` for one that is no example's."""
+    found: dict[str, str] = {}
+    for entry in json.loads(tokens)["tokens"]:
+        word = _WORDS.get(entry["name"], entry["name"])
+        texts = {fingerprint(text): text for text in (f"development-{word}", f"change-me-{word}")}
+        found[entry["name"]] = texts[entry["sha256"]]
+    return found
 
 
 def on_this_host(value: str, addresses: Mapping[str, str]) -> str:

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from common.moments import BUSINESS_ZONE, zone_named
 from common.service import OwnerSettings, RetentionSettings, ServiceSettings
 from notifier.duty.escalation import Policy, Step
 from notifier.incidents.model import Severity
@@ -49,6 +50,7 @@ class NotifierSettings(RetentionSettings, OwnerSettings, ServiceSettings):
     port: int = Field(default=8085, ge=0, le=65535)
     routes_file: Path = Field(default=DEFAULT_ROUTES, description="the package's own default_routes.json unless given")
     language: Literal["ru", "en"] = "ru"
+    time_zone: str = Field(BUSINESS_ZONE, description="of the times that messages and tickets tell")
     console_url: str | None = Field(
         default=None,
         description="where links of messages open (the console, or this service); without it notices link to no page",
@@ -126,6 +128,11 @@ class NotifierSettings(RetentionSettings, OwnerSettings, ServiceSettings):
     tracker_poll: float = Field(default=10.0, gt=0, description="how often an open ticket is read there")
 
     call_deadline: float = Field(default=5.0, gt=0, le=30, description="of one call to a provider")
+    batch_lines: bool = Field(
+        default=False,
+        description="publish lines of timelines together as one message; on when every orchestrator is of a release that reads that, "
+        "off before one is rolled back",
+    )
     give_up_after: float = Field(default=6 * 3600.0, gt=0, description="how long an unsent notice is tried")
     combine_above: int = Field(default=3, ge=1, description="so many may wait before notices share a message")
     storm_above: int = Field(
@@ -183,6 +190,12 @@ class NotifierSettings(RetentionSettings, OwnerSettings, ServiceSettings):
     def outside_tracker(self) -> bool:
         """Whether tickets lie in an outside tracker."""
         return self.tracker != "built-in"
+
+    @field_validator("time_zone")
+    @classmethod
+    def _a_zone(cls, value: str) -> str:
+        zone_named(value)
+        return value
 
     @field_validator("telegram_token")
     @classmethod

@@ -13,6 +13,8 @@ from common.service import OwnerSettings, RetentionSettings, ServiceSettings
 from orchestrator.engine.worker import WorkerLimits
 from orchestrator.tips.own_rules import OldTipsRules, RulesByPlace
 
+_CALL_LINGER_S = 0.3
+
 
 class TipsPlace(BaseModel):
     """Constants of the tips rules that differ for a zone, a tariff, or a tariff in a zone; the same JSON as services/tips takes."""
@@ -57,7 +59,7 @@ class OrchestratorSettings(RetentionSettings, OwnerSettings, ServiceSettings):
     batch_size: int = Field(default=200, ge=1, le=1000)
     intake_batch_size: int = Field(default=200, ge=1, le=2000)
     lease: float = Field(default=30.0, ge=0.5, le=600)
-    poll: float = Field(default=0.5, gt=0, le=60)
+    poll: float = Field(default=1.0, gt=0, le=60)
     max_attempts: int = Field(default=5, ge=1, le=100)
     retry_base: float = Field(default=1.0, gt=0, le=60)
     retry_cap: float = Field(default=60.0, gt=0, le=3600)
@@ -127,8 +129,9 @@ class OrchestratorSettings(RetentionSettings, OwnerSettings, ServiceSettings):
 
     @property
     def call_limits(self) -> WorkerLimits:
-        """What bounds a worker of the pool of calls."""
-        return replace(self.worker_limits, batch_size=self.call_batch_size, lease_seconds=self.call_lease)
+        """What bounds a worker of the pool of calls: tips, documents, refunds, for none of which anybody stands and waits."""
+        limits = replace(self.worker_limits, batch_size=self.call_batch_size, lease_seconds=self.call_lease)
+        return replace(limits, linger_seconds=_CALL_LINGER_S)
 
     @property
     def worker_limits(self) -> WorkerLimits:

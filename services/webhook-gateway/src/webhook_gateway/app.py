@@ -155,7 +155,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     durability_metrics.watch_broker(lambda: publisher.ready)
     breaker = CircuitBreaker(failures=settings.breaker_failures, pause=settings.breaker_pause)
     batches = HookBatches(publisher, metrics=durability_metrics) if settings.batch_hooks else None
-    outbox_relay = OutboxRelay(database, publisher, metrics=messaging)
+    outbox_relay = OutboxRelay(database, publisher, metrics=messaging, lines_together=settings.batch_hooks)
     lifecycle.supervise("outbox-relay", outbox_relay.run, stop=outbox_relay.stop, after=recordable)
     spool_relay = RelaySpool(
         publisher=publisher,
@@ -196,7 +196,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     every(lifecycle, _SIZES_EVERY_S, partial(sizes.measure, database), name="table-sizes", after=recordable)
     every(lifecycle, _DIGEST_EVERY_S, DigestOld(database, digests), name="digest-old", after=recordable)
     unarrived = UnarrivedOrders(database)
-    ledger = Ledger(database)
+    ledger = Ledger(database, spools)
     watch_ledger = WatchLedger(ledger, clock=clock, metrics=delivery_metrics)
     every(lifecycle, _LEDGER_EVERY_S, watch_ledger.step, name="ledger", after=recordable)
 

@@ -14,6 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from common.contracts import Envelope
+from common.contracts.batch import EVENTS_HEADER, MOST_EVENTS, unpack
 from common.contracts.journal import JournalEntryV1
 from common.messaging import Broker, MessagingMetrics, OutboxRelay, Outgoing, Publisher, PublishFailed, outbox
 from common.messaging.topology import ORCHESTRATOR_JOURNAL
@@ -61,18 +62,19 @@ async def arrived(amqp_url: str) -> list[str]:
         queue = await channel.get_queue(ORCHESTRATOR_JOURNAL.name)
         while (message := await queue.get(fail=False, timeout=5)) is not None:
             await message.ack()
-            names.append(Envelope.decode(message.body).id)
+            names += [Envelope.decode(body).id for body in unpack(message.body)]
     return names
 
 
+@pytest.mark.parametrize("together", [False, True])
 async def test_a_row_that_closes_the_channel_does_not_hold_up_the_rows_behind_it(
-    broker: Broker, database: Database, metrics: MessagingMetrics, amqp_url: str
+    broker: Broker, database: Database, metrics: MessagingMetrics, amqp_url: str, together: bool
 ) -> None:
     """An exchange that does not exist: the broker answers by closing the channel under the whole batch."""
     async with database.transaction() as connection:
         await outbox.add_raw(connection, exchange="nowhere", routing_key="bad", body=b"{}")
     await add_to_outbox(database, *(f"{number:03d}" for number in range(300)))
-    async with relaying(OutboxRelay(database, broker.publisher, metrics=metrics)):
+    async with relaying(OutboxRelay(database, broker.publisher, metrics=metrics, lines_together=together)):
         await eventually(lambda: _only(database, ["bad"]), what="everything but the bad row")
     assert sorted(set(await arrived(amqp_url))) == [f"{number:03d}" for number in range(300)]
 
@@ -166,8 +168,31 @@ async def test_a_leader_that_hangs_is_replaced(
     assert await arrived(amqp_url) == ["urgent"]
 
 
-async def test_a_leader_that_loses_its_database_publishes_everything_all_the_same(
+async def test_lines_of_timelines_travel_together_in_the_order_of_their_ids(
     amqp_url: str, broker: Broker, database: Database, metrics: MessagingMetrics
+) -> None:
+    names = [f"{number:02d}" for number in range(MOST_EVENTS + 8)]
+    await add_to_outbox(database, *names)
+    async with database.transaction() as connection:
+        body = an_event("of another type").encode()
+        await outbox.add_raw(connection, exchange="journal", routing_key="journal.another.v1", body=body)
+    await add_to_outbox(database, "last", "of all")
+    async with relaying(OutboxRelay(database, broker.publisher, metrics=metrics, lines_together=True)):
+        await eventually(lambda: _only(database, []), what="an empty outbox")
+    async with await aio_pika.connect(amqp_url) as connection:
+        queue = await (await connection.channel()).get_queue(ORCHESTRATOR_JOURNAL.name)
+        messages = []
+        while (message := await queue.get(fail=False, timeout=5)) is not None:
+            await message.ack()
+            said = int(str(message.headers.get(EVENTS_HEADER, 1)))
+            messages.append((said, [Envelope.decode(each).id for each in unpack(message.body)]))
+    assert [said for said, _ in messages] == [len(ids) for _, ids in messages] == [MOST_EVENTS, 8, 1, 2]
+    assert [name for _, ids in messages for name in ids] == [*names, "of another type", "last", "of all"]
+
+
+@pytest.mark.parametrize("together", [False, True])
+async def test_a_leader_that_loses_its_database_publishes_everything_all_the_same(
+    amqp_url: str, broker: Broker, database: Database, metrics: MessagingMetrics, together: bool
 ) -> None:
     """Cut again and again between publishing and forgetting: at least once, nothing left."""
     names = [f"{number:04d}" for number in range(2000)]
@@ -175,7 +200,8 @@ async def test_a_leader_that_loses_its_database_publishes_everything_all_the_sam
     async with proxied(database.dsn) as (proxy, address):
         cut = Database(address, application_name="cut")
         await cut.open()
-        async with relaying(OutboxRelay(cut, broker.publisher, metrics=metrics, batch_size=100)):
+        relay = OutboxRelay(cut, broker.publisher, metrics=metrics, batch_size=100, lines_together=together)
+        async with relaying(relay):
             for part in range(1, 4):
                 await eventually(lambda part=part: _published(metrics, part * 300), what="some rows")  # type: ignore[misc]  # mypy does not infer a lambda's default
                 proxy.cut()

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from common.contracts.alerts import ProblemResolvedV1
+from common.contracts.orders import OrderChangedV1, OrderDifference
 from common.postgres import Database
 from common.service import running
 from notifier.app import build
@@ -52,6 +53,25 @@ async def test_what_waited_for_the_limits_of_its_chat_says_so_when_it_is_sent(ma
     rows = await ended(kit, 6)
     assert {row["held_by"] for row in rows[:1]} == {None}
     assert rows[-1]["held_by"] == "chat_limit"
+
+
+async def test_what_waited_for_the_failed_one_before_it_names_that_and_no_limit(make_kit: MakeKit) -> None:
+    kit = await make_kit(routes=ONE_GROUP, combine_above=100)
+    await kit.sandbox.fault("telegram", mode="error", count=3)
+    await kit.publish(created("H1"))
+
+    async def failed_once() -> bool:
+        return await kit.fetch("SELECT id FROM deliveries WHERE failed_at IS NOT NULL") != []
+
+    await eventually(failed_once)
+    later = an_order("H1", version=2)
+    await kit.publish(OrderChangedV1(order=later, notify=True, occurred_at=NOW, difference=OrderDifference()))
+    before, behind = await ended(kit, 2)
+    assert (behind["held_by"], str(behind["held_behind"])) == ("earlier_notice", str(before["notice_id"]))
+    _, log = await kit.call("GET", f"/admin/v1/notifications/{behind['notice_id']}", role="viewer")
+    assert [(item["held_by"], item["held_behind"], item["held_behind_kind"]) for item in log["deliveries"]] == [
+        ("earlier_notice", str(before["notice_id"]), "order.created")
+    ]
 
 
 @pytest.mark.parametrize("first", ["error", "lost_response"])

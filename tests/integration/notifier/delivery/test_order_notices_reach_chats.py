@@ -204,8 +204,9 @@ async def test_a_crashed_workflow_is_notified_in_slack(make_kit: MakeKit) -> Non
         "Событие: hook.changed\n"
         "Попыток: 5\n"
         "Ошибка: ValueError: bad quantity\n"
-        "*Что делать:* устранить причину и повторить шаг: POST /admin/v1/workflows/42/retry; или исправить само событие: "
-        "POST /admin/v1/workflow-events/<событие>/mend, пропустить его: …/skip; если опрос мешает — …/stop."
+        "*Что делать:* устранить причину и повторить шаг: на странице процесса в консоли или "
+        "ordersctl workflow retry 42; или исправить само событие (ordersctl event mend), пропустить его (ordersctl event skip); "
+        "если опрос мешает — ordersctl workflow stop 42."
     )
     status, page = await kit.call("GET", "/admin/v1/incidents")
     assert (status, [(item["fingerprint"], item["state"], item["severity"]) for item in page["items"]]) == (

@@ -108,12 +108,17 @@ async def test_a_confirmation_while_a_call_waits_drops_the_call_and_says_so(make
 
     await eventually(waits)
     confirm, why = "/admin/v1/roster/handovers/confirm", {"reason": "Anna said so by phone"}
-    status, plan = await kit.call("POST", confirm, body={**why, "dry_run": True})
+    for rehearsal in ({"dry_run": True}, {}):  # by Oleg, who hands over
+        status, refused = await kit.call("POST", confirm, body=why | rehearsal)
+        assert (status, refused["detail"].partition(":")[0]) == (409, "who hands over does not confirm")
+    _, view = await kit.call("GET", "/admin/v1/on-call", role="viewer")
+    assert (view["handed_over_by"], view["confirmed"]) == ("oleg", False)
+    status, plan = await kit.call("POST", confirm, role="admin", body={**why, "dry_run": True})
     assert (status, plan["person"], plan["dry_run"]) == (200, "anna", True)
     assert [line for line in plan["notices"] if line.startswith("call.dropped ")] == [
         "call.dropped of handover:1: oleg"
     ], plan
-    status, done = await kit.call("POST", confirm, body=why)
+    status, done = await kit.call("POST", confirm, role="admin", body=why)
     assert (status, done["notices"]) == (200, plan["notices"])
 
     async def ended() -> bool:
@@ -122,7 +127,7 @@ async def test_a_confirmation_while_a_call_waits_drops_the_call_and_says_so(make
     await eventually(ended)
     await kit.sandbox.heal("calls")
     assert await phoned(kit) == []
-    status, again = await kit.call("POST", confirm, body=why)
+    status, again = await kit.call("POST", confirm, role="admin", body=why)
     assert (status, again["notices"]) == (200, [])
 
 

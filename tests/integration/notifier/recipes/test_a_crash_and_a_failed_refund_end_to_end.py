@@ -149,7 +149,7 @@ async def retried(suite: Suite, workflow_id: int) -> None:
 
     async def over() -> bool:
         rows = await kit.fetch("SELECT state, occurrences, resolved_by FROM incidents WHERE kind = 'workflow.crashed'")
-        assert rows == [{"state": "resolved", "occurrences": 2, "resolved_by": "oleg"}]
+        assert rows == [{"state": "resolved", "occurrences": 2, "resolved_by": "orchestrator"}]
         return True
 
     await eventually(over)
@@ -227,7 +227,7 @@ async def seen_in_the_timeline(suite: Suite) -> None:
     lines = await eventually(complete)
     done = [(actor, summary) for kind, actor, summary in lines if kind == "incident.recipe_done"]
     assert [actor for actor, _ in done] == ["oleg", "oleg"]
-    assert all(summary.startswith("Oleg: рецепт выполнен: ") for _, summary in done)
+    assert all(summary.startswith("Oleg: carried out: ") for _, summary in done)
 
 
 async def notified_telegram(kit: Kit, words: str) -> None:

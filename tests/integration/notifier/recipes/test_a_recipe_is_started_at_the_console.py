@@ -113,7 +113,6 @@ async def test_a_recipe_is_offered_rehearsed_at_its_service_and_carried_out_ther
     # What the act itself does, how it may end, and what the service said that it would tell.
     assert [line for line in said["notices"] if "workflow.crashed" not in line and "ticket" not in line] == [
         f"calls.pause of incident:{incident}: on call",
-        f"if it succeeds: calls.end or nothing of incident:{incident}: on call",
         orchestrator.tells,
     ]
     about = f"(workflow.crashed) of incident:{incident}: nobody"
@@ -131,14 +130,16 @@ async def test_a_recipe_is_offered_rehearsed_at_its_service_and_carried_out_ther
     assert (status, said["outcome"], said["would"]) == (200, "started", None)
     last = await ended(kit, incident)
     assert (last["person"], last["result"]) == ("oleg", "повторить workflow 7")
-    # The answer was lost, and she sends the same again; then she presses once more.
+    # The answer was lost, and she sends the same again; then she presses once more, and the workflow runs already.
     assert await start(kit, incident, key=key) == (200, said, True)
-    assert (await start(kit, incident, key=new_id()))[0] == 409
+    orchestrator.refuses = 409
+    assert (await start(kit, incident, key=new_id()))[0] == 200
+    await ended(kit, incident, "failed")
     assert {token for token, _ in orchestrator.asked[7]} == {"Bearer oleg-token"}
     assert len(orchestrator.asked[7]) == 1
     assert orchestrator.reasons[7] == {f"oleg: повторить workflow 7 (incident {incident}): {WHY['reason']}"}
     audits = await kit.fetch("SELECT actor, action, reason FROM audit_log WHERE action = 'incident.recipe'")
-    assert audits == [{"actor": "oleg", "action": "incident.recipe", "reason": WHY["reason"]}]
+    assert audits == [{"actor": "oleg", "action": "incident.recipe", "reason": WHY["reason"]}] * 2
     lines = await kit.fetch("SELECT actor, act FROM incident_history WHERE incident_id = $1 ORDER BY id", incident)
     assert [(line["actor"], line["act"]) for line in lines][:3] == [
         ("orchestrator", "opened"),

@@ -149,13 +149,16 @@ async def test_a_recipe_and_a_new_report_of_its_problem_lose_nothing_and_it_runs
         began = {workflow: await race.ran(workflow) for workflow in workflows}
         await race.at_rest()
         lasts = {workflow: race.reported[workflow] > began[workflow] for workflow in workflows}
-        assert (lasts[before], lasts[during]) == (False, True)
+        assert (lasts[before], lasts[during]) == (
+            False,
+            True,
+        )  # whatever came when, the orchestrator says that it is over
         tickets = (await kit.call("GET", "/admin/v1/tickets?limit=100"))[1]["items"]
         assert len(tickets) == len(workflows)
         for workflow in workflows:
             incident = await race.incident(workflow)
             [ticket] = [each for each in tickets if each["incident_id"] == incident["id"]]
-            assert (incident["state"] != "resolved", ticket["state"] == "open") == (lasts[workflow], lasts[workflow])
+            assert (incident["state"] != "resolved", ticket["state"]) == (True, "open")
             assert [token for token, _ in orchestrator.asked[workflow]] == ["Bearer oleg-token"]
         outcomes = await kit.fetch("SELECT DISTINCT outcome FROM presses")
         assert {row["outcome"] for row in outcomes} <= {"asked", "done", "taken", "over"}
@@ -204,4 +207,4 @@ async def test_a_press_while_its_recipe_ends_finds_it_and_no_deadlock(make_kit: 
             found, new = await effects.recipes.ask(**asking)
             assert (found.id, new) == (request.id, False)
         assert await ending == "done"
-    assert await kit.fetch("SELECT state FROM incidents") == [{"state": "resolved"}]
+    assert await kit.fetch("SELECT state FROM incidents") == [{"state": "open"}]

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from common.contracts.alerts import ProblemResolvedV1
+from notifier.silences.alert_names import SHIPPED
 from tests.integration.notifier.factories import ALERT, NOW, ONE_CHAT, PICKERS, Kit, MakeKit, a_problem, created, ended
 from tests.integration.notifier.people import put_roster, settings_for
 from tests.support.servers import eventually
 from tests.support.slack_texts import as_read
 
+RULES = Path(__file__).parents[4] / "deploy/prometheus/rules"
 INHIBITING: dict[str, Any] = {
     **ONE_CHAT,
     "inhibit": [
@@ -359,3 +362,23 @@ async def test_routes_on_trial_say_what_would_become_of_past_events(make_kit: Ma
         400,
         "the routes file on trial: route 'r' goes to 'nobody', which is not defined",
     )
+
+
+async def test_a_mistyped_alert_is_told_with_the_names_that_are_like_it(make_kit: MakeKit) -> None:
+    kit = await make_kit(routes=ONE_CHAT)
+    status, _ = await kit.call("POST", "/alerts/v1/alertmanager", role="internal", body=alert("ShelvesAreEmpty"))
+    assert status == 200
+    warned = [
+        (await silence(kit, dry_run=True, match={"alert": [name]}))["warnings"]
+        for name in ("ConsoleDwn", "ShelfsAreEmpty", "zzz", "Console*", "ShelvesAreEmpty", "!zzz")
+    ]
+    mistyped, heard, strange, *known = warned
+    assert mistyped[0].startswith("no alert is known by the name ConsoleDwn; names like it are ConsoleDown")
+    assert heard == ["no alert is known by the name ShelfsAreEmpty; names like it are ShelvesAreEmpty"]
+    assert strange == ["no alert is known by the name zzz, and no name is like it; names are such as ShelvesAreEmpty"]
+    assert known == [[], [], []]
+
+
+def test_the_names_of_alerts_are_those_of_the_rules_that_are_shipped() -> None:
+    named = re.findall(r"- alert: (\w+)", "".join(rules.read_text() for rules in RULES.glob("*.yml")))
+    assert set(SHIPPED) == set(named)

@@ -85,9 +85,14 @@ async def mended(api: Any, bug: Bug, number: str, kind: str, wanted: list[str]) 
     assert (said["code"], said["attempts"], "RuntimeError" in said["error"]) == ("unexpected_error", 5, True)
     assert PRIVATE not in str(shown)
     bug.mended = True
-    assert (await api.call("POST", f"/admin/v1/workflows/{workflow}/retry", {"reason": "the bug is mended"}))[0] == 200
+    path, body = f"/admin/v1/workflows/{workflow}/retry", {"reason": "the bug is mended"}
+    _, rehearsed = await api.call("POST", path, {**body, "dry_run": True})
+    status, retried = await api.call("POST", path, body)
+    assert (status, retried["notices"]) == (200, rehearsed["notices"])
     await events_of(api, number, kind, ["done"] * len(wanted))
     assert await api.all("/admin/v1/workflows?state=crashed") == []
+    if kind == "order_life":  # of which a rehearsal knows what follows
+        assert f"alerts.problem.resolved.v1 of {number}: who was told of it" in rehearsed["notices"]
     return dict(shown)
 
 

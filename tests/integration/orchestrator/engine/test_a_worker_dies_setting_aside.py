@@ -13,14 +13,15 @@ import pytest
 
 from common.clock import SystemClock
 from common.contracts.envelope import Envelope
+from common.errors import Conflict
 from common.ids import order_number
 from common.postgres import Database
-from orchestrator.engine.model import ORDER_LIFE
+from orchestrator.engine.model import ORDER_LIFE, Claim, Outcome
 from orchestrator.engine.store import WorkflowStore
 from orchestrator.engine.worker import Worker, WorkerLimits
 from orchestrator.orders.life import OrderLife, Placement
 from orchestrator.orders.store import OrderStore
-from tests.integration.orchestrator.factories import worker_of
+from tests.integration.orchestrator.factories import operate_on, worker_of
 from tests.support.crash_points import AnyConnectionWithCrashPoints, CrashPoint, KilledError
 from tests.support.order_hooks import SOURCE, append_hooks, hook
 
@@ -57,9 +58,19 @@ async def databases_of_two(dsn: str) -> AsyncIterator[tuple[MortalDatabase, Data
     await other.close()
 
 
-def a_worker(database: Database, owner: str, limits: WorkerLimits) -> Worker:
+class Flawed(OrderLife):
+    """Carries no change out."""
+
+    def run(self, claim: Claim, batch: Any) -> Outcome:
+        """Fail of a change."""
+        if any(event.type == "order.changed" for event in claim.events):
+            raise Conflict("this release cannot")
+        return super().run(claim, batch)
+
+
+def a_worker(database: Database, owner: str, limits: WorkerLimits, *, handler: type[OrderLife] = OrderLife) -> Worker:
     """A worker of orders' lives."""
-    life = OrderLife(OrderStore(database), SystemClock(), Placement(zones_by_store={}, tariffs_by_shipment={}))
+    life = handler(OrderStore(database), SystemClock(), Placement(zones_by_store={}, tariffs_by_shipment={}))
     return worker_of(WorkflowStore(database), {ORDER_LIFE: life}, owner=owner, limits=limits)
 
 
@@ -106,3 +117,50 @@ async def test_a_worker_may_die_at_every_await_of_setting_an_event_aside(
         assert (mine["orders.order.created.v1"], mine["orders.order.changed.v1"]) == (1, 1), deaths
         assert stored["document"]["positions"][0]["quantity"] == "5", deaths
     assert deaths > 20
+
+
+async def ends_of(database: Database, workflow: int) -> int:
+    """How often the end of a workflow's incident was put into the outbox."""
+    async with database.acquire() as connection:
+        sent = [Envelope.decode(row["body"]) for row in await connection.fetch("SELECT body FROM outbox")]
+    ends = [event.data or {} for event in sent if event.type == "alerts.problem.resolved.v1"]
+    return sum(end["fingerprint"] == f"workflow:{workflow}" for end in ends)
+
+
+async def test_a_retry_ends_its_incident_once_wherever_its_worker_dies(
+    databases_of_two: tuple[MortalDatabase, Database],
+) -> None:
+    """Not when it is asked for, and not where it crashes again; the next replica carries on."""
+    mortal, other = databases_of_two
+    deaths, killed = 0, True
+    while killed:
+        deaths += 1
+        hooks = [
+            hook(f"R{deaths}", "order.created", minute=1),
+            hook(f"R{deaths}", "order.changed", minute=2, quantity=3),
+        ]
+        async with other.transaction() as connection:
+            await append_hooks(connection, hooks)
+        flawed = a_worker(other, f"flawed-{deaths}", WorkerLimits(), handler=Flawed)
+        while await flawed.work_once():
+            pass
+        async with other.acquire() as connection:
+            workflow = await connection.fetchval("SELECT max(id) FROM workflow WHERE failed_events = 1")
+        for again in (True, False):
+            await operate_on(other, "retry", workflow)
+            while again and await flawed.work_once():
+                pass
+        assert await ends_of(other, workflow) == 0
+        mortal.crash_point = CrashPoint(dies_at=deaths)
+        worker = a_worker(mortal, f"mortal-{deaths}", WorkerLimits(lease_seconds=-1))
+        try:
+            while await worker.work_once():
+                pass
+            killed = False
+        except KilledError:
+            await WorkflowStore(other).release_expired()
+        alive = a_worker(other, f"alive-{deaths}", WorkerLimits())
+        while await alive.work_once():
+            pass
+        assert await ends_of(other, workflow) == 1
+    assert deaths > 5

@@ -226,7 +226,7 @@ async def test_what_cannot_be_reprocessed_is_answered_with_the_reason(start: Any
     assert sorted(status for status, _ in answers) == [200, 409, 409]
 
 
-async def test_a_retried_workflow_ends_its_incident_and_a_stale_version_is_refused(
+async def test_a_retry_that_crashes_again_ends_no_incident_and_a_stale_version_is_refused(
     start: Any, gateway: Any, database: Any, listener: Any
 ) -> None:
     api = await start()
@@ -242,11 +242,10 @@ async def test_a_retried_workflow_ends_its_incident_and_a_stale_version_is_refus
     stale = await api.call("POST", path, {"reason": "mended", "expected_version": version - 1})
     assert (stale[0], stale[1]["code"]) == (409, "stale_version")
     assert (await api.call("POST", path, {"reason": "mended", "expected_version": version}))[0] == 200
-    over = await listener.gather("notifier.alerts", 1)
-    assert [(event.type, event.data["fingerprint"]) for event in over] == [
-        ("alerts.problem.resolved.v1", f"workflow:{workflow}")
-    ]
+    (crash,) = await listener.gather("notifier.orders", 1)
+    assert (crash.type, crash.data["workflow_id"]) == ("orders.workflow.crashed.v1", workflow)
     await all_taken(database, 4)
+    assert await listener.take("notifier.alerts") == []
     again = (await api.all("/admin/v1/workflows?state=crashed"))[0]
     assert again["version"] > version
 

@@ -66,6 +66,7 @@ async def test_a_paid_order_is_cancelled_by_hand_and_asks_for_its_refund_once(
     assert order["cancellation"] == {"slug": "shop_closed", "description": "no bread"}
     told, refund = await listener.gather("notifier.orders", 2)
     assert (told.type, told.data["notify"], told.data["slug"]) == ("orders.order.cancelled.v1", True, "shop_closed")
+    assert [told.extension(each) for each in ("cameby", "takenat")] == ["act", None]  # no hook came
     assert refund.type == "orders.refund.wanted.v1"
     (wanted,) = await listener.gather("refunds.wanted", 1)
     assert wanted.data["business_key"] == f"{number}:cancel"
@@ -204,4 +205,4 @@ async def test_wrong_corrections_are_refused_with_their_fields_and_leave_nothing
     refused = await api.call("POST", f"/admin/v1/orders/{number}/cancel", WHY | body, role="viewer")
     assert refused[0] == 403
     left = [entry["action"] for entry in await api.all("/admin/v1/audit")]
-    assert set(left) <= {"customer_data.read"}  # of the test's own looks
+    assert set(left) <= {"customer_data.read", "call.refused"}  # of the test's own looks, and the viewer's try

@@ -280,6 +280,7 @@ async def test_recipes_on_a_really_crashed_and_a_really_stopped_workflow(
     audit = await api.all("/admin/v1/audit")
     assert [(item["action"], item["actor"]) for item in reversed(audit)] == [
         ("order.document.reissue", "admin"),
+        ("call.refused", "viewer"),
         ("workflow.retry", "admin"),
         ("workflow.stop", "admin"),
         ("order.refund", "admin"),
@@ -312,4 +313,4 @@ async def test_wrong_demands_for_money_and_documents_are_refused(start: Any, gat
         status, problem = await api.call("POST", path, body, role=role)
         found.append((path, body, role, status, problem["code"]))
     assert found == wrong
-    assert await api.all("/admin/v1/audit") == []
+    assert [entry["action"] for entry in await api.all("/admin/v1/audit")] == ["call.refused"] * 2

@@ -82,7 +82,10 @@ async def test_tips_go_back_as_a_line_of_their_own_and_are_zero_then(
     # The tips service's own way to set them.
     set_sum = "SELECT outcome FROM tips_set_sum($1, $2, 4000, 'flat', 'custom', now(), true)"
     assert await database.fetchval(set_sum, number, version) == "changed"
-    assert (await ask(api, number, tips=True, amount=5))[0] == 422
+    status, refused = await ask(api, number, tips=True, amount=5)
+    [fault] = refused["fields"]
+    assert (status, fault["field"], fault["code"]) == (422, "tips", "more_than_one_way")
+    assert fault["message"] == "a refund is of an amount, or of positions, or of the tips: choose one"
     both = await asyncio.gather(ask(api, number, tips=True), ask(api, number, tips=True))
     assert sorted((status, answer.get("code")) for status, answer in both) == [(202, None), (409, "asked_before")]
     first = next(answer for status, answer in both if status == 202)

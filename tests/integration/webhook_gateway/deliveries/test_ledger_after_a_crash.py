@@ -38,6 +38,7 @@ def kinds(found: dict[str, Any]) -> dict[str, int]:
     return counts
 
 
+@pytest.mark.chaos
 @pytest.mark.timeout(600)
 async def test_after_kill_the_sums_hold_and_nothing_acknowledged_is_missing(
     tmp_path: Path, amqp_url: str, database_for: Callable[[str], Awaitable[str]]

@@ -111,7 +111,7 @@ async def test_an_event_that_does_not_fit_is_refused_with_its_fields_and_leaves_
                     "known: kuper, sbermarket, shop, strict, website, website:kz"
                 )
         assert (await gateway.change(EVENTS, asked(), role="viewer"))[0] == 403
-        assert (await gateway.get("/admin/v1/audit"))["items"] == []
+        assert [each["action"] for each in (await gateway.get("/admin/v1/audit"))["items"]] == ["call.refused"]
         assert (await gateway.get("/admin/v1/deliveries"))["items"] == []
 
 

@@ -334,7 +334,8 @@ async def test_a_mended_body_is_kept_beside_the_original_and_resubmitted_later(s
         path = f"{PATH}/{item['id']}"
         assert (await gateway.change(path + "/mend", {"reason": "число словом", "body": broken}))[0] == 422
         mended = order(422, positions=[{"id": "sku-422", "name": "Мёд", "quantity": 2, "price": 9900}])
-        understood = {"goods": ["Мёд: 2 × 9900.00 RUB = 19800.00 RUB"], "total": "19800.00 RUB"}
+        honey = {"id": "sku-422", "name": "Мёд", "quantity": "2", "price": 990000, "amount": 1980000}
+        understood = {"goods": [honey], "total": 1980000, "currency": "RUB"}
         for act in ("mend", "resubmit"):
             status, said = await gateway.change(f"{path}/{act}", {"reason": "проба", "body": mended, "dry_run": True})
             assert (status, {name: said[name] for name in understood}) == (200, understood)

@@ -11,7 +11,7 @@ import pytest
 
 from common.clock import ManualClock
 from common.errors import ConfigurationError
-from common.http import Principal, TokenBook
+from common.http import Principal, TokenBook, token_entry
 
 
 def write(path: Path, document: object) -> Path:
@@ -186,3 +186,53 @@ def test_viewers_operators_and_admins_are_a_ladder_and_the_others_stand_alone(ro
     assert {
         wanted for wanted in ("viewer", "operator", "admin", "internal", "website") if principal.has(wanted)
     } == meets
+
+
+def entry_of(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    code = token_entry.main(arguments)
+    said = capsys.readouterr()
+    return code, said.out.strip(), said.err.strip()
+
+
+def test_the_command_makes_a_token_that_its_entry_knows_and_cannot_send(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "refunds-token"
+    given = (str(file), "--name", "refunds", "--scope", "orchestrator:refunds:read")
+    code, entry, _ = entry_of(*given, capsys=capsys)
+    token = file.read_text()
+    assert (code, file.stat().st_mode & 0o777, len(token)) == (0, 0o600, 32)
+    assert token not in entry
+    assert entry_of(*given, capsys=capsys) == (0, entry, "")  # repeated: the token that is there
+    book = TokenBook()
+    book.read(json.dumps({"tokens": [json.loads(entry)]}).encode())
+    known = book.authenticate(token)
+    assert known is not None
+    assert (known.name, known.role, known.within("orchestrator:refunds:read")) == ("refunds", "internal", True)
+    code, line, _ = entry_of(str(file), capsys=capsys)
+    assert line == f"sha256:{hashlib.sha256(token.encode()).hexdigest()}"
+    for leaked in (line, line.removeprefix("sha256:"), entry):
+        assert book.authenticate(leaked) is None
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--role", "boss"), "the unknown role 'boss'"),
+        (("--scope", "tips:teas"), "there is no scope"),
+    ],
+)
+def test_the_command_refuses_an_entry_that_a_service_would_refuse(
+    more: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, entry, error = entry_of(str(tmp_path / "token"), "--name", "anna", *more, capsys=capsys)
+    assert (code, entry) == (2, "")
+    assert said in error
+
+
+def test_the_command_says_in_one_line_that_it_cannot_write_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, entry, error = entry_of(str(tmp_path / "nowhere" / "token"), capsys=capsys)
+    assert (code, entry) == (2, "")
+    assert "No such file or directory" in error

@@ -177,6 +177,15 @@ def test_a_refund_without_a_sum_says_first_what_that_comes_to(services: Services
     payment = {"payment_id": "pay-1", "left": 8500, "currency": "RUB"}
     services.on("GET /admin/v1/payments", {"items": [{**payment, "payment_id": "other", "left": 1}, payment]})
     assert "all that is left, 85.00 RUB of payment pay-1" in ordersctl(*words).remarks
+    services.on("GET /admin/v1/payments", {"items": [{**payment, "captured": 8500, "left": 0}]})
+    remarks = ordersctl(*words).remarks
+    assert (
+        "all that is left" in remarks,
+        "nothing is left of payment pay-1: 85.00 RUB were given back" in remarks,
+    ) == (
+        False,
+        True,
+    )
     services.on("GET /admin/v1/payments", {"items": [{**payment, "left": None}]})
     assert "all that is left of the captured sum" in ordersctl(*words).remarks
     assert "all that is left" not in ordersctl(*words, "--tips").remarks

@@ -157,6 +157,7 @@ def test_a_recipe_is_watched_to_the_end_of_what_it_is_done_to(
     ended = ordersctl(*command, "-y", "--wait", "--timeout", "0")
     assert (ended.code, f"seen: 1 {seen}" in ended.remarks) == (code, True), ended.remarks
     assert ("why: ordersctl workflow show 7" in ended.remarks) == (code == 1)
+    assert ("next: skip or mend the event that failed" in ended.remarks) == (code == 1)
 
 
 def test_a_recipe_that_had_begun_meanwhile_is_watched_as_well(services: Services, ordersctl: Ordersctl) -> None:

@@ -45,6 +45,8 @@ def test_an_order_is_shown_with_what_of_its_money_went_back(
     assert rows["id=r-2"] == ["state_name=PENDING", "amount=129.90", "RUB"]
     assert "Anna" not in said
     assert [call.query["order"] for call in order.calls if call.line != ORDERED] == ["A1", "A1"]
+    chosen = ordersctl("order", "show", "A1", "--columns", "money,totals").out
+    assert ("859.80 RUB" in chosen, "85980" in chosen, "{" in chosen) == (True, False, False)
 
 
 def test_programs_read_the_money_of_an_order_under_one_key(order: Services, ordersctl: Ordersctl) -> None:

@@ -20,6 +20,7 @@ from console.client.made import MADE, made_by, names_in, not_made_yet
 from console.client.things import value
 
 SURFACE = Path(__file__).parents[3] / "fixtures" / "surface"
+SUMS = ("amount", "amount_is", "tips", "price", "total")
 UNSAID = {"version", "replaces", "number", "business_key", "payment_id", "currency", "dry_run", "already_applied"}
 """What an answer says again, and what only machines need."""
 WHOLE = {"workflow", "original", "event", "appended", "refund", "defect", "positions", "replaced"}
@@ -110,7 +111,7 @@ def leaves(shown: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, An
             yield from (
                 part for each in held if isinstance(each, Mapping) and name not in WHOLE for part in leaves(each)
             )
-        elif name not in UNSAID and not isinstance(held, bool) and name not in ("amount", "amount_is", "tips", "price"):
+        elif name not in UNSAID and not isinstance(held, bool) and name not in SUMS:
             yield before + name, held
 
 

@@ -73,7 +73,7 @@ def test_duty_is_given_from_now_on_unless_a_beginning_is_said(services: Services
 
 def test_an_incident_has_the_name_that_a_silence_takes(services: Services, ordersctl: Ordersctl) -> None:
     services.on("GET /admin/v1/incidents", {"items": [{"id": 5, "details": {"alert": "Silent"}}, {"id": 6}]})
-    assert "details.alert" in ordersctl("incident", "list", "-o", "wide").out
+    assert "details.alert" in ordersctl("incident", "list", "-o", "table").out
     assert ordersctl("incident", "list", "--columns", "id,details.alert").out.split()[-3:] == ["5", "Silent", "6"]
 
 
@@ -114,7 +114,8 @@ def test_an_endangered_order_is_rehearsed_as_goods_and_sums(
     services: Services, ordersctl: Ordersctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     services.on("GET /admin/v1/endangered-orders/e1", {"id": "e1", "version": 1})
-    said = {"state": "mended", "goods": ["Milk: 2 × 9900.00 RUB = 19800.00 RUB"], "total": "19800.00 RUB"}
+    milk = {"id": "sku-1", "name": "Milk", "quantity": "2", "price": 990000, "amount": 1980000}
+    said = {"state": "mended", "goods": [milk], "total": 1980000, "currency": "RUB"}
     services.on("POST /admin/v1/endangered-orders/e1/mend", said)
     monkeypatch.setattr("console.cli.commands.Context.interactive", True)
     monkeypatch.setattr("typer.confirm", lambda *_, **__: False)

@@ -38,6 +38,9 @@ COPY = {
     "held_by": "the provider answered 502",
     "failed_at": "2026-11-29T10:00:02Z",
     "waited": None,
+    "came_by": None,
+    "held_behind": None,
+    "held_behind_kind": None,
 }
 
 
@@ -57,6 +60,27 @@ async def test_what_failed_first_says_when_it_was_tried_and_when_again(browser: 
     assert "kept no longer" not in page
 
 
+async def test_a_second_of_lateness_after_a_failure_is_explained(browser: Browser, services: Services) -> None:
+    page = await shown(browser, services, {**COPY, "sent_at": "2026-11-29T10:00:03Z"}, text="new order")
+    assert "3 seconds after what it tells" in page
+    assert "the provider answered 502" in page.lower()
+
+
+async def test_what_waited_for_the_one_before_it_names_and_links_it(browser: Browser, services: Services) -> None:
+    behind = {"held_by": "earlier_notice", "held_behind": "N0", "held_behind_kind": "order.paid", "failed_at": None}
+    page = await shown(browser, services, {**COPY, **behind, "sent_at": "2026-11-29T10:00:02Z"}, text="new order")
+    assert '2 seconds after what it tells: earlier notice <a href="/m/N0">order paid</a>' in page
+
+
+async def test_a_notice_of_what_a_person_entered_names_the_act_and_no_hook(
+    browser: Browser, services: Services
+) -> None:
+    entered = {"received_at": AT, "came_by": "act", "kind": "order.cancelled"}
+    page = await shown(browser, services, {**COPY, **entered}, text="cancelled")
+    assert "9 seconds after a person had entered it: order cancelled" in page
+    assert "the hook had come" not in page
+
+
 async def test_what_nobody_was_told_has_no_words_and_says_why(browser: Browser, services: Services) -> None:
     untold = {**COPY, "delivery_id": None, "destination": None, "channel": None, "state": "not_told", "attempts": 0}
     untold |= {"sent_at": None, "held_by": None, "failed_at": None, "reason": "no route matches", "message_ids": []}
@@ -74,8 +98,8 @@ async def test_what_was_told_and_has_no_words_any_more_says_that(browser: Browse
 @pytest.mark.parametrize(
     ("language", "words"),
     [
-        ("en", ("32 seconds after the hook had come", "22 s before the orchestrator: the broker was away")),
-        ("ru", ("через 32 секунды после прихода хука", "22 с до orchestrator: брокер был недоступен")),
+        ("en", ("32 seconds after the hook had come", "22 seconds before the orchestrator: the broker was away")),
+        ("ru", ("через 32 секунды после прихода хука", "22 секунды до orchestrator: брокер был недоступен")),
     ],
 )
 async def test_a_late_notice_names_the_wait_before_the_orchestrator(

@@ -10,7 +10,8 @@ from tests.unit.console.web.factories import Services
 
 MEND = "/change/endangered/mend"
 RESUBMIT = "/change/endangered/resubmit"
-UNDERSTOOD: dict[str, Any] = {"goods": ["Milk: 2 × 9900.00 RUB = 19800.00 RUB"], "total": "19800.00 RUB"}
+MILK = {"id": "sku-1", "name": "Milk", "quantity": "2", "price": 990000, "amount": 1980000}
+UNDERSTOOD: dict[str, Any] = {"goods": [MILK], "total": 1980000, "currency": "RUB"}
 
 
 async def test_a_body_is_rehearsed_as_goods_and_sums(browser: Browser, services: Services) -> None:
@@ -28,7 +29,11 @@ async def test_a_body_is_rehearsed_as_goods_and_sums(browser: Browser, services:
     for page in pages:
         said = page.partition("<details open")[2]
         assert "Milk: 2 × 9900.00 RUB = 19800.00 RUB" in said
-        assert said.count("19800.00 RUB") == 2
+        assert "RUB\u00a019,800.00" in said
+    await browser.post("/language", language="ru", to="/")
+    await browser.get(f"{RESUBMIT}?ids=e1")
+    russian = await browser.post(RESUBMIT, ids="e1", reason="a price was missing")
+    assert ("2 × 9\u00a0900,00\u00a0₽ = 19\u00a0800,00\u00a0₽" in russian, "19800.00 RUB" in russian) == (True, False)
 
 
 async def test_a_likely_duplicate_leads_to_the_form_with_its_box_ticked(browser: Browser, services: Services) -> None:

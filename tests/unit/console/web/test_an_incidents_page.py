@@ -46,6 +46,18 @@ async def test_its_silence_is_of_this_one_problem(browser: Browser, services: Se
     }
 
 
+async def test_an_alerts_name_stands_in_the_list_and_fills_a_silence_of_all_its_problems(
+    browser: Browser, services: Services
+) -> None:
+    alert = {"kind": "problem.alert", "details": {"alert": "TipsSlow"}}
+    page = await shown(browser, services, **alert)
+    addresses = [each for each in page.split('"') if each.startswith("/change/silence/add")]
+    matches = [parse_qs(urlsplit(each.replace("&amp;", "&")).query).get("field.match.alert") for each in addresses]
+    assert (matches, "silence every TipsSlow" in page) == ([None, ["TipsSlow"]], True)
+    services.answers["GET /admin/v1/incidents"] = (200, {"items": [{**LOST, **alert}], "count": 1, "next_cursor": None})
+    assert "TipsSlow" in (await browser.get("/incidents")).partition("<main")[2]
+
+
 async def test_it_says_which_silence_covers_it_and_until_when(browser: Browser, services: Services) -> None:
     assert "Covered by silence" not in await shown(browser, services, silence=None)
     page = await shown(browser, services, silence=SILENCE)

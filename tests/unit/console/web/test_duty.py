@@ -53,6 +53,11 @@ async def test_duty_is_taken_over_swapped_and_followed_by_a_calendar(browser: Br
     assert "1 stretch of time without anybody" in page
     assert "30 Nov 2026 · nobody is on duty" in page
     assert "23 Nov 2026 · anna, Oleg" in page
+    assert 'href="/change/duty/confirm?' in page
+    services.answers["GET /admin/v1/on-call"] = (200, {**now, "handed_over_by": "operator"})
+    handing = await browser.get("/duty")
+    assert ("who takes over confirms it" in handing, 'href="/change/duty/confirm?' in handing) == (True, False)
+    services.answers["GET /admin/v1/on-call"] = (200, now)
     over = re.search(r'href="(/change/duty/override\?[^"]*)">take over now', page)
     assert over
     page = await browser.get(over[1].replace("&amp;", "&"))

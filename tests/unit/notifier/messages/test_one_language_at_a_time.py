@@ -31,7 +31,7 @@ _PLACES = {"problem_over": 1, "_arrived": 2}
 """Calls that end a problem, and which of their values says why."""
 ROOT = Path(__file__).parents[4]
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
-ENGLISH = re.compile(r"\b[A-Za-z']{2,} [a-z']{2,} [a-z']{2,}\b")
+ENGLISH = re.compile(r"\b(?!ordersctl )[A-Za-z']{2,} [a-z']{2,} [a-z']{2,}\b")
 ENGLISH_WORD = re.compile("[A-Za-z]{3,}")
 RUSSIAN = re.compile("[А-Яа-яЁё]{2,}")
 ORDER = {"hook": "order.changed", "status": "created", "sent_at": "2026-11-29T12:00:00Z", "comment": "changed"}

@@ -54,3 +54,30 @@ async def test_only_the_pool_that_has_work_is_woken() -> None:
     assert listeners[WorkerPool.LIFE].idle
     wakeup.notify()
     await waiting[WorkerPool.LIFE]
+
+
+async def test_what_comes_while_a_worker_lingers_wakes_nobody_else() -> None:
+    listener = WakeupListener()
+    lingering = asyncio.create_task(listener.wait(3600, linger=3600))
+    for _ in range(3):
+        listener.notify()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert listener.idle  # it has yet to look, and will find that too: nobody is to be told
+    assert not lingering.done()
+    lingering.cancel()
+
+
+async def test_one_look_is_for_all_that_came_before_it() -> None:
+    listener = WakeupListener()
+    lingering = asyncio.create_task(listener.wait(3600, linger=_SOON))
+    for _ in range(3):
+        listener.notify()
+        await asyncio.sleep(0)
+    await lingering
+    again = await looks(listener)
+    assert again.done()  # by its own time, not by what the look has found
+    kept = asyncio.create_task(listener.wait(3600))
+    await asyncio.sleep(0)
+    assert listener.idle
+    kept.cancel()

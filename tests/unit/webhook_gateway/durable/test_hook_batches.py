@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 from prometheus_client import CollectorRegistry
 
-from common.contracts.batch import BATCH_CONTENT_TYPE, EVENTS_HEADER, unpack
+from common.contracts.batch import BATCH_CONTENT_TYPE, EVENTS_HEADER, MOST_BYTES, MOST_EVENTS, unpack
 from common.contracts.envelope import CONTENT_TYPE
 from common.contracts.intake import HOOK_RECEIVED
 from common.messaging.publisher import (
@@ -21,7 +21,7 @@ from common.messaging.publisher import (
     Unroutable,
 )
 from tests.support.servers import eventually
-from webhook_gateway.durable.batches import MOST_BYTES, MOST_HOOKS, HookBatches
+from webhook_gateway.durable.batches import HookBatches
 from webhook_gateway.durable.metrics import DurabilityMetrics
 
 
@@ -144,11 +144,11 @@ async def test_a_batch_is_bounded_in_hooks_and_bytes_and_large_hooks_go_alone_at
     assert stand.broker.held == [[b"0"], [b"1"], [large]]
     await stand.broker.decide()
     await stand.broker.decide()
-    assert [len(held) for held in stand.broker.held[3:]] == [MOST_HOOKS, len(many) - MOST_HOOKS + 4]
+    assert [len(held) for held in stand.broker.held[3:]] == [MOST_EVENTS, len(many) - MOST_EVENTS + 4]
     while stand.broker.undecided:
         await stand.broker.decide()
     assert sorted(body for held in stand.broker.held for body in held) == sorted([b"0", b"1", *many, *wide, large])
-    assert max(len(body) for body, _, _ in stand.broker.messages) <= MOST_BYTES + MOST_HOOKS + 2
+    assert max(len(body) for body, _, _ in stand.broker.messages) <= MOST_BYTES + MOST_EVENTS + 2
     assert set(stand.ends.values()) == {"confirmed"}
     assert len(stand.ends) == len(many) + len(wide) + 3
 

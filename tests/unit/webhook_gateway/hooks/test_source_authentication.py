@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -114,6 +115,17 @@ def test_a_secret_that_is_none_is_refused(secret: str) -> None:
 def test_both_tokens_of_a_rotation_are_valid_and_nothing_else_is(given_token: str | None, genuine: bool) -> None:
     headers = CIMultiDict({} if given_token is None else {"Client-Token": given_token})
     assert is_genuine(ClientToken(["new", "old"]), headers, b"", now=NOW) is genuine
+    # As digests, text beside them: what stands in the file is no proof.
+    digests = [f"sha256:{hashlib.sha256(each).hexdigest()}" for each in (b"new", b"old")]
+    for entries in ([digests[0], "old"], digests, [digests[0].upper().replace("SHA", "sha"), digests[1]]):
+        assert is_genuine(ClientToken(entries), headers, b"", now=NOW) is genuine
+    assert not is_genuine(ClientToken(digests), CIMultiDict({"Client-Token": digests[0]}), b"", now=NOW)
+
+
+@pytest.mark.parametrize("half", ["sha256:", "sha256:abc", f"sha256:{'g' * 64}", f"sha256:{'0' * 65}"])
+def test_half_a_digest_is_refused_and_never_taken_for_a_token(half: str) -> None:
+    with pytest.raises(ValueError, match="64 hexadecimal digits"):
+        ClientToken([half])
 
 
 def encoded(pair: str) -> str:

@@ -14,10 +14,11 @@ from pydantic.json_schema import models_json_schema
 from common.contracts import intake
 from common.contracts.batch import BATCH_CONTENT_TYPE, EVENTS_HEADER
 from common.contracts.envelope import CONTENT_TYPE, exchange_of
+from common.contracts.journal import JournalEntryV1
 from common.contracts.orders import OrderEvent
 from common.contracts.registry import MESSAGES
 
-_BATCH = f"{intake.HOOK_RECEIVED}.batch"
+_TOGETHER = (intake.HOOK_RECEIVED, JournalEntryV1.TYPE)
 _RAW = {
     intake.HOOK_RECEIVED: "A hook, or a website's order, to act on. The request's body is in data_base64.",
     intake.HOOK_IGNORED: "An authenticated hook of a type we do not know.",
@@ -51,7 +52,7 @@ _INTAKE_ATTRIBUTES = {
 _ORDER_ATTRIBUTES = {
     "receivedat": "when the gateway first took the hook that the event follows from",
     "takenat": "of a hook that was on its way for more than a second: when the orchestrator had it",
-    "cameby": "what such a hook came by: spool (the broker was away), queue, or person (sent again)",
+    "cameby": "what such a hook came by: spool (the broker was away), queue, or person (sent again); act: no hook, a person entered it",
 }
 
 
@@ -71,8 +72,10 @@ def document() -> dict[str, Any]:
     for kind, summary in sorted(_RAW.items()):
         messages[kind] = _message(kind, summary, {"data_base64": {"type": "string"}, **attributes})
     alone = {kind: {"event": {"$ref": f"#/components/messages/{kind}"}} for kind in messages}
-    messages[_BATCH] = _batch(intake.HOOK_RECEIVED)
-    alone[intake.HOOK_RECEIVED]["batch"] = {"$ref": f"#/components/messages/{_BATCH}"}
+    for kind in _TOGETHER:
+        batch = _batch(kind)
+        messages[batch["name"]] = batch
+        alone[kind]["batch"] = {"$ref": f"#/components/messages/{batch['name']}"}
     channels = {
         kind: {
             "address": kind,
@@ -90,7 +93,7 @@ def document() -> dict[str, Any]:
             "title": "Order suite",
             "version": "1.0.0",
             "description": "What the services say to each other: CloudEvents 1.0 in JSON structured mode over RabbitMQ; "
-            "hooks also in JSON batched mode.",
+            "hooks and lines of timelines also in JSON batched mode.",
         },
         "defaultContentType": CONTENT_TYPE,
         "channels": channels,
@@ -127,8 +130,8 @@ def _message(kind: str, summary: str, properties: dict[str, Any]) -> dict[str, A
 
 def _batch(kind: str) -> dict[str, Any]:
     return {
-        "name": _BATCH,
-        "summary": "Hooks that arrived together, each an event like one that is published alone. Any consumer takes both forms.",
+        "name": f"{kind}.batch",
+        "summary": "Events that came together, each like one that is published alone. Any consumer takes both forms.",
         "contentType": BATCH_CONTENT_TYPE,
         "headers": {
             "type": "object",

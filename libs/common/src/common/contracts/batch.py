@@ -5,7 +5,7 @@ Events of one type travel so when they are published together; a consumer takes 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import orjson
 
@@ -14,6 +14,25 @@ BATCH_CONTENT_TYPE = "application/cloudevents-batch+json"
 
 EVENTS_HEADER = "events"
 """AMQP header: how many events a batch holds, for those who count events before they read them."""
+
+MOST_EVENTS = 32
+MOST_BYTES = 128_000
+"""Of a batch: one frame of the broker; a consumer holds hundreds of messages in memory."""
+LARGE = 32_000
+"""An event of more bytes goes alone: neither do small ones wait for its bytes, nor it for them."""
+
+
+def cut(events: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """Cut encoded events into batches within the bounds, in their order; large ones stay alone."""
+    first, size = 0, 0
+    for place, event in enumerate(events):
+        alone = len(event) > LARGE or len(events[first]) > LARGE
+        if place > first and (alone or place - first >= MOST_EVENTS or size + len(event) > MOST_BYTES):
+            yield events[first:place]
+            first, size = place, 0
+        size += len(event)
+    if events:
+        yield events[first:]
 
 
 def pack(events: Sequence[bytes]) -> bytes:

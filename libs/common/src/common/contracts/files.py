@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import orjson
@@ -11,6 +13,16 @@ from common.contracts.validation import validation_faults
 from common.errors import ConfigurationError
 
 T = TypeVar("T")
+
+
+def read_first(path: Path, what: str, read: Callable[[bytes], object]) -> None:
+    """Have ``read`` take over a file that the program cannot start without. Raises ``ConfigurationError`` with one line that names it."""
+    try:
+        read(path.read_bytes())
+    except OSError as error:
+        raise ConfigurationError(f"the {what} {path} cannot be read: {error.strerror}") from None
+    except ConfigurationError as error:
+        raise ConfigurationError(f"the {what} {path} {error.detail}") from None
 
 
 def read_json_file(model: TypeAdapter[T], content: bytes | str) -> T:

@@ -19,6 +19,7 @@ from common.http.docs_page import CONTENT_SECURITY_POLICY, docs_page
 from common.http.edge import HttpMetrics, make_edge
 from common.http.endpoint import make_endpoint
 from common.http.openapi import openapi_document
+from common.http.refused_calls import RefusedCalls
 from common.http.routes import Request, Route, read_route
 from common.postgres import Database
 from common.version import VERSION
@@ -65,7 +66,7 @@ def build_app(
     They are ``/livez``, ``/readyz``, ``/metrics``, ``/admin/v1/whoami``, and the document of the routes at ``/openapi.json`` and
     ``/docs``.
 
-    ``database`` is where whole readings of customers' data are recorded; without it nobody reads them whole.
+    ``database`` is where whole readings of customers' data and refused changes are recorded; without it nobody reads them whole.
     ``max_body`` (bytes, counted as they come, chunked or not) bounds what ``request.read()`` takes; more is a 413. A raw
     route that reads ``request.content`` itself has to count itself. ``body_seconds`` bounds, in every route, how long a body may take
     from its head to its end (408). Two routes with the same method and path are a
@@ -79,14 +80,16 @@ def build_app(
     _refuse_doubles(everything)
     metrics = HttpMetrics(registry)
     endpoints: dict[Any, Route] = {}
-    customers = CustomerReads(database)
+    customers, refused = CustomerReads(database), RefusedCalls(database)
     app = web.Application(
         client_max_size=max_body,
         middlewares=[make_edge(metrics=metrics, health=health, endpoints=endpoints, body_seconds=body_seconds)],
     )
     for route in everything:
         endpoint: Any = (
-            route.handler if route.raw else make_endpoint(route, service=service, tokens=tokens, customers=customers)
+            route.handler
+            if route.raw
+            else make_endpoint(route, service=service, tokens=tokens, customers=customers, refused=refused)
         )
         if endpoint in endpoints:
             raise ValueError(f"{route.method} {route.path} has the handler of another raw route")

@@ -14,7 +14,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, field_validator, model_validator
 
 from common.clock import Clock, SystemClock
-from common.contracts.files import read_json_file
+from common.contracts.files import read_first, read_json_file
 from common.errors import ConfigurationError
 from common.http.fields import Moment
 from common.http.scopes import opened_by
@@ -134,15 +134,8 @@ class TokenBook:
     @classmethod
     def load(cls, path: Path, *, clock: Clock | None = None) -> TokenBook:
         """Read the file at ``path`` (see ``read``). Raises ``ConfigurationError`` with one line and no token in it."""
-        try:
-            raw = path.read_bytes()
-        except OSError as error:
-            raise ConfigurationError(f"the token file {path} cannot be read: {error.strerror}") from None
         book = cls(clock=clock)
-        try:
-            book.read(raw)
-        except ConfigurationError as error:
-            raise ConfigurationError(f"the token file {path} {error.detail}") from None
+        read_first(path, "token file", book.read)
         return book
 
     def read(self, raw: bytes) -> None:
@@ -249,6 +242,11 @@ def _checked(entries: Iterable[_Entry]) -> tuple[_Known, ...]:
         principal = Principal(name=entry.name, role=entry.role, source=entry.source, scopes=scopes)
         known[entry.digest] = _Known(entry.digest, principal, entry.expires_at, entry.revoked)
     return tuple(known.values())
+
+
+def fingerprint(token: str) -> str:
+    """Return what stands for a token where it is only verified: whoever reads this cannot call with it."""
+    return _digest(token).hex()
 
 
 def _digest(token: str) -> bytes:

@@ -19,6 +19,7 @@ from common.http.etags import conditional
 from common.http.fields import blank_texts
 from common.http.pages import Page, PageQuery, stamped, unstamped, walked, with_count
 from common.http.problems import UnknownParameter, UnsupportedMediaType, from_validation
+from common.http.refused_calls import RefusedCalls
 from common.http.routes import Answer, Reply, Request, Route
 from common.telemetry import current_request_id, get_logger
 
@@ -28,8 +29,11 @@ _MALFORMED = "json_invalid"
 _log = get_logger()
 
 
-def make_endpoint(route: Route, *, service: str, tokens: TokenBook, customers: CustomerReads) -> Endpoint:
+def make_endpoint(
+    route: Route, *, service: str, tokens: TokenBook, customers: CustomerReads, refused: RefusedCalls
+) -> Endpoint:
     """Return the coroutine function that serves a route which is not raw."""
+    changes = route.method != "GET"
     demanded = satisfying(route.roles) if route.roles is not None else None
     scope = route.scope(service)
     lists = _list_fields(route.query)
@@ -42,7 +46,14 @@ def make_endpoint(route: Route, *, service: str, tokens: TokenBook, customers: C
         """Serve one request."""
         principal = None
         if demanded is not None:
-            principal = _allowed(await tokens.whose(raw.headers.get("Authorization")), demanded, scope)
+            caller = await tokens.whose(raw.headers.get("Authorization"))
+            try:
+                principal = _allowed(caller, demanded, scope)
+            except (Unauthorized, Forbidden) as refusal:
+                if changes:
+                    operation = f"{route.method} {route.path}"
+                    await refused.note(caller, operation, refusal, request_id=current_request_id() or "")
+                raise
         path = _path(raw) if has_parameters else {}
         if known is not None and not known.issuperset(raw.query):
             raise _unknown(key for key in raw.query if key not in known)

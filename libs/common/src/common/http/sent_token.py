@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from common.contracts.files import read_first
 from common.errors import ConfigurationError
 
 
@@ -12,12 +13,7 @@ class SentToken:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            self.read(path.read_bytes())
-        except OSError as error:
-            raise ConfigurationError(f"the token file {path} cannot be read: {error.strerror}") from None
-        except ConfigurationError as error:
-            raise ConfigurationError(f"the token file {path} {error.detail}") from None
+        read_first(path, "token file", self.read)
 
     def read(self, raw: bytes) -> None:
         """Send this token from now on. Raises ``ConfigurationError`` unless it is one line of ASCII, and goes on with the one before."""

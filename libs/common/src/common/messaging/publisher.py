@@ -12,6 +12,7 @@ from aiormq.channel import Channel
 from aiormq.exceptions import AMQPChannelError, AMQPError, DeliveryError, PublishError
 from pamqp import commands as spec
 
+from common.contracts.batch import BATCH_CONTENT_TYPE, EVENTS_HEADER
 from common.contracts.envelope import CONTENT_TYPE, Envelope, exchange_of
 from common.errors import Unavailable
 from common.messaging.confirms import ConfirmedWriter
@@ -60,11 +61,12 @@ class Unsendable(PublishFailed):
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message ready to be published: an encoded CloudEvent and where it goes."""
+    """A message ready to be published: an encoded CloudEvent, or a batch of so many ``events``, and where it goes."""
 
     exchange: str
     routing_key: str
     body: bytes
+    events: int = 1
 
 
 class Publisher:
@@ -149,7 +151,11 @@ class Publisher:
         outcomes: list[asyncio.Future[object] | PublishFailed] = []
         for message in messages:
             try:
-                outcomes.append(self._submit(message, None))
+                if message.events > 1:
+                    said = {EVENTS_HEADER: str(message.events)}
+                    outcomes.append(self._submit(message, said, BATCH_CONTENT_TYPE))
+                else:
+                    outcomes.append(self._submit(message, None))
             except PublishFailed as failure:
                 outcomes.append(failure)
         pending = [outcome for outcome in outcomes if isinstance(outcome, asyncio.Future)]

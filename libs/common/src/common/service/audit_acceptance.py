@@ -14,6 +14,7 @@ from pathlib import Path
 from common.checks import EXIT_RIGHT, EXIT_UNKNOWN, EXIT_WRONG, check_parser, database_of
 from common.errors import ConfigurationError, SuiteError
 from common.http.auth import Principal, TokenBook
+from common.http.sent_token import SentToken
 from common.postgres import Database
 from common.service.audit_chain import ACCEPT, TARGET, VERDICT, Chain, look_at_chain, noted_in, seal_all
 from common.service.verdicts import Verdict, keep_verdict
@@ -107,11 +108,7 @@ async def _carry_out(options: argparse.Namespace, service: str) -> int:
 def _administrator(options: argparse.Namespace, service: str) -> Principal:
     if options.token_file is None or options.tokens is None:
         raise ConfigurationError("give --token-file, and --tokens unless the environment names the service's file")
-    try:
-        token = options.token_file.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise ConfigurationError(f"the file {options.token_file} cannot be read: {error.strerror}") from None
-    principal = TokenBook.load(Path(options.tokens)).authenticate(token)
+    principal = TokenBook.load(Path(options.tokens)).authenticate(SentToken(options.token_file).value)
     if principal is None or not (principal.has(ROLE) and principal.within(f"{service}:admin")):
         raise ConfigurationError("that is not the token of an administrator")
     return principal

@@ -23,8 +23,8 @@ KIND = "acts.repeated"
 _DAYS = 30
 _AT_LEAST = 10
 _MOST = 100
-_ATTENTION = ("customer_data.read",)
-"""Acts that only a person can do: reading, taking, answering. A service names its own beside these."""
+_ATTENTION = ("customer_data.read", "call.refused")
+"""What is no work: reading, taking, answering, what was refused. A service names its own beside these."""
 # One request is one act, however many items it had; numbers and ids in a reason do not make it another.
 _COUNT = r"""
 SELECT action, how AS reason, count(DISTINCT request_id)::int AS times, array_agg(DISTINCT actor ORDER BY actor) AS people,

@@ -220,8 +220,11 @@ async def _tell_what_is_left(at: Context, number: str) -> None:
         at.out.note(
             f"without --amount: all that was captured; nothing was given back yet of this order, which comes to {sum_}"
         )
-    else:
+    elif left.amount > 0:
         at.out.note(f"without --amount: all that is left, {sum_} of payment {left.payment}")
+    else:
+        gone = sum_of("amount", left.gone, left.currency, language=at.out.language)
+        at.out.note(f"nothing is left of payment {left.payment}: {gone} were given back, or are on their way")
 
 
 async def _tell_what_stays(at: Context, number: str, amount: int) -> None:

@@ -20,8 +20,6 @@ from console.cli.showing import counted, in_words, show_items, show_made, show_p
 
 if TYPE_CHECKING:
     from console.client.change import Done, Item, Plan, Progress, Wish
-    from console.client.effects import Effect
-    from console.client.things import Thing
 
 _NOTHING_DONE = frozenset({"refused", "not_found", "changed_since"})
 _FILE_FORM = 1
@@ -152,7 +150,7 @@ async def prove(at: Context, done: Done, manner: Manner) -> Exit:
 
 
 async def _wait(at: Context, done: Done, manner: Manner, code: Exit) -> Exit:
-    from console.client.watching import UnprovableError, watch
+    from console.client.watching import UnprovableError, shown_by, watch
 
     last: Counter[str] = Counter()
     act = done.plan.wish.found()
@@ -172,20 +170,13 @@ async def _wait(at: Context, done: Done, manner: Manner, code: Exit) -> Exit:
         at.out.note(f"still on its way after {manner.timeout:g} s")
         return Exit.TIMED_OUT
     if bad := sum(count for state, count in last.items() if act.failed(state)):
-        if len(done.items) == 1 and (why := _shown_by(sight, done.items[0])) is not None:
-            at.out.note(f"why: ordersctl {why}")
+        if len(done.items) == 1 and (why := shown_by(sight, done.items[0])) is not None:
+            at.out.note(f"why: ordersctl {why[0]} show {why[1]}")
+            if why[0] == "workflow":
+                at.out.note("next: skip or mend the event that failed (ordersctl event skip|mend ID)")
+            at.out.note("next: have it repaired, if you cannot (ordersctl ticket open)")
         return Exit.REFUSED if bad == sum(last.values()) and code is Exit.DONE else Exit.PARTLY
     return code
-
-
-def _shown_by(sight: Thing | Effect, item: Item) -> str | None:
-    """Return the command that shows why an effect is bad: of the thing itself, or of what was done to another by way of it."""
-    from console.client.things import Thing
-
-    if isinstance(sight, Thing):
-        return None if sight.one is None else f"{sight.noun} show {item.id}"
-    noun = sight.onward.get(str(item.shown.get("name")))
-    return None if noun is None else f"{noun} show {item.shown['target']}"
 
 
 def show_files(at: Context, plans: Sequence[Plan]) -> None:

@@ -62,7 +62,8 @@ def told(error: BaseException) -> tuple[str, Exit] | None:
         # What is wrong with the whole names no field; a scope that is lacking is named already.
         fields = () if error.scope else error.fields
         parts = ([each[name] for name in ("field", "message") if each.get(name)] for each in fields)
-        at_fault = "".join(f"\n  {': '.join(each)}" for each in parts)
+        codes = (f" ({each['code']})" if each.get("code") else "" for each in fields)
+        at_fault = "".join(f"\n  {': '.join(each)}{code}" for each, code in zip(parts, codes, strict=True))
         trace = f"\n  request {error.request_id}" if error.request_id and error.status >= 500 else ""
         return f"{error}{at_fault}{trace}", of_refusal(error)
     return None

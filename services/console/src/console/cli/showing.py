@@ -164,7 +164,7 @@ def _effects(item: Item, out: Output) -> list[str]:
     if muted := item.shown.get("would_have_muted"):
         hours, messages, incidents = (muted.get(name) for name in ("hours", "messages", "incidents"))
         said.append(out.say(f"in the last {hours} h it would have muted: messages {messages}, incidents {incidents}"))
-    for name, held in item.shown.items():
+    for name, held in amount_told(item.shown, language=out.language).items():
         if name in _IN_WORDS or not isinstance(held, Mapping | list) or not held:
             continue
         parts = flat(held, f"{name}.") if isinstance(held, Mapping) else {name: held}

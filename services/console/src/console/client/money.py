@@ -62,6 +62,12 @@ def sum_of(name: str, held: Any, currency: Any, *, language: str = "en") -> str 
         return f"{held} {currency}"
 
 
+def goods_told(line: Mapping[str, Any], currency: Any, *, language: str) -> str:
+    """Write a position: how many, the price of one, and what they come to. What is not known is a question mark."""
+    price, amount = (sum_of("amount", line.get(name), currency, language=language) for name in ("price", "amount"))
+    return f"{line.get('name') or line.get('id')}: {line.get('quantity') or '?'} × {price or '?'} = {amount or '?'}"
+
+
 def _(text: str) -> str:
     """Mark a text for the catalogue."""
     return text
@@ -73,9 +79,15 @@ _OPEN = {
 }
 
 
-def amount_told(shown: Mapping[str, Any], *, translate: Callable[[str], str] = str) -> Mapping[str, Any]:
-    """Return what a service says of a change, and of an amount that it leaves open what that means, so that nobody agrees to a blank."""
+def amount_told(
+    shown: Mapping[str, Any], *, translate: Callable[[str], str] = str, language: str = "en"
+) -> Mapping[str, Any]:
+    """Return what a service says of a change, its goods in words, and of an amount that it leaves open what that means, so that nobody
+    agrees to a blank.
+    """
     told = {name: held for name, held in shown.items() if name != "amount_is"}
+    if goods := shown.get("goods"):
+        told["goods"] = [goods_told(each, shown.get("currency"), language=language) for each in goods]
     if "amount" in shown and shown["amount"] is None:
         told["amount"] = translate(_OPEN.get(shown.get("amount_is", ""), _OPEN["left_of_payment"]))
     return told

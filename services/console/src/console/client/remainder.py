@@ -15,9 +15,12 @@ _MOST_REFUNDS = 200
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """``amount`` in minor units. ``payment`` None: nothing was asked back yet, and it is what the order comes to."""
+    """``amount`` in minor units, and what is ``gone``: given back, or on its way. ``payment`` None: nothing was asked back yet, and the
+    amount is what the order comes to.
+    """
 
     amount: int
+    gone: int
     currency: str
     payment: str | None
 
@@ -33,9 +36,10 @@ async def left_of(suite: Suite, number: str) -> Left | None:
     for payment in payments:
         left, currency = payment["left"], payment["currency"]
         if payment["payment_id"] == own:
-            return Left(left, currency, own) if isinstance(left, int) and currency else None
+            gone = (payment.get("captured") or 0) - left if isinstance(left, int) else 0
+            return Left(left, gone, currency, own) if isinstance(left, int) and currency else None
     amount, currency = value(order, "totals.cost"), currency_of(order)
-    return Left(amount, str(currency), None) if own and isinstance(amount, int) and currency else None
+    return Left(amount, 0, str(currency), None) if own and isinstance(amount, int) and currency else None
 
 
 async def money_of(suite: Suite, order: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -45,6 +45,12 @@ class Watching:
         """Tell whether anything may still happen by itself, as of the last look."""
         return len(self._states) < len(self._changed) or any(map(self._sight.moves, self._states.values()))
 
+    @property
+    def failed(self) -> list[tuple[str, str]]:
+        """Return the kind and name of each thing in which a person is needed, as of the last look: why, it says itself."""
+        bad = (item for item in self._changed if self._act.failed(self._states.get(item.id, "")))
+        return [said for item in bad if (said := shown_by(self._sight, item)) is not None]
+
     async def look(self) -> Counter[str]:
         """Return how many of the changed things are in which state. Raises what a service refuses, or that it does not answer."""
         left = [item for item in self._changed if self._sight.moves(self._states.get(item.id, ON_ITS_WAY))]
@@ -58,6 +64,14 @@ class Watching:
         if isinstance(self._sight, Effect):
             return await self._sight.look(self._suite, self._said[item.id])
         return _seen(self._act, self._sight, await self._sight.read(self._suite, item.id), self._planned.get(item.id))
+
+
+def shown_by(sight: Thing | Effect, item: Item) -> tuple[str, str] | None:
+    """Return the kind and name of what shows why an effect is bad: the thing itself, or what was done to another by way of it."""
+    if isinstance(sight, Thing):
+        return None if sight.one is None else (sight.noun, item.id)
+    noun = sight.onward.get(str(item.shown.get("name")))
+    return None if noun is None else (noun, str(item.shown["target"]))
 
 
 async def watch(suite: Suite, done: Done, *, deadline: float) -> AsyncIterator[Counter[str]]:

@@ -17,7 +17,7 @@ from notifier.delivery.model import Added, Claim
 from notifier.delivery.queue import DeliveryQueues
 
 _log = get_logger()
-_SPACING_S = 0.05
+_SPACING_S = 0.1
 
 
 class Dispatcher:

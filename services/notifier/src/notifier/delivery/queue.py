@@ -21,8 +21,9 @@ from common.contracts import Envelope
 from common.messaging import outbox
 from common.postgres import Connection, Database
 from notifier.delivery.digests import Digests, close_quiet
+from notifier.delivery.held import BEHIND, THROTTLED_SQL, WHY
 from notifier.delivery.model import CRITICAL, ChatQueue, Claim, Digest, Entry, Limit, StaleMessage, waiting_of
-from notifier.delivery.outcomes import THROTTLED, After, AfterEdit, State
+from notifier.delivery.outcomes import After, AfterEdit, State
 from notifier.delivery.posts import DELIVERY, Posts
 
 LimitsOf = Callable[[str], tuple[Limit, ...]]
@@ -82,16 +83,6 @@ _LIMITED = """held_until = greatest(held_until, $2),
     held_by = CASE WHEN held_until > now() - interval '1 second' THEN held_by ELSE 'chat_limit' END"""
 _HOLD = f"UPDATE lanes SET not_before = $2, {_LIMITED} WHERE key = $1"  # noqa: S608 - made of constants
 _URGENT_ONLY = f"UPDATE lanes SET urgent_only_until = $2, {_LIMITED} WHERE key = $1"  # noqa: S608 - the same
-_THROTTLED = "'" + THROTTLED.replace("'", "''") + "'"
-_LIMITS = "('chat_limit', 'asked_to_wait')"
-# Why it did not go at once. What failed outranks what was asked for, and that the chat's own limit: who waits for a limit after a failure
-# would have been in time without the failure.
-_WHY = f"""CASE
-    WHEN d.reason <> {_THROTTLED} THEN d.reason
-    WHEN d.held_by NOT IN {_LIMITS} THEN d.held_by
-    WHEN d.reason = {_THROTTLED} OR d.held_by = 'asked_to_wait' THEN 'asked_to_wait'
-    WHEN l.held_until > d.created_at AND l.held_until <= clock_timestamp() THEN l.held_by
-    ELSE d.held_by END"""
 # The rows of the chats and of the windows are this transaction's already.
 _LEASE = f"""
 WITH chats AS (
@@ -103,7 +94,9 @@ WITH chats AS (
     WHERE w.key = s.key
 )
 UPDATE deliveries AS d
-SET state = 'sending', claim = c.id, lease_until = $1, attempts = d.attempts + 1, held_by = {_WHY}
+SET state = 'sending', claim = c.id, lease_until = $1, attempts = d.attempts + 1,
+    (held_by, held_behind) = (SELECT CASE WHEN before.id IS NULL THEN {WHY} ELSE 'earlier_notice' END, coalesce(before.id, d.held_behind)
+                              FROM (VALUES (1)) AS one LEFT JOIN LATERAL ({BEHIND}) AS before (id) ON true)
 FROM unnest($6::bigint[], $7::uuid[]) AS c (delivery, id), lanes AS l
 WHERE d.id = c.delivery AND l.key = d.lane
 """  # noqa: S608 - made of constants
@@ -146,7 +139,7 @@ SET state = r.state, not_before = r.not_before, reason = r.reason, alone = d.alo
     pages_done = d.pages_done + r.pages,
     message_ids = CASE WHEN r.pages > 0 THEN array_append(d.message_ids, $3::text) ELSE d.message_ids END,
     sent_at = CASE WHEN r.state = 'sent' THEN $4::timestamptz ELSE d.sent_at END,
-    failed_at = CASE WHEN r.reason <> {_THROTTLED} THEN $4::timestamptz ELSE d.failed_at END,
+    failed_at = CASE WHEN r.reason <> {THROTTLED_SQL} THEN $4::timestamptz ELSE d.failed_at END,
     claim = NULL, lease_until = NULL
 FROM unnest($2::bigint[], $5::text[], $6::timestamptz[], $7::text[], $8::bool[], $9::int[], $10::smallint[])
      AS r (id, state, not_before, reason, alone, pages, shrink)

@@ -15,6 +15,7 @@ _NOTIFICATIONS = """
 SELECT n.id::text AS notice_id, n.subject, n.transition, n.kind, n.severity, n.order_number, n.incident_id, n.document, n.event_id,
        n.occurred_at, n.created_at, coalesce(d.id, 0) AS delivery_id, d.destination, d.channel, d.lane, d.topic, d.route, d.attempts,
        d.fallback_of, d.digest_id, d.message_ids, d.possibly_repeated, d.not_before, d.sent_at, d.held_by, d.failed_at,
+       d.held_behind::text AS held_behind, (SELECT b.kind FROM notices AS b WHERE b.id = d.held_behind) AS held_behind_kind,
        n.received_at, n.taken_at, n.came_by,
        coalesce(d.state, 'not_told') AS state, coalesce(d.reason, n.reason) AS reason
 FROM notices AS n

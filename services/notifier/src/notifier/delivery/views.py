@@ -25,10 +25,12 @@ class NotificationQuery(PageQuery):
 class Notification(BaseModel):
     """One notice to one destination: what, where, when, and why or why not. `not_told` has no destination but a reason.
 
-    `held_by` is why it did not go at once: `chat_limit`, `asked_to_wait` (the messenger's 429), or how an attempt ended
-    that failed, which outranks both; it stays. `failed_at` is when the last such attempt ended.
+    `held_by` is why it did not go at once: `chat_limit`, `asked_to_wait` (the messenger's 429), `earlier_notice` (the one before it
+    failed first: `held_behind` is its id), or how an attempt ended that failed, which outranks the others; it stays. `failed_at` is when
+    the last such attempt ended.
     `fallback_of` is the delivery that this one stands in for; `digest_id` is the storm's digest that told of it.
-    `received_at` is when the gateway first took the hook that it tells of, `waited` where the time went from then on, each second or more.
+    `received_at` is when the gateway first took the hook that it tells of, `waited` where the time went from then on, each second or more;
+    `came_by` is `act` where no hook came: a person entered it.
     """
 
     notice_id: str
@@ -57,9 +59,12 @@ class Notification(BaseModel):
     not_before: datetime | None
     sent_at: datetime | None
     held_by: str | None
+    held_behind: str | None
+    held_behind_kind: str | None
     failed_at: datetime | None
     received_at: datetime | None
     waited: str | None
+    came_by: str | None
 
 
 class ToldQuery(BaseModel):

@@ -24,7 +24,7 @@ async def confirm_own(connection: Connection, handover_id: int, *, person: str) 
 async def confirm_running(change: Change, *, now: datetime) -> tuple[int, str]:
     """Confirm the running shift's handover; returns its id and whose it is. Once confirmed, it stays as it was confirmed first.
 
-    Raises ``NotFound`` when nobody is on duty, ``Conflict`` while the shift was not announced.
+    Raises ``NotFound`` when nobody is on duty, ``Conflict`` while the shift was not announced, and for whoever hands it over.
     """
     reader = RosterReader(change.connection)
     shift = running(await reader.final_shifts(now), now)
@@ -33,6 +33,10 @@ async def confirm_running(change: Change, *, now: datetime) -> tuple[int, str]:
     handover = await reader.handover(starts_at=shift.starts_at, person=shift.on_duty)
     if handover is None:
         raise Conflict("the handover was not announced yet")
+    if change.principal.name == handover.previous != handover.person:
+        raise Conflict(
+            f"who hands over does not confirm: that is for {handover.person}, or somebody who has the word of {handover.person}"
+        )
     waiting = await change.connection.fetch(_WAITING, handover.id)
     await confirm_own(change.connection, handover.id, person=shift.on_duty)
     change.tells(*(notice("call.dropped", of=f"handover:{handover.id}", to=row["person"]) for row in waiting))

@@ -167,6 +167,9 @@ class RosterRoutes:
                 "since": None if current is None else current.starts_at,
                 "until": None if current is None else current.ends_at,
                 "confirmed": handover is not None and handover.confirmed_at is not None,
+                "handed_over_by": None
+                if handover is None or handover.previous == handover.person
+                else handover.previous,
                 "next": following,
                 "gaps": [gap for gap in gaps(found) if gap.ends_at > now and gap.starts_at < now + _GAPS],
             },

@@ -159,7 +159,10 @@ class PersonView(BaseModel):
 
 
 class OnCallView(BaseModel):
-    """Who answers now, until when, whether the handover was confirmed, who is next, and the gaps of the next weeks."""
+    """Who answers now, until when, whether the handover was confirmed, who is next, and the gaps of the next weeks.
+
+    `handed_over_by`: who had the duty before, and cannot confirm that it was taken over; null where nobody hands over.
+    """
 
     now: datetime
     on_duty: PersonView | None
@@ -168,6 +171,7 @@ class OnCallView(BaseModel):
     since: datetime | None
     until: datetime | None
     confirmed: bool
+    handed_over_by: str | None
     next: ShiftView | None
     gaps: list[ShiftView]
 

@@ -32,6 +32,7 @@ _FINGERPRINT = "SELECT fingerprint FROM incidents WHERE id = $1"
 _INCIDENT = "SELECT state FROM incidents WHERE id = $1 FOR UPDATE"
 _TOLD = "UPDATE incident_history SET told = true WHERE incident_id = $1 AND NOT told"
 _NOW = "SELECT clock_timestamp()"
+_SAYS_ITSELF = "retry_workflow"
 _NOTE = "INSERT INTO incident_history (incident_id, actor, act, text) VALUES ($1, $2, $3, $4)"
 
 
@@ -51,7 +52,8 @@ class RecipeStore:
     async def record(self, request: RecipeRequest, outcome: RecipeOutcome, *, text: str, give_up_after: int) -> str:
         """Write down what came of it.
 
-        Done ends the incident as it stood when the recipe began: what was reported since (the workflow crashed again) stays open.
+        Done ends the incident as it stood when the recipe began: what was reported since stays open. That of a workflow its service ends,
+        once the retry got past the step on which it had crashed.
         """
         wait = timedelta(0)
         if isinstance(outcome, RecipeDone):
@@ -71,7 +73,7 @@ class RecipeStore:
                 return "superseded"
             if state != "running":
                 await note(connection, request, state, text=text)
-            if state == "done" and stands_at in {"open", "acknowledged"}:
+            if state == "done" and request.recipe != _SAYS_ITSELF and stands_at in {"open", "acknowledged"}:
                 over = resolution(request, fingerprint, text=text, at=ours["began_at"])
                 await self._problems.ingest(notifications, [over])
         return state
@@ -110,7 +112,7 @@ async def ends(
             await note(connection, request, state, text=text)
             certain = await lines(NotificationStore(connection))
             found += only(condition, certain)
-            if state == "done":
+            if state == "done" and request.recipe != _SAYS_ITSELF:
                 over = NotificationStore(connection)
                 at = await connection.fetchval(_NOW)
                 await problems.ingest(over, [resolution(request, fingerprint, text=text, at=at)])

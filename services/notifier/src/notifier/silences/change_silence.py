@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from common.errors import Unprocessable
 from common.http import Change
+from notifier.silences.alert_names import unknown_alerts
 from notifier.silences.store import SilenceStore
 from notifier.silences.views import KeptBack, NewSilence, SilenceEnded, SilenceKept
 
@@ -44,6 +45,7 @@ async def add_silence(body: NewSilence, change: Change, *, now: datetime, follow
         ends_at=body.ends_at if change.dry_run else row["ends_at"],
         incidents=fitting,
         would_have_muted=KeptBack(hours=int(_LOOKED_BACK / timedelta(hours=1)), messages=messages, incidents=incidents),
+        warnings=await unknown_alerts(change.connection, match.get("alert", ())),
         dry_run=change.dry_run,
     )
 

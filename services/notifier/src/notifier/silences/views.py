@@ -56,12 +56,16 @@ class KeptBack(BaseModel):
 
 
 class SilenceKept(ChangeAnswer):
-    """The silence, the open incidents that fit it now, and what it would have kept back before. A dry run has no id."""
+    """The silence, the open incidents that fit it now, and what it would have kept back before. A dry run has no id.
+
+    `warnings` tell of alerts that no rule and no incident names, with the names most like theirs.
+    """
 
     id: int | None
     ends_at: datetime
     incidents: list[int]
     would_have_muted: KeptBack
+    warnings: list[str] = Field(default=[])
     dry_run: bool
 
 

@@ -80,7 +80,7 @@ async def _carried_out(
     try:
         async with undone(connection):
             outcome = over_timers(handler.run(claim, await handler.prepare([claim])))
-            superseding = await supersede(connection, [outcome], now=now)
+            superseding = await supersede(connection, [outcome], now=now, foreseen=True)
             return [*outcome.messages, *superseding, *await handler.write(connection, [outcome])]
     except RetryLater:
         return []

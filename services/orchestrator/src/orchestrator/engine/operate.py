@@ -66,9 +66,10 @@ async def change_workflow(
     change: Change, workflow_id: int, operation: Operation, *, expected_version: int | None, now: datetime
 ) -> WorkflowChanged:
     """Carry an operation out, record it and publish it. Raises ``NotFound``, ``Conflict``, ``StaleVersion``."""
-    before, after = map(workflow_view, await operate(change.connection, workflow_id, operation))
+    rows = await operate(change.connection, workflow_id, operation)
+    before, after = map(workflow_view, rows)
     require_version(f"workflow {workflow_id}", at=before.version, expected=expected_version)
-    await record_operation(change, operation.name, before, after, now=now)
+    await record_operation(change, operation.name, before, after, now=now, tries_again=rows[1]["retried_events"] > 0)
     return WorkflowChanged(dry_run=change.dry_run, before=before, after=after)
 
 
@@ -97,9 +98,18 @@ async def operate(connection: Connection, workflow_id: int, operation: Operation
 
 
 async def record_operation(
-    change: Change, operation: str, before: WorkflowView, after: WorkflowView, *, now: datetime
+    change: Change,
+    operation: str,
+    before: WorkflowView,
+    after: WorkflowView,
+    *,
+    now: datetime,
+    tries_again: bool = False,
 ) -> None:
-    """Leave the audit record of a workflow's new state, and put the message about it into the outbox."""
+    """Leave the audit record of a workflow's new state, and put the message about it into the outbox.
+
+    ``tries_again``: events that failed are carried out anew. Whether that ends the incident their outcome says (``supersede``).
+    """
     await change.record(
         f"workflow.{operation}",
         f"workflow:{after.id}",
@@ -109,6 +119,8 @@ async def record_operation(
     actor, trace = change.principal.name, current_traceparent()
     if after.state == WorkflowState.STOPPED:
         message = workflow_stopped(after, actor=actor, reason=change.reason, now=now, traceparent=trace)
+    elif tries_again:
+        return
     else:
         message = workflow_goes_on(after, actor=actor, now=now, traceparent=trace)
     await publish(change, message)

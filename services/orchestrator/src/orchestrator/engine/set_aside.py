@@ -14,7 +14,7 @@ from common.errors import Conflict
 from common.postgres import Connection, Record
 from orchestrator.engine.messages import workflow_goes_on
 from orchestrator.engine.model import SERVICE, Encoded, EventState, Outcome, WorkflowState
-from orchestrator.engine.store import request_derivation
+from orchestrator.engine.store import last_retries, request_derivation
 from orchestrator.engine.views import workflow_view
 
 _SUPERSEDE = """
@@ -39,6 +39,10 @@ WITH again AS (
 )
 UPDATE workflow AS w SET failed_events = w.failed_events - a.many, retried_events = w.retried_events + a.many
   FROM (SELECT id, count(*)::integer AS many FROM again GROUP BY id) AS a WHERE w.id = a.id
+"""
+_RETRIED_WELL = """
+SELECT w.* FROM workflow AS w JOIN unnest($1::bigint[], $2::integer[]) AS t (id, done) USING (id)
+WHERE w.failed_events = 0 AND w.retried_events = t.done AND w.state <> 2
 """
 _ASIDE = "SELECT * FROM set_aside_event WHERE workflow_id = $1 AND seq = $2"
 _END = """
@@ -71,15 +75,18 @@ ON CONFLICT (workflow_id) DO UPDATE SET ready_at = excluded.ready_at
 """
 
 
-async def supersede(connection: Connection, outcomes: Sequence[Outcome], *, now: datetime) -> list[Encoded]:
+async def supersede(
+    connection: Connection, outcomes: Sequence[Outcome], *, now: datetime, foreseen: bool = False
+) -> list[Encoded]:
     """End failures whose place events of these accepted outcomes have taken; return what the caller is to publish.
 
-    Their workflows are locked (by the completion).
+    The incident of a workflow ends, too, whose failed events have all taken effect at another try. Their workflows are locked (by the
+    completion). ``foreseen``: they are not completed, and nothing of it will stay.
     """
     touched = [item for item in outcomes if item.retried or item.claim.failed]
-    messages: list[Encoded] = []
     if not touched:
-        return messages
+        return []
+    messages = await _retried_well(connection, [item for item in touched if item.retried], now, foreseen)
     over = [
         (item.claim.workflow_id, seq, good, int(item.state), certain)
         for item in touched
@@ -97,6 +104,27 @@ async def supersede(connection: Connection, outcomes: Sequence[Outcome], *, now:
     # An order that has just come into being is not known to have a failed event.
     await request_derivation(connection, sorted({item.claim.order_number for item in touched}))
     return messages
+
+
+async def _retried_well(
+    connection: Connection, outcomes: Sequence[Outcome], now: datetime, foreseen: bool
+) -> list[Encoded]:
+    """Return the ends of the incidents of workflows in which nothing has failed or is tried again any more."""
+    if not outcomes:
+        return []
+    claims = {item.claim.workflow_id: item.claim for item in outcomes}
+    done = [len(item.retried) if foreseen else 0 for item in outcomes]
+    rows = await connection.fetch(_RETRIED_WELL, list(claims), done)
+    retries = await last_retries(connection, [row["id"] for row in rows])
+    return [
+        workflow_goes_on(
+            workflow_view(row),
+            actor=retries[row["id"]][0] if row["id"] in retries else SERVICE,
+            now=now,
+            traceparent=claims[row["id"]].traceparent,
+        )
+        for row in rows
+    ]
 
 
 async def try_again(connection: Connection, workflow_ids: Sequence[int]) -> None:
@@ -154,6 +182,6 @@ async def let_go_on(
     if run:
         await make_ready(connection, workflow["id"])
     await request_derivation(connection, [workflow["order_number"]])
-    if workflow["failed_events"] or workflow["state"] == WorkflowState.STOPPED:
+    if workflow["failed_events"] or workflow["retried_events"] or workflow["state"] == WorkflowState.STOPPED:
         return []
     return [workflow_goes_on(workflow_view(workflow), actor=actor, now=now, traceparent=traceparent)]

@@ -9,6 +9,7 @@ then ready rows, then orders by number. ``workflow_lane`` is in migrations/0120_
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 
 from common.errors import Unavailable
 from common.messaging import outbox
@@ -323,9 +324,8 @@ async def _fail(connection: Connection, owner: str, failures: Sequence[Failure])
 
 async def _tell_of(connection: Connection, failures: Sequence[Failure]) -> None:
     """Have people told of failures for good, each once; of what failed again who had it tried, and when, in the order's timeline too."""
-    targets = {f"workflow:{item.claim.workflow_id}": item for item in failures if item.retried and item.at is not None}
-    rows = await connection.fetch(_LAST_RETRY, list(targets)) if targets else []
-    retries = {targets[row["target"]].claim.workflow_id: (row["actor"], row["at"]) for row in rows}
+    tried = [item.claim.workflow_id for item in failures if item.retried and item.at is not None]
+    retries = await last_retries(connection, tried)
     messages = [
         workflow_crashed(
             item.claim,
@@ -341,6 +341,13 @@ async def _tell_of(connection: Connection, failures: Sequence[Failure]) -> None:
     await outbox.add_encoded(connection, messages)
     again = [item for item in failures if item.claim.workflow_id in retries]
     await add_to_timeline(connection, [crashed_again(item, *retries[item.claim.workflow_id]) for item in again])
+
+
+async def last_retries(connection: Connection, workflow_ids: Sequence[int]) -> dict[int, tuple[str, datetime]]:
+    """Return who had the failed events of each of these workflows tried again last, and when."""
+    targets = {f"workflow:{each}": each for each in workflow_ids}
+    rows = await connection.fetch(_LAST_RETRY, list(targets)) if targets else []
+    return {targets[row["target"]]: (row["actor"], row["at"]) for row in rows}
 
 
 async def _append_timers(connection: Connection, owner: str, failures: Sequence[Failure]) -> list[Failure]:

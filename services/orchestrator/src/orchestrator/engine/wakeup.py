@@ -32,20 +32,23 @@ class WakeupListener:
 
     def __init__(self, last: LastLook | None = None) -> None:
         self._event = asyncio.Event()
-        self._waiting = False
+        self._waiting = self._lingers = False
         self._last = LastLook() if last is None else last
 
     @property
     def idle(self) -> bool:
-        """Whether its worker waits and has not been notified."""
-        return self._waiting and not self._event.is_set()
+        """Whether its worker waits and has not been notified, or goes to look only in a moment."""
+        return self._waiting and (self._lingers or not self._event.is_set())
 
     def notify(self) -> None:
         """Report that there may be work."""
         self._event.set()
 
-    async def wait(self, seconds: float) -> None:
-        """Return when it was notified since the last call, or when for so many seconds nobody of the pool has gone to look."""
+    async def wait(self, seconds: float, *, linger: float = 0.0) -> None:
+        """Return when it was notified since the last call, or when for so many seconds nobody of the pool has gone to look.
+
+        Either way ``linger`` seconds later: what comes meanwhile is found by the same look.
+        """
         now = asyncio.get_running_loop().time
         due = now() + seconds
         self._waiting = True
@@ -55,8 +58,10 @@ class WakeupListener:
                     async with asyncio.timeout(wait):
                         await self._event.wait()
                 due = max(due, self._last.at + seconds)
+            self._lingers = True
+            await asyncio.sleep(linger)
         finally:
-            self._waiting = False
+            self._waiting = self._lingers = False
         self._event.clear()
         self._last.at = now()
 

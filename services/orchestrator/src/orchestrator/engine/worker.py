@@ -83,11 +83,15 @@ class Handler(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerLimits:
-    """``lease_seconds`` must be far longer than a batch takes. Delays are in seconds, jittered, growing from ``retry_base``."""
+    """``lease_seconds`` must be far longer than a batch takes. Delays are in seconds, jittered, growing from ``retry_base``.
+
+    Who had nothing to do waits ``linger_seconds`` more when there is something: a transaction for ten costs little more than one for one.
+    """
 
     batch_size: int = 50
     lease_seconds: float = 30.0
     poll_seconds: float = 0.5
+    linger_seconds: float = 0.0
     max_attempts: int = 5
     retry_base: float = 1.0
     retry_cap: float = 60.0
@@ -142,7 +146,8 @@ class Worker:
                 _log.warning("engine_interrupted", reason=type(error).__name__)
                 interrupted, found = True, 0
             if not found and not self._stopping:
-                await self._wakeup.wait(poll * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load, guards nothing
+                wait = poll * random.uniform(0.5, 1.5)  # noqa: S311 - spreads load, guards nothing
+                await self._wakeup.wait(wait, linger=self._limits.linger_seconds)
 
     def stop(self) -> None:
         """Let ``run`` end, at once if it waits, else after the batch in hand."""

@@ -101,12 +101,16 @@ def announcement(
 
 
 def _way_of(fact: OrderFact) -> dict[str, Any]:
-    """Return the attributes that say when the gateway took the hook first, and if it was long on its way, until when and by which way."""
+    """Return the attributes that say when the gateway took the hook first, and if it was long on its way, until when and by which way.
+
+    Of what a person entered they say that no hook came.
+    """
     taken = fact.taken_at or fact.replayed_at
-    if taken is None:
-        return {"receivedat": fact.received_at}
-    by = "person" if fact.replayed_at is not None else "spool" if fact.spooled else "queue"
-    return {"receivedat": fact.received_at, "takenat": taken, "cameby": by}
+    acted = fact.actor is not None and fact.replayed_at is None
+    way: dict[str, Any] = {"receivedat": fact.received_at}
+    if taken is not None:
+        way |= {"takenat": taken, "cameby": "person" if fact.replayed_at else "spool" if fact.spooled else "queue"}
+    return way | {"cameby": "act"} if acted else way
 
 
 def announced_type(item: Announcement) -> str:

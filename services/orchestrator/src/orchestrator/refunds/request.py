@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from common.contracts.notices import notices_of
 from common.contracts.orders import RefundLine
@@ -62,13 +63,16 @@ class RefundChange(AdminChange):
     tips: bool = Field(default=False, strict=True)
     expected_version: int | None = ExpectedVersion
 
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        if sum((self.amount is not None, bool(self.positions), self.tips)) > 1:
-            raise ValueError("either an amount, or positions, or the tips")
-        if len({item.id for item in self.positions}) < len(self.positions):
-            raise ValueError("a position is named twice")
-        return self
+    @field_validator("positions", "tips")
+    @classmethod
+    def _one_way(cls, value: bool | list[Goods], said: ValidationInfo) -> bool | list[Goods]:
+        if value and any(said.data.get(before) for before in ("amount", "positions")):
+            raise PydanticCustomError(
+                "more_than_one_way", "a refund is of an amount, or of positions, or of the tips: choose one"
+            )
+        if isinstance(value, list) and len({item.id for item in value}) < len(value):
+            raise PydanticCustomError("named_twice", "a position is named twice")
+        return value
 
 
 class GoodsBack(Goods):

@@ -12,8 +12,8 @@ from refunds.refunds.store import RefundStore
 
 _INSTRUCTION = (
     "Compare our refund with the gateway's own records (runbook refunds-differences). Nothing is paid or taken back by itself. When it "
-    "is settled: POST /admin/v1/differences/{id}/adopt takes the gateway's side, …/acknowledge notes that people have settled it; the "
-    "incident ends with either, or when a reconciliation finds that both agree."
+    "is settled, in the console or by command: ordersctl difference adopt takes the gateway's side, ordersctl difference acknowledge notes "
+    "that people have settled it; the incident ends with either, or when a reconciliation finds that both agree."
 )
 
 

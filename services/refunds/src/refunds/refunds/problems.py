@@ -17,9 +17,9 @@ from refunds.refunds.states import RefundState
 from refunds.refunds.store import RefundStore
 
 _WHAT_TO_DO = {
-    RefundState.ERROR: "Look the refund up at the gateway and mend the cause with its people (runbook refunds-error), then restart it: "
-    "POST /admin/v1/refunds/{id}/restart with expected_version {version}, dry_run first. It asks the gateway first and cannot pay twice. "
-    "If people settled it otherwise: …/close.",
+    RefundState.ERROR: "Look the refund up at the gateway and mend the cause with its people (runbook refunds-error), then restart it, "
+    "on the refund's page in the console or by ordersctl refund restart {id}. It asks the gateway first and cannot pay twice. "
+    "If people settled it otherwise: ordersctl refund close {id}.",
     RefundState.REVERSED: "The gateway took a finished refund back: the customer does not have the money. Tell support, then make a new "
     "refund under a new business key (runbook refunds-error).",
 }
@@ -74,9 +74,7 @@ async def _raise(store: RefundStore, refund: Refund, *, fingerprint: str, now: d
                 "money": "taken back by the gateway" if refund.state is RefundState.REVERSED else kept,
                 "calls": _listed(calls),
                 "gateway_now": f"{calls[-1].answer} ({calls[-1].at:%Y-%m-%d %H:%M:%S}Z)" if calls else "was not asked",
-                "instruction": _WHAT_TO_DO[refund.state]
-                .replace("{id}", refund.id)
-                .replace("{version}", str(refund.version)),
+                "instruction": _WHAT_TO_DO[refund.state].replace("{id}", refund.id),
             },
             service="refunds",
             order_number=refund.order_number,

@@ -170,7 +170,9 @@ class LedgerSums(BaseModel):
 
     received: int = 0
     confirmed: int = 0
-    spooled: int = 0
+    spooled: int = Field(
+        default=0, description="kept on a disk when it was answered: recorded since, or still in a spool of any replica"
+    )
     quarantined: int = 0
     refused: int = 0
     outcomes: int = Field(default=0, description="confirmed + spooled + quarantined + refused")

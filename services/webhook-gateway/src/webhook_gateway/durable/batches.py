@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from common.contracts.batch import BATCH_CONTENT_TYPE, EVENTS_HEADER, pack
+from common.contracts.batch import BATCH_CONTENT_TYPE, EVENTS_HEADER, LARGE, MOST_BYTES, MOST_EVENTS, cut, pack
 from common.contracts.intake import HOOK_RECEIVED
 from common.messaging.publisher import BrokerAway, ChannelClosed, Publisher, PublishFailed, PublishTimeout
 from webhook_gateway.durable.metrics import DurabilityMetrics
 from webhook_gateway.durable.model import EXCHANGE
 
-MOST_HOOKS = 32
-MOST_BYTES = 128_000  # one frame of the broker; a consumer holds hundreds of messages in memory
-_LARGE = 32_000  # goes alone: neither do small hooks wait for its bytes, nor it for them
 _IN_FLIGHT = 2
 _APART_S = 60.0
 # These say nothing of the hooks; whatever else fails may be the doing of one of them.
@@ -59,7 +56,7 @@ class HookBatches:
         all the same.
         """
         loop = asyncio.get_running_loop()
-        if len(body) > _LARGE or loop.time() < self._apart_until:
+        if len(body) > LARGE or loop.time() < self._apart_until:
             await self._publish_alone(body, deadline)
             return
         if not self._in_flight:
@@ -88,7 +85,7 @@ class HookBatches:
         The answer has one entry a hook: None where it was confirmed, else what was wrong.
         """
         apart = asyncio.get_running_loop().time() < self._apart_until
-        batches = [[body] for body in bodies] if apart else list(_batches(bodies))
+        batches = [[body] for body in bodies] if apart else list(cut(bodies))
         outcomes = await asyncio.gather(*(self._publish_or_part(batch, deadline) for batch in batches))
         return [outcome for batch in outcomes for outcome in batch]
 
@@ -142,7 +139,7 @@ class HookBatches:
     def _next_batch(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
         size = 0
-        while self._waiting and len(batch) < MOST_HOOKS:
+        while self._waiting and len(batch) < MOST_EVENTS:
             hook = self._waiting[0]
             if not hook.confirmed.done():  # else its caller has given up: it was never sent
                 size += len(hook.body)
@@ -172,23 +169,6 @@ class HookBatches:
     def _landed(self) -> None:
         self._in_flight -= 1
         self._flush()
-
-
-def _batches(bodies: Sequence[bytes]) -> Iterator[list[bytes]]:
-    """Cut hooks into batches within the bounds, in their order; large ones stay alone."""
-    batch: list[bytes] = []
-    size = 0
-    for body in bodies:
-        if batch and (len(body) > _LARGE or len(batch) >= MOST_HOOKS or size + len(body) > MOST_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(body)
-        size += len(body)
-        if len(body) > _LARGE:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def _again(failure: Exception) -> Exception:

@@ -21,6 +21,8 @@ TOLERANCE_S = 300
 """How far ``webhook-timestamp`` may be from now, in seconds, both ways."""
 
 _SECRET_PREFIX = "whsec_"  # noqa: S105 - the marker before a secret, not one
+_DIGEST_PREFIX = "sha256:"
+_DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 _STAMP = re.compile(r"[0-9]{1,12}")
 _LONGEST_CREDENTIAL = 4096
 
@@ -64,7 +66,8 @@ class ClientToken(_ByHead):
     secret_headers = frozenset({"client-token"})
 
     def __init__(self, tokens: Iterable[str]) -> None:
-        self._digests = tuple(_hash(token) for token in tokens)
+        """Take tokens as text or as ``sha256:`` with the digest in hexadecimal digits. Raises ``ValueError`` on half a digest."""
+        self._digests = tuple(_of_entry(token) for token in tokens)
         if not self._digests:
             raise ValueError("a source needs at least one token")
 
@@ -152,6 +155,15 @@ def _key(secret: str) -> bytes:
     if not key:
         raise ValueError("a Standard Webhooks secret is not empty")
     return key
+
+
+def _of_entry(token: str) -> bytes:
+    if not token.startswith(_DIGEST_PREFIX):
+        return _hash(token)
+    digits = token.removeprefix(_DIGEST_PREFIX)
+    if _DIGEST.fullmatch(digits) is None:
+        raise ValueError("a token's digest is 64 hexadecimal digits")
+    return bytes.fromhex(digits)
 
 
 def _hash(text: str) -> bytes:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter
 
-from common.contracts.files import read_json_file
+from common.contracts.files import read_first, read_json_file
 from common.errors import ConfigurationError
 from common.money import exponent
 from webhook_gateway.countdowns.model import ANSWER_WITHIN_S, REPEATS_S, Schedule
@@ -88,12 +88,7 @@ class Sources(Mapping[str, Source]):
 def load_sources(path: Path) -> Sources:
     """Read the file (see ``Sources.read``). Raises ``ConfigurationError`` with one line that holds no secret."""
     sources = Sources()
-    try:
-        sources.read(path.read_bytes())
-    except OSError as error:
-        raise ConfigurationError(f"the sources file {path} cannot be read: {error.strerror}") from None
-    except ConfigurationError as error:
-        raise ConfigurationError(f"the sources file {path} {error.detail}") from None
+    read_first(path, "sources file", sources.read)
     return sources
 
 

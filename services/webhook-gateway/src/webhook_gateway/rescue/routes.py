@@ -217,7 +217,7 @@ class RescueRoutes:
         async def _work(change: Change, endangered_id: str) -> BulkDone:
             done = await resubmitting(change, endangered_id)
             warnings = [f"looks like {one.number or one.id}" for one in done.duplicates]
-            extra = {"warnings": warnings, **done.model_dump(include={"goods", "total"})}
+            extra = {"warnings": warnings, **done.model_dump(include={"goods", "total", "currency"})}
             return BulkDone(outcome="resubmitted", detail=done.number, extra=extra)
 
         many = replace(self._bulk("endangered_order.resubmit", _work), answer=views.OrdersResubmitted)

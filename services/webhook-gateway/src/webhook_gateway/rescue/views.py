@@ -22,7 +22,6 @@ from common.http import (
     PageQuery,
     UuidText,
 )
-from common.money import to_decimal_string
 from common.reading import line_total
 from webhook_gateway.rescue.model import Duplicate
 from webhook_gateway.website.model import WebsiteOrder
@@ -187,30 +186,41 @@ class Close(AdminChange):
     outcome: Literal["done", "own_test"] = "done"
 
 
-class Understood(BaseModel):
-    """What a body comes to, in words. `total` is its own, else its positions added up; null where one of them has no price."""
+class GoodsUnderstood(BaseModel):
+    """A position: how many, the price of one and what they come to, in minor units; null is what the body does not say."""
 
-    goods: list[str] | None = Field(default=None, exclude_if=_is_none)
-    total: str | None = Field(default=None, exclude_if=_is_none)
+    id: str
+    name: str | None
+    quantity: str | None
+    price: int | None
+    amount: int | None
+
+
+class Understood(BaseModel):
+    """What a body comes to, in minor units. `total` is its own, else its positions added up; left out where one of them has no price."""
+
+    goods: list[GoodsUnderstood] | None = Field(default=None, exclude_if=_is_none)
+    total: int | None = Field(default=None, exclude_if=_is_none)
+    currency: str | None = Field(default=None, exclude_if=_is_none)
 
     @classmethod
     def of(cls, order: WebsiteOrder) -> Understood:
-        """Write each position: how many, the price of one, and what they come to."""
+        """Say each position, and the whole."""
         said, lines = order.content, order.content.lines or ()
-
-        def written(minor: int | None) -> str:
-            """Return a sum."""
-            return "?" if minor is None else f"{to_decimal_string(minor, order.currency)} {order.currency}"
-
         goods = [
-            f"{line.name or line.id}: {'?' if line.pieces is None else format(line.pieces.normalize(), 'f')} × "
-            f"{written(line.price if line.discount_price is None else line.discount_price)} = {written(line_total(line))}"
+            GoodsUnderstood(
+                id=line.id,
+                name=line.name,
+                quantity=None if line.pieces is None else format(line.pieces.normalize(), "f"),
+                price=line.price if line.discount_price is None else line.discount_price,
+                amount=line_total(line),
+            )
             for line in lines
         ]
         sums = [each for each in map(line_total, lines) if each is not None]
         own = said.total_price if said.total_discount_price is None else said.total_discount_price
         total = sum(sums) if own is None and sums and len(sums) == len(lines) else own
-        return cls(goods=goods, total=None if total is None else written(total))
+        return cls(goods=goods, total=total, currency=order.currency)
 
 
 class Rescued(ChangeAnswer, Understood):

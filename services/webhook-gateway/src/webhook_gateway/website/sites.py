@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from common.contracts.files import read_json_file
+from common.contracts.files import read_first, read_json_file
 from common.currencies import currency_code
 from common.errors import ConfigurationError
 from common.http import Principal
@@ -110,12 +110,7 @@ def load_sites(path: Path | None, *, currency: str) -> Sites:
     """Read the file (see ``Sites.read``); without one all sites have the defaults. Raises ``ConfigurationError`` with one line."""
     sites = Sites(currency=currency)
     if path is not None:
-        try:
-            sites.read(path.read_bytes())
-        except OSError as error:
-            raise ConfigurationError(f"the websites file {path} cannot be read: {error.strerror}") from None
-        except ConfigurationError as error:
-            raise ConfigurationError(f"the websites file {path} {error.detail}") from None
+        read_first(path, "websites file", sites.read)
     return sites
 
 

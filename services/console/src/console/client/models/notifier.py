@@ -257,9 +257,12 @@ class Notification(TypedDict):
     not_before: str | None
     sent_at: str | None
     held_by: str | None
+    held_behind: str | None
+    held_behind_kind: str | None
     failed_at: str | None
     received_at: str | None
     waited: str | None
+    came_by: str | None
 
 
 class OverrideKept(TypedDict):
@@ -454,6 +457,7 @@ class SilenceKept(TypedDict):
     ends_at: str
     incidents: list[int]
     would_have_muted: KeptBack
+    warnings: NotRequired[list[str]]
     dry_run: bool
 
 
@@ -693,6 +697,7 @@ class OnCallView(TypedDict):
     since: str | None
     until: str | None
     confirmed: bool
+    handed_over_by: str | None
     next: ShiftView | None
     gaps: list[ShiftView]
 

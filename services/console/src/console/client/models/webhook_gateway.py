@@ -190,6 +190,14 @@ class Fault(TypedDict):
     message: str
 
 
+class GoodsUnderstood(TypedDict):
+    id: str
+    name: str | None
+    quantity: str | None
+    price: int | None
+    amount: int | None
+
+
 class Lifted(TypedDict):
     notices: NotRequired[list[str]]
     id: str
@@ -300,8 +308,9 @@ class ReplicaSums(TypedDict):
 
 
 class Rescued(TypedDict):
-    goods: NotRequired[list[str] | None]
-    total: NotRequired[str | None]
+    goods: NotRequired[list[GoodsUnderstood] | None]
+    total: NotRequired[int | None]
+    currency: NotRequired[str | None]
     notices: NotRequired[list[str]]
     id: str
     state: str
@@ -318,8 +327,9 @@ class Resent(TypedDict):
 
 
 class Resubmitted(TypedDict):
-    goods: NotRequired[list[str] | None]
-    total: NotRequired[str | None]
+    goods: NotRequired[list[GoodsUnderstood] | None]
+    total: NotRequired[int | None]
+    currency: NotRequired[str | None]
     notices: NotRequired[list[str]]
     id: str
     state: str
@@ -331,8 +341,9 @@ class Resubmitted(TypedDict):
 
 
 class ResubmittedOrder(TypedDict):
-    goods: NotRequired[list[str] | None]
-    total: NotRequired[str | None]
+    goods: NotRequired[list[GoodsUnderstood] | None]
+    total: NotRequired[int | None]
+    currency: NotRequired[str | None]
     notices: NotRequired[list[str]]
     id: int | str
     version: int | str | None

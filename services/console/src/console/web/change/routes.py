@@ -14,7 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from common.http import Route
-from console.client.acts import Act
+from console.client.acts import ACTS, Act
 from console.client.change import Done, Plan, Wish, apply, count, rehearse, version_of
 from console.client.money import currency_of
 from console.client.suite import RefusedError
@@ -140,7 +140,7 @@ async def _wish(visit: Visit, act: Act, *, ids: tuple[str, ...], chosen: Mapping
         act,
         visit.form,
         currency=await currency_asked(visit, act, ids),
-        zone=visit.console.settings.time_zone,
+        zone=visit.zone,
         words=visit.words,
     )
     if chosen == {} and act.operation.takes(ALL):
@@ -174,7 +174,8 @@ async def _watched(watches: Watches, visit: Visit) -> web.StreamResponse:
     """Answer with what is seen now; the page sends what was done only where nobody remembers it."""
     name = visit.path["name"]
     looked = await watches.again(visit.person.suite, name)
-    return _part(visit, "change/seen.html", {"watched": name, "looked": looked, "forgotten": looked is None})
+    seen = {"watched": name, "looked": looked, "forgotten": looked is None, "repair": ACTS["ticket open"]}
+    return _part(visit, "change/seen.html", seen)
 
 
 async def _seen(watches: Watches, visit: Visit, done: Done) -> dict[str, Any]:
@@ -188,6 +189,7 @@ async def _seen(watches: Watches, visit: Visit, done: Done) -> dict[str, Any]:
         "watched": name,
         "looked": looked,
         "forgotten": False,
+        "repair": ACTS["ticket open"],
     }
 
 

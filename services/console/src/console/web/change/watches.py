@@ -18,11 +18,14 @@ _KEPT_FOR_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """How many are in which state, None when that cannot be read now; in which of them a person is needed; whether anything still moves."""
+    """How many are in which state, None when that cannot be read now; in which of them, and in which things, a person is needed; whether
+    anything still moves.
+    """
 
     states: Counter[str] | None = None
     bad: frozenset[str] = frozenset()
     moves: bool = True
+    failed: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(slots=True)
@@ -84,4 +87,4 @@ async def _looked(kept: _Watched) -> Looked:
         states = await kept.watching.look()
     except (RefusedError, UnreachableError):
         return Looked()
-    return Looked(states, frozenset(filter(act.failed, states)), kept.watching.moves)
+    return Looked(states, frozenset(filter(act.failed, states)), kept.watching.moves, tuple(kept.watching.failed))
