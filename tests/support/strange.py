@@ -34,7 +34,7 @@ MOMENTS = (
     "9999-12-31T23:59:59-12:00",
     "9999-12-31T23:59:59.999999Z",
 )
-BEYOND = {repr(str(odd)[-_SHOWN:]) for odd in (MOMENTS[0], MOMENTS[2], *NUMBERS[4:])}
+BEYOND = {repr(str(odd)[-_SHOWN:]) for odd in (*MOMENTS, *NUMBERS[4:])}
 _LONG = 10_000
 
 

@@ -79,6 +79,7 @@ async def test_each_strange_message_is_decided_and_the_next_order_is_taken(
     letters = await api.all("/admin/v1/dead-letters")
     assert len(letters) == len(dead)
     assert {item["state_name"] for item in await api.all("/admin/v1/workflow-events?state=failed")} == {"failed"}
+    assert await database.fetch("SELECT FROM delivery_failures") == []
     for item in letters:  # a person decides on each
         status, answer = await api.call("POST", f"/admin/v1/dead-letters/{item['id']}/dismiss", {"reason": "senseless"})
         assert status == 200, answer
