@@ -26,53 +26,20 @@ from console.web.screens import TITLES
 
 _BAD = frozenset(
     {
-        "crashed",
-        "failed",
-        "quarantined",
-        "refused",
-        "error",
-        "cancelled",
-        "lost",
-        "declined",
-        "critical",
-        "ERROR",
-        "silent",
+        *("crashed", "failed", "quarantined", "refused", "error", "cancelled", "lost", "declined"),
+        *("critical", "ERROR", "silent"),
     }
 )
 _WARN = frozenset(
     {
-        *(
-            "open",
-            "new",
-            "warning",
-            "stopped",
-            "unknown",
-            "waiting",
-            "UNKNOWN",
-            "DECLINED",
-            "spooled",
-            "dead",
-            "not_told",
-        ),
-        *("urgent", "parked", "attention", "escalated", "late", "silenced"),
+        *("open", "new", "warning", "stopped", "unknown", "waiting", "UNKNOWN", "DECLINED", "spooled"),
+        *("dead", "not_told", "urgent", "parked", "attention", "escalated", "late", "silenced"),
     }
 )
 _GOOD = frozenset(
     {
-        *(
-            "resolved",
-            "done",
-            "confirmed",
-            "sent",
-            "closed",
-            "delivered",
-            "finished",
-            "resubmitted",
-            "saved",
-            "SUCCESS",
-            "ok",
-        ),
-        *("acknowledged", "released", "replayed", "heard"),
+        *("resolved", "done", "confirmed", "sent", "closed", "delivered", "finished", "resubmitted", "saved"),
+        *("SUCCESS", "ok", "acknowledged", "released", "replayed", "heard"),
     }
 )
 _MOVES = frozenset(
