@@ -25,7 +25,8 @@ def probe(url: str, *, last_part: str | None = None) -> str | None:
     if any(value for name, value in os.environ.items() if name.endswith("_TLS_CERT_FILE")):
         anybody = ssl.create_default_context()
         anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
-        connection = http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=anybody)
+        https = http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=anybody)
+        connection: http.client.HTTPConnection = https
     else:
         connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT)
     try:

@@ -177,5 +177,5 @@ async def test_a_recipe_is_started_from_its_incident_on_a_phone(client: Client, 
             await expect(page.locator("main")).not_to_contain_text("Not known")
             assert await violations(page) == []
     story = await client.get("notifier", f"/admin/v1/incidents/{incident}")
-    assert (story["state"], story["resolved_by"]) == ("resolved", "oleg")
+    assert (story["state"], story["acknowledged_by"]) == ("acknowledged", "oleg")  # it crashed again: nothing is over
     assert await Operator(client).audit(f"workflow:{story['recipes'][0]['target']}") == [("operator", "workflow.retry")]

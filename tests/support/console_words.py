@@ -24,7 +24,7 @@ from console.client.things import EVERYWHERE, THINGS, thing_of
 from console.client.words import label
 from console.web.change.forms import inputs
 from console.web.change.structure import STRUCTURES
-from console.web.filters import OUTCOMES, PHRASES, STATES
+from console.web.filters import OUTCOMES, PHRASES, STATES, VERBS
 from console.web.lists.filtering import filters
 from console.web.now.gather import DANGERS
 from console.web.order.story import SORTS
@@ -102,6 +102,7 @@ def _of_tables() -> Iterator[str]:
     yield from (screen.title for screen in NAVIGATION)
     yield from TITLES.values()
     yield from PHRASES.values()
+    yield from VERBS.values()
     yield from (danger.title for danger in DANGERS)
     yield from (question.title for question in (*QUESTIONS, *PAID_ONCE))
     words: set[str] = {*CHECKS, *STATES, *THINGS, *EVERYWHERE, "viewer", "operator", "admin", "service"}

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import console.cli
 import console.client.checks
+from console.cli.overview import _DEAD_LETTERS, _NEEDS
 
 _SAY = {**dict.fromkeys(("note", "EndedError", "progress", "wrong"), 0), "line": 1, "consent": 1}
 """Functions that say something to a person, and which of their arguments that is."""
 
 
+_VERDICTS = frozenset({"detail", "reached", "said", "words"})
+"""Names that hold the words of a verdict."""
 _ROOT = Path(__file__).parents[2]
 _FAULTS = (
     "services/webhook-gateway/src/webhook_gateway",
@@ -26,6 +29,30 @@ def said() -> set[str]:
     files = [*sorted(Path(console.cli.__file__).parent.glob("*.py")), Path(console.client.checks.__file__)]
     found = {text for file in files for text in _of(ast.parse(file.read_text(encoding="utf-8")), file.name)}
     return {text for text in found if any(sign.isalpha() for sign in text.replace("{}", "").replace("ordersctl", ""))}
+
+
+def found_by_checkers() -> set[str]:
+    """Return the words of every verdict that services keep, and of what is wrong with a chain of audit records."""
+    found: set[str] = set()
+    for file in sorted([*_ROOT.glob("services/*/src/**/*.py"), *_ROOT.glob("libs/*/src/**/*.py")]):
+        raw = file.read_text(encoding="utf-8")
+        if "keep_verdict(" not in raw:
+            continue
+        for node in ast.walk(ast.parse(raw)):
+            if isinstance(node, ast.Assign) and _assigned(node) in _VERDICTS:
+                found.update(_texts(node.value))
+            elif isinstance(node, ast.Call) and _name(node.func) == "Finding" and len(node.args) > 1:
+                found.update(_texts(node.args[1]))
+    return {text for text in found if " " in text.replace("{}", "")}
+
+
+def needs() -> set[str]:
+    """Return what `status` counts, and what keeps a problem from a person."""
+    tree = ast.parse((_ROOT / "services/notifier/src/notifier/coverage/model.py").read_text(encoding="utf-8"))
+    holes = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _name(node.func) == "Hole"]
+    details = [node.value for node in ast.walk(tree) if isinstance(node, ast.Assign) and _assigned(node) == "detail"]
+    texts = {text for value in (*(each.args[1] for each in holes), *details) for text in _texts(value)}
+    return texts | {need for need, *_ in (*_NEEDS, _DEAD_LETTERS)}
 
 
 def said_by_services() -> set[str]:

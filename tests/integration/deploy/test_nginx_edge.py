@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from io import BytesIO
 from typing import Any
 
@@ -56,6 +58,11 @@ class StandIns:
         """The first request of all is never answered."""
         if len(self.seen) == 1:
             await asyncio.Event().wait()
+        return await self.accept(request)
+
+    async def slow(self, request: web.Request) -> web.StreamResponse:
+        """Every replica needs longer than nginx gives it."""
+        await asyncio.sleep(2.2)
         return await self.accept(request)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -140,6 +147,24 @@ async def test_when_no_replica_can_keep_it_the_gateways_own_503_goes_out(
             {"code": "nowhere_durable"},
         )
     assert len(stand_ins.seen) == 3
+
+
+@pytest.mark.parametrize("trouble", [StandIns.full, StandIns.slow])
+async def test_replicas_that_all_failed_a_moment_ago_are_asked_and_answer(
+    stand_ins: StandIns, edge: Any, client: aiohttp.ClientSession, trouble: Callable[[StandIns, web.Request], Any]
+) -> None:
+    async def ask() -> int:
+        async with client.post(HOOK, data=CUSTOMER) as answer:
+            return answer.status
+
+    stand_ins.behave = partial(trouble, stand_ins)
+    assert await asyncio.gather(*(ask() for _ in range(9))) == [503] * 9
+    stand_ins.behave = stand_ins.accept
+    assert await ask() == 200
+    tries = Counter(address for line in (await edge.logged(10))[:9] for address in line["upstream"].split(", "))
+    assert all(tries[f"{LOOPBACK}:{port}"] >= 3 for port in stand_ins.ports), (
+        "each had failed often enough to be taken out"
+    )
 
 
 async def test_with_every_replica_away_the_answer_is_a_503_that_says_when_to_come_again(

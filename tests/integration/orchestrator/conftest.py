@@ -21,7 +21,7 @@ from common.contracts.envelope import Envelope
 from common.contracts.intake import HOOK_RECEIVED, IntakeMessage
 from common.ids import derived_id, new_id, order_number
 from common.messaging import Broker
-from common.postgres import prepare_connection
+from common.postgres import Database, prepare_connection
 from common.service import running
 from orchestrator.app import build
 from orchestrator.settings import OrchestratorSettings
@@ -139,6 +139,15 @@ class Api:
 async def dsn(database_for: Callable[[str], Awaitable[str]]) -> str:
     """The address of a fresh orders database."""
     return await database_for("orchestrator")
+
+
+@pytest.fixture
+async def pool(dsn: str) -> AsyncIterator[Database]:
+    """The service's own kind of pool on the test's database."""
+    made = Database(dsn, application_name="test")
+    await made.open()
+    yield made
+    await made.close()
 
 
 @pytest.fixture

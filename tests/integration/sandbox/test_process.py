@@ -6,14 +6,18 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
 from sandbox.testing import running_sandbox
+
+YOO = aiohttp.encode_basic_auth("shop", "key")
+Call = Callable[..., Awaitable[Any]]
 
 
 @asynccontextmanager
@@ -86,6 +90,72 @@ async def test_a_wrong_setting_gives_one_clear_line() -> None:
         assert process.returncode == 2
         assert err.decode().startswith("sandbox: wrong settings: port:")
         assert len(err.splitlines()) == 1
+
+
+async def test_a_file_that_is_not_the_sandboxs_gives_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("other people's words, which are no database of anybody " * 100)
+    async with sandbox_process("--port", "0", "--keep-file", str(tmp_path / "kept")) as process:
+        _, err = await asyncio.wait_for(process.communicate(), 60)
+        assert process.returncode == 1
+        assert err.decode().startswith(f"sandbox: cannot read {tmp_path / 'kept'}: ")
+        assert len(err.splitlines()) == 1
+
+
+@asynccontextmanager
+async def keeping_sandbox(file: Path) -> AsyncIterator[Call]:
+    """A sandbox that keeps money in a file and is killed at the end, in whatever it is; gives what calls it."""
+    keeping = sandbox_process("--port", "0", SANDBOX_SMTP_PORT="0", SANDBOX_KEEP_FILE=str(file))
+    async with keeping as process, aiohttp.ClientSession() as session:
+        url = f"http://127.0.0.1:{(await started(process))['port']}"
+
+        async def call(method: str, path: str, body: Any = None, *, key: str = "") -> Any:
+            headers = {"X-Service-Token": "t", "X-Idempotency-Key": key, "Idempotence-Key": key, "Authorization": YOO}
+            async with session.request(method, url + path, json=body, headers=headers) as response:
+                return await response.json() if response.content_type == "application/json" else None
+
+        yield call
+        process.kill()
+        await process.wait()
+
+
+async def ledgers(call: Call) -> list[Any]:
+    return [await call("GET", f"/sandbox/{system}/ledger") for system in ("trust", "yookassa")]
+
+
+async def test_payment_systems_know_their_money_again_after_they_were_killed(tmp_path: Path) -> None:
+    trust, yoo = "/trust-payments/v2/refunds", "/v3/refunds"
+    wanted = {"payment_id": "p", "amount": 300, "currency": "RUB"}
+    yoo_wanted = {"payment_id": "y", "amount": {"value": "3.00", "currency": "RUB"}}
+    async with keeping_sandbox(tmp_path / "kept") as call:
+        await call("PUT", "/sandbox/trust/payments/p", {"captured": 1000, "polls": 0})
+        await call("PUT", "/sandbox/yookassa/payments/y", {"captured": 1000, "polls": 1})
+        made = (await call("POST", trust, wanted, key="k1"))["trust_refund_id"]
+        yoo_made = await call("POST", yoo, yoo_wanted, key="k1")
+        created = await ledgers(call)
+    async with keeping_sandbox(tmp_path / "kept") as call:
+        assert await ledgers(call) == created
+        assert (await call("POST", trust, wanted, key="k1"))["trust_refund_id"] == made
+        assert await call("POST", yoo, yoo_wanted, key="k1") == yoo_made
+        await call("POST", f"{trust}/{made}/start")
+        assert (await call("GET", f"{trust}/{made}"))["status"] == "success"
+        assert (await call("GET", f"{yoo}/{yoo_made['id']}"))["status"] == "succeeded"
+        paid = await ledgers(call)
+    assert [page["items"][0]["refunds"][0]["payouts"] for page in paid] == [1, 1]
+    async with keeping_sandbox(tmp_path / "kept") as call:
+        assert await ledgers(call) == paid
+        assert (await call("GET", f"{trust}/{made}"))["status"] == "success"  # asked again, it pays no second time
+        assert await ledgers(call) == paid
+        await call("POST", "/sandbox/trust/forget-keys")
+        await call("POST", "/sandbox/yookassa/forget-keys")
+    async with keeping_sandbox(tmp_path / "kept") as call:
+        assert (await call("POST", trust, wanted, key="k1"))["trust_refund_id"] != made
+        assert (await call("POST", yoo, yoo_wanted, key="k1"))["id"] != yoo_made["id"]
+        known = {item["trust_refund_id"] for item in (await ledgers(call))[0]["items"][0]["refunds"]}
+        await call("POST", "/sandbox/reset")
+    async with keeping_sandbox(tmp_path / "kept") as call:
+        assert [page["items"] for page in await ledgers(call)] == [[], []]
+        await call("PUT", "/sandbox/trust/payments/p", {"captured": 1000})
+        assert (await call("POST", trust, wanted, key="k1"))["trust_refund_id"] not in known
 
 
 async def test_logs_page_by_cursor_and_clear() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import signal
 import sqlite3
@@ -18,6 +19,7 @@ import asyncpg
 import pytest
 
 from suite_local import lifecycle, provisioning
+from suite_local.backups.databases import FOLLOWER
 from suite_local.backups.folder import BackupFolder
 from suite_local.backups.restore import restore
 from suite_local.backups.save import DATABASES, SPOOL, backup
@@ -30,7 +32,7 @@ from suite_local.paths import RunDirectory
 from suite_local.ports import free_port
 from suite_local.supervision import Supervisor, strays
 
-from .conftest import running_servers
+from .conftest import running_servers, until
 
 pytestmark = pytest.mark.timeout(600)  # servers start here again and again, beside other tests
 
@@ -78,6 +80,18 @@ def write_layout(run: RunDirectory, dsn: str) -> None:
     run.layout_file.write_text(json.dumps({"infrastructure": {"postgres": {"dsn": dsn}}}))
 
 
+def kept_in(run: RunDirectory) -> object:
+    """What the table of these tests holds on the server that was brought into a run directory."""
+    server = local_postgres(run, keep_ports=False)
+    server.prepare()
+    server.start()
+    try:
+        server.wait_ready()
+        return asyncio.run(execute(server.dsn(), "SELECT string_agg(what, ' ') FROM kept"))
+    finally:
+        server.stop()
+
+
 def refused(run: RunDirectory, folder: BackupFolder, *, replace: bool = False) -> str:
     before = sorted(run.root.rglob("*"))
     with pytest.raises(BackupError) as error:
@@ -105,17 +119,11 @@ def test_a_server_of_ours_is_copied_as_it_runs_and_brought_up_elsewhere(place: C
         backup_is_killed(run, BackupFolder(run.root.parent / "half"), other, "save", "save_spools")
         assert "is running" in refused(run, folder)
         asyncio.run(execute(postgres.address, "INSERT INTO kept VALUES ('after')"))
+        look_at_a_killed_follower(run, postgres.address)
     assert {oct(path.stat().st_mode & 0o077) for path in (folder.root, *folder.root.rglob("*"))} == {"0o0"}
 
     restore(other, folder, {}, say=said.append)
-    server = local_postgres(other, keep_ports=False)
-    server.prepare()
-    server.start()
-    try:
-        server.wait_ready()
-        assert asyncio.run(execute(server.dsn(), "SELECT string_agg(what, ' ') FROM kept")) == "before"
-    finally:
-        server.stop()
+    assert kept_in(other) == "before"
     with closing(sqlite3.connect(other.root / "spool" / "webhook-gateway" / SPOOL)) as spool:
         assert spool.execute("SELECT body FROM records").fetchall() == [("a hook",)]
     assert Credentials(other.secrets).get("postgres") == Credentials(run.secrets).get("postgres")
@@ -128,10 +136,26 @@ def test_a_server_of_ours_is_copied_as_it_runs_and_brought_up_elsewhere(place: C
     look_at_refusals(place("third"), folder)
 
 
+def look_at_a_killed_follower(run: RunDirectory, dsn: str) -> None:
+    """Whoever follows the log and is killed leaves nobody behind that goes on receiving it."""
+    folder = BackupFolder(run.root.parent / "followed")
+    words = [sys.executable, "-m", "suite_local", "backup", str(folder.root), "--follow"]
+    follower = subprocess.Popen(words, env={**os.environ, "SUITE_RUN_DIR": str(run.root)})
+    receiving = "SELECT string_agg(application_name, ' ') FROM pg_stat_replication"
+    try:
+        until(lambda: (folder.root / "manifest.json").exists())
+        until(lambda: asyncio.run(execute(dsn, receiving)) == FOLLOWER)
+    finally:
+        follower.kill()
+        follower.wait()
+    until(lambda: asyncio.run(execute(dsn, receiving)) is None)
+
+
 DIES = """
 import os, signal, sys
 from pathlib import Path
 from suite_local.backups import restore, save
+from suite_local.backups.databases import FOLLOWER
 from suite_local.backups.folder import BackupFolder
 from suite_local.infrastructure.postgres import LocalPostgres
 from suite_local.infrastructure.rabbitmq import LocalRabbitmq
@@ -213,14 +237,7 @@ def test_killed_after_any_step_nothing_half_is_served_or_taken_for_a_backup(
     restore(other, folder, {}, replace=True, say=lambda _: None)
     assert strays(other) == []
     assert not other.unfinished_restore.exists()
-    server = local_postgres(other, keep_ports=False)
-    server.prepare()
-    server.start()
-    try:
-        server.wait_ready()
-        assert asyncio.run(execute(server.dsn(), "SELECT string_agg(what, ' ') FROM kept")) == "before"
-    finally:
-        server.stop()
+    assert kept_in(other) == "before"
 
 
 def look_at_refusals(empty: RunDirectory, folder: BackupFolder) -> None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,6 +74,32 @@ def test_a_suite_survives_a_second_up_the_death_of_every_service_and_a_down(
     assert {name: value for name, value in found.items() if name not in later} == {
         name: value for name, value in evidence.order.items() if name not in later
     }
+    # The database still has the refund of before; so must the payment system, or it would look as if no money had moved.
+    [paid] = [each["refunds"] for each in ledger_of(own_run) if each["payment_id"] == evidence.report["payment_id"]]
+    assert paid != []
+    until(lambda: check_all(own_run) == (0, "nothing is lost, nothing differs"), within_s=120)
+
+
+def ledger_of(run: RunDirectory) -> list[dict[str, Any]]:
+    """What Trust shows of its payments and refunds."""
+    sandbox = document_of(run)["infrastructure"]["sandbox"]["url"]
+    with urllib.request.urlopen(f"{sandbox}/sandbox/trust/ledger") as answer:  # noqa: S310 -- the sandbox, over http
+        items: list[dict[str, Any]] = json.loads(answer.read())["items"]
+        return items
+
+
+def check_all(run: RunDirectory) -> tuple[int, str]:
+    """``ordersctl check all``, as the README has it: exit code and verdict."""
+    ended = subprocess.run(
+        [Path(sys.executable).with_name("ordersctl"), "check", "all"],
+        env={**os.environ, "SUITE_RUN_DIR": str(run.root)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return ended.returncode, next(
+        (line for line in ended.stderr.splitlines() if line.startswith(("nothing is", "NOT"))), ended.stderr
+    )
 
 
 def order_of(run: RunDirectory, number: str) -> dict[str, Any]:

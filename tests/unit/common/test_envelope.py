@@ -75,6 +75,18 @@ def test_fields_that_a_newer_sender_added_are_ignored() -> None:
     assert parse(event, ProblemResolvedV1).fingerprint == "f"
 
 
+@pytest.mark.parametrize(
+    "time",
+    ["0001-01-01T00:00:00+14:00", "1969-12-31T23:59:59Z", "9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59-12:00"],
+)
+def test_a_moment_that_no_table_gives_back_makes_no_event(time: str) -> None:
+    """PostgreSQL keeps the very last moment as infinity: a worker that read it failed as a whole."""
+    sound = {"id": "e", "source": "/test", "type": "test"}
+    assert Envelope.decode(orjson.dumps({**sound, "time": "9998-12-31T23:59:59Z"})).id == "e"
+    with pytest.raises(ValueError, match="time"):
+        Envelope.decode(orjson.dumps({**sound, "time": time}))
+
+
 def test_a_message_of_another_type_is_refused() -> None:
     """Parsing by the wrong model is an error, not a guess."""
     event = Envelope(id="e1", source="/test", type=ProblemResolvedV1.TYPE, time=NOW, data={})

@@ -57,6 +57,11 @@ class RunDirectory:
         return self.root / "supervisord.pid"
 
     @property
+    def sandbox_file(self) -> Path:
+        """What the sandbox's payment systems still know when the suite is started again."""
+        return self.root / "sandbox.sqlite3"
+
+    @property
     def unfinished_restore(self) -> Path:
         """There while a backup is brought in: what lies here is half of it, and nothing is started from that."""
         return self.root / "restore-unfinished"

@@ -220,6 +220,7 @@ def sandbox_environment(plan: Plan) -> dict[str, str]:
         "YOOKASSA_SHOP_ID": _YOOKASSA_SHOP,
         "YOOKASSA_SECRET_KEY": secrets.get("yookassa"),
         "TRACKER_TOKEN": secrets.get("tracker"),
+        "KEEP_FILE": str(plan.run.sandbox_file),
     }
     named = {f"SANDBOX_{name}": value for name, value in values.items()}
     named.update({name: value for name, value in plan.overrides.items() if name.startswith("SANDBOX_")})

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import Sequence
 
@@ -48,7 +49,7 @@ async def _serve(settings: Settings) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT. Exit codes: 0 stopped, 1 a port is taken, 2 a setting is wrong."""
+    """Serve until SIGTERM or SIGINT. Exit codes: 0 stopped, 1 a port is taken or the kept file is not ours, 2 a setting is wrong."""
     structlog.configure(processors=[structlog.processors.TimeStamper(fmt="iso"), structlog.processors.JSONRenderer()])
     arguments = vars(_parser().parse_args(argv))
     try:
@@ -61,6 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         asyncio.run(_serve(settings))
     except OSError as error:
         sys.stderr.write(f"sandbox: cannot listen: {error.strerror or error}\n")
+        return 1
+    except sqlite3.Error as error:
+        sys.stderr.write(f"sandbox: cannot read {settings.keep_file}: {error}\n")
         return 1
     return 0
 

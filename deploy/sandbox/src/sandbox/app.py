@@ -10,6 +10,7 @@ from sandbox.clock import Clock, SystemClock
 from sandbox.control import control_routes, refuse_politely
 from sandbox.faults import FaultPlan
 from sandbox.gate import OutsideSystem
+from sandbox.kept import Kept
 from sandbox.log import Journal
 from sandbox.marketplace.system import Marketplace
 from sandbox.settings import Settings
@@ -29,10 +30,11 @@ _BODY_LIMIT = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Everything outside, by name. All state is in memory and of this process alone."""
+    """Everything outside, by name. All state is in memory and of this process alone, but for what payment systems keep in a file."""
 
     settings: Settings
     clock: Clock
+    kept: Kept
     systems: dict[str, OutsideSystem]
     mail: Mail
     marketplace: Marketplace
@@ -43,8 +45,9 @@ class World:
 
 
 def build_world(settings: Settings, *, clock: Clock | None = None) -> World:
-    """Make every system; nothing listens yet."""
+    """Make every system; nothing listens yet. Raises sqlite3.Error when the file of what is kept cannot be read."""
     time = clock or SystemClock()
+    kept = Kept(settings.keep_file)
 
     def journal() -> Journal:
         return Journal(limit=settings.journal_limit)
@@ -55,8 +58,8 @@ def build_world(settings: Settings, *, clock: Clock | None = None) -> World:
     telegram = Telegram(settings=settings, clock=time, journal=journal(), faults=faults("telegram"))
     slack = Slack(settings=settings, clock=time, journal=journal(), faults=faults("slack"))
     mail = Mail(settings=settings, clock=time, journal=journal(), faults=faults("mail"))
-    trust = Trust(settings=settings, clock=time, journal=journal(), faults=faults("trust"))
-    yookassa = YooKassa(settings=settings, clock=time, journal=journal(), faults=faults("yookassa"))
+    trust = Trust(settings=settings, clock=time, journal=journal(), faults=faults("trust"), kept=kept)
+    yookassa = YooKassa(settings=settings, clock=time, journal=journal(), faults=faults("yookassa"), kept=kept)
     tracker = Tracker(settings=settings, clock=time, journal=journal(), faults=faults("tracker"))
     feedback = Feedback(settings=settings, clock=time, journal=journal(), faults=faults("feedback"))
     calls = Calls(settings=settings, clock=time, journal=journal(), faults=faults("calls"))
@@ -72,6 +75,7 @@ def build_world(settings: Settings, *, clock: Clock | None = None) -> World:
     return World(
         settings=settings,
         clock=time,
+        kept=kept,
         systems={system.name: system for system in systems},
         mail=mail,
         marketplace=marketplace,
@@ -106,6 +110,7 @@ def build(world: World) -> web.Application:
         """End plays that still run."""
         yield
         await world.marketplace.close()
+        world.kept.close()
 
     app.cleanup_ctx.extend([smtp, plays])
     app.router.add_get("/livez", livez)

@@ -1,6 +1,7 @@
 """Everything that can be set. Values come from `SANDBOX_<NAME>` in the environment and from `--<name>` arguments."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -18,6 +19,10 @@ class Settings(BaseModel):
     public_url: str | None = Field(default=None, description="the sandbox's own address as others reach it")
     seed: int = Field(default=1, description="seed of fault shares")
     journal_limit: int = Field(default=100_000, ge=1, description="entries kept for each system")
+
+    keep_file: Path | None = Field(
+        default=None, description="file of what payment systems still know after a restart; without one they forget it"
+    )
 
     gateway_url: str | None = Field(default=None, description="gateways to send hooks to, separated by commas")
     gateway_path: str = Field(default="/hooks/v1/sbermarket", description="path hooks are sent to")

@@ -9,6 +9,7 @@ from typing import Any
 from common.clock import SystemClock
 from common.http import HttpServer, build_app
 from common.messaging import Broker, Consumer, MessagingMetrics, OutboxRelay
+from common.moments import zone_named
 from common.postgres import Database, require_schema
 from common.service import (
     Application,
@@ -99,7 +100,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
     people = CurrentPeople(directory=directory, name=str(settings.people_file))
     if settings.people_file is not None:
         people.read(read_file(settings.people_file, "people"))
-    words, environment = Words(settings.language), settings.environment
+    words, environment = Words(settings.language, zone_named(settings.time_zone)), settings.environment
     tickets_at = settings.tracker_page if settings.outside_tracker else None
     links = Links(settings.console_url, tickets_at, settings.sentry_url)
     registry, tls = new_registry(), Tls(settings)

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from common.moments import BUSINESS_ZONE, zone_named
 from common.service import OwnerSettings, RetentionSettings, ServiceSettings
 from notifier.duty.escalation import Policy, Step
 from notifier.incidents.model import Severity
@@ -49,6 +50,7 @@ class NotifierSettings(RetentionSettings, OwnerSettings, ServiceSettings):
     port: int = Field(default=8085, ge=0, le=65535)
     routes_file: Path = Field(default=DEFAULT_ROUTES, description="the package's own default_routes.json unless given")
     language: Literal["ru", "en"] = "ru"
+    time_zone: str = Field(BUSINESS_ZONE, description="of the times that messages and tickets tell")
     console_url: str | None = Field(
         default=None,
         description="where links of messages open (the console, or this service); without it notices link to no page",
@@ -188,6 +190,12 @@ class NotifierSettings(RetentionSettings, OwnerSettings, ServiceSettings):
     def outside_tracker(self) -> bool:
         """Whether tickets lie in an outside tracker."""
         return self.tracker != "built-in"
+
+    @field_validator("time_zone")
+    @classmethod
+    def _a_zone(cls, value: str) -> str:
+        zone_named(value)
+        return value
 
     @field_validator("telegram_token")
     @classmethod

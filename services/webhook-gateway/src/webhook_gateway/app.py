@@ -196,7 +196,7 @@ async def build(settings: Settings, lifecycle: Lifecycle) -> Application:
     every(lifecycle, _SIZES_EVERY_S, partial(sizes.measure, database), name="table-sizes", after=recordable)
     every(lifecycle, _DIGEST_EVERY_S, DigestOld(database, digests), name="digest-old", after=recordable)
     unarrived = UnarrivedOrders(database)
-    ledger = Ledger(database)
+    ledger = Ledger(database, spools)
     watch_ledger = WatchLedger(ledger, clock=clock, metrics=delivery_metrics)
     every(lifecycle, _LEDGER_EVERY_S, watch_ledger.step, name="ledger", after=recordable)
 

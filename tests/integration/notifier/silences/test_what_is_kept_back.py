@@ -54,6 +54,21 @@ async def why_not(kit: Kit, incident: int, count: int = 1) -> list[str]:
     return await eventually(probe)
 
 
+async def test_a_silence_for_ever_and_an_override_for_ever_are_no_fault(make_kit: MakeKit, tmp_path: Path) -> None:
+    for_ever = "9999-12-31T23:59:59.999999Z"
+    kit = await make_kit(routes=ONE_CHAT, **settings_for(tmp_path))
+    await put_roster(kit, "oleg", "anna")
+    assert (await silence(kit, ends_at=for_ever, dry_run=True))["dry_run"]
+    await silence(kit, ends_at=for_ever)
+    override = {"starts_at": datetime.now(UTC).isoformat(), "ends_at": for_ever, "person": "anna", "reason": "for ever"}
+    status, answer = await kit.call("POST", "/admin/v1/roster/overrides", body=override)
+    assert status < 500, answer
+    await kit.publish(a_problem())
+    [reason] = await why_not(kit, 1)
+    assert reason.endswith("until 9999-12-31T23:59:59Z"), reason
+    assert (await kit.call("GET", "/admin/v1/roster", role="viewer"))[0] == 200
+
+
 async def test_nobody_is_notified_of_a_silenced_problem_and_the_log_says_why(make_kit: MakeKit) -> None:
     kit = await make_kit(routes=ONE_CHAT)
     answer = await silence(kit)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,7 +19,7 @@ from orchestrator.orders.aggregate import Drift, derive_aggregates
 from orchestrator.orders.measure import Measure
 from orchestrator.orders.parked import raise_overdue
 from orchestrator.rights import TABLES
-from tests.integration.orchestrator.factories import all_taken
+from tests.integration.orchestrator.factories import all_taken, write_orders
 from tests.support.alert_thresholds import alert_after
 from tests.support.servers import eventually
 
@@ -45,19 +44,6 @@ SELECT id, n, 'order.paid', $1 || n, '{}', '{}', $3 FROM w, generate_series(1, 3
 _LINE = """
 INSERT INTO timeline (order_number, occurred_at, service, kind, actor, summary) VALUES ($1, $2, 'notifier', 'k', 'a', 's')
 """
-_ORDER = """
-INSERT INTO orders (number, source, external_id, status, aggregate_state, closed, shipped, paid, revision, zone, tariff, currency, document)
-VALUES ($1, $2, $1, $3, $4, false, false, false, 1, 'z', 't', 'RUB', '{}')
-"""
-
-
-@pytest.fixture
-async def pool(dsn: str) -> AsyncIterator[Database]:
-    """The service's own kind of pool on the test's database."""
-    made = Database(dsn, application_name="test")
-    await made.open()
-    yield made
-    await made.close()
 
 
 @pytest.fixture
@@ -218,7 +204,7 @@ async def test_an_order_that_drifted_is_counted_and_derived_again_one_on_its_way
     pool: Database, database: Any, registry: CollectorRegistry
 ) -> None:
     for number, state in (("A", "finished"), ("B", "crashed"), ("C", "stopped")):
-        await database.execute(_ORDER, number, "sbermarket", "delivered", state)
+        await write_orders(database, number, state=state)
     await database.execute("INSERT INTO order_aggregate_change (order_number) VALUES ('C')")
     drift = Drift(pool, OrchestratorMetrics(registry), window=2)
     assert [await drift() for _ in range(3)] == [1, 0, 0]
@@ -247,7 +233,7 @@ async def test_sizes_growth_and_orders_by_source_are_measured(
     }
     assert growth == {"workflow_event": 3500.0, "orders": 0.0}
     for number, source, status in (("A", "sbermarket", "paid"), ("B", "sbermarket", "created"), ("C", "odd", "paid")):
-        await database.execute(_ORDER, number, source, status, "in_progress")
+        await write_orders(database, number, state="in_progress", source=source, status=status)
         await database.execute(_FILL, number, 2, NOW, 0)
     await measure.sources()
 

@@ -18,30 +18,17 @@ from orchestrator.orders import aggregate, parked
 from orchestrator.orders.aggregate import Drift, derive_aggregates
 from orchestrator.orders.parked import raise_overdue
 from tests.integration.orchestrator.conftest import Gateway, Listener, Start
-from tests.integration.orchestrator.factories import all_taken
+from tests.integration.orchestrator.factories import all_taken, write_orders
 from tests.support.poisoned import Fault, Poisoned, every_job_fails, poisoned
 from tests.support.servers import eventually
 
 NOW = datetime.now(UTC)
 GOOD, BAD = ("A1", "B2", "D4", "E5"), "C3"
-ORDER = """
-INSERT INTO orders (number, source, external_id, status, aggregate_state, closed, shipped, paid, revision, zone, tariff, currency, document)
-VALUES ($1, 'sbermarket', $1, 'delivered', $2, false, false, false, 1, 'z', 't', 'RUB', $3)
-"""
 # Stands for an error that nobody foresaw in what is written about one order.
 STUMBLE = """
 CREATE FUNCTION stumble() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'nobody foresaw this'; END $$;
 CREATE TRIGGER stumble BEFORE UPDATE ON orders FOR EACH ROW WHEN (NEW.{column} = '{value}') EXECUTE FUNCTION stumble();
 """
-
-
-@pytest.fixture
-async def pool(dsn: str) -> AsyncIterator[Database]:
-    """The service's own kind of pool on the test's database."""
-    made = Database(dsn, application_name="test")
-    await made.open()
-    yield made
-    await made.close()
 
 
 @pytest.fixture
@@ -52,8 +39,8 @@ async def task(pool: Database, database: Any) -> AsyncIterator[Poisoned]:
 
 
 async def test_aggregate_states_are_derived_of_the_others(task: Poisoned, pool: Database, database: Any) -> None:
+    await write_orders(database, *GOOD, BAD, state="crashed")
     for number in (*GOOD, BAD):
-        await database.execute(ORDER, number, "crashed", {})
         await database.execute(
             "INSERT INTO order_aggregate_change (order_number) SELECT $1 FROM generate_series(1, 3)", number
         )
@@ -68,7 +55,7 @@ async def test_aggregate_states_are_derived_of_the_others(task: Poisoned, pool: 
         row["number"] for row in await database.fetch("SELECT number FROM orders WHERE aggregate_state = 'crashed'")
     ]
     assert wrong == [BAD]
-    await database.execute(ORDER, "F6", "crashed", {})
+    await write_orders(database, "F6", state="crashed")
     await database.execute("INSERT INTO order_aggregate_change (order_number) VALUES ('F6')")
     assert await task.run(derive) == 1, "what comes later does not wait for it"
     await task.until_told(derive, BAD)
@@ -139,8 +126,7 @@ async def test_customers_are_forgotten_but_for_the_order_that_cannot_be(
 async def test_all_orders_are_looked_at_for_drift_but_the_one_that_cannot_be(
     task: Poisoned, pool: Database, database: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in (*GOOD, BAD):
-        await database.execute(ORDER, number, "finished", {"positions": []})
+    await write_orders(database, *GOOD, BAD, state="finished", document={"positions": []})
     await database.execute("UPDATE orders SET aggregate_state = 'crashed' WHERE number = 'E5'")
     filled: list[str] = []
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-
-import pytest
 
 from common.clock import ManualClock
 from common.postgres import Database
@@ -18,15 +15,6 @@ from tests.support.servers import eventually
 
 GIVE_UP = "/admin/v1/parked-orders/give-up"
 WHY = {"reason": "it is from before we went live"}
-
-
-@pytest.fixture
-async def pool(dsn: str) -> AsyncIterator[Database]:
-    """The service's own kind of pool on the test's database."""
-    made = Database(dsn, application_name="test")
-    await made.open()
-    yield made
-    await made.close()
 
 
 async def pruned(pool: Database) -> int:

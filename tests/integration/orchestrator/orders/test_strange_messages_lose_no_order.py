@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -11,9 +12,11 @@ from common.contracts.envelope import Envelope
 from common.contracts.journal import JournalEntryV1
 from common.contracts.refunds import RefundRejectedV1, RefundStateChangedV1
 from common.ids import new_id
-from tests.integration.orchestrator.conftest import Gateway, Start
+from orchestrator.api import openapi
+from tests.integration.orchestrator.conftest import TOKENS, Gateway, Start
+from tests.integration.orchestrator.factories import all_taken
 from tests.support.servers import eventually
-from tests.support.strange import decided, foreseen, publish_strange, strange
+from tests.support.strange import decided, faults_of, foreseen, publish_strange, strange
 
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
 SOUND = (
@@ -79,6 +82,24 @@ async def test_each_strange_message_is_decided_and_the_next_order_is_taken(
     letters = await api.all("/admin/v1/dead-letters")
     assert len(letters) == len(dead)
     assert {item["state_name"] for item in await api.all("/admin/v1/workflow-events?state=failed")} == {"failed"}
+    assert await database.fetch("SELECT FROM delivery_failures") == []
     for item in letters:  # a person decides on each
         status, answer = await api.call("POST", f"/admin/v1/dead-letters/{item['id']}/dismiss", {"reason": "senseless"})
         assert status == 200, answer
+
+
+async def test_no_change_with_an_odd_value_is_a_fault(start: Start, gateway: Gateway, database: Any) -> None:
+    api = await start()
+    unreadable = [{"id": "a", "quantity": "a few"}]
+    await gateway.send(
+        gateway.hook("A", "order.created", minute=1, positions=[gateway.position("a")]),
+        gateway.hook("A", "order.changed", minute=2, positions=unreadable),
+    )
+    await all_taken(database, 2)
+
+    async def call(method: str, path: str, body: bytes) -> tuple[int, Any]:
+        headers = {"Authorization": f"Bearer {TOKENS['admin']}", "Content-Type": "application/json"}
+        async with api.session.request(method, api.url + path, data=io.BytesIO(body), headers=headers) as answer:
+            return answer.status, await answer.json()
+
+    assert await faults_of(call, openapi(), number=gateway.number("A"), name="tips_service", id=1) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -28,15 +28,6 @@ def a_quarrel(rule: str, *, decision: str = "tips", own: int = 1) -> Compared:
         own_hold=False,
         service_hold=True,
     )
-
-
-@pytest.fixture
-async def pool(dsn: str) -> AsyncIterator[Database]:
-    """A pool on a fresh database."""
-    database = Database(dsn, application_name="test", max_size=4)
-    await database.open()
-    yield database
-    await database.close()
 
 
 async def iteration(pool: Database, found: Mapping[str, Compared], *, at: datetime = AT) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
@@ -11,8 +12,9 @@ from common.contracts.orders import RefundWantedV1
 from common.contracts.refunds import TCreateRefundV1
 from common.ids import new_id
 from common.messaging import Broker
-from tests.integration.refunds.factories import Start
-from tests.support.strange import decided, foreseen, publish_strange, strange_bodies
+from refunds.app import openapi
+from tests.integration.refunds.factories import Start, in_error_after_declines
+from tests.support.strange import decided, faults_of, foreseen, publish_strange, strange_bodies
 
 BODY: dict[str, Any] = {
     "order_number": "7Q3M0V9XK2TDW8RC",
@@ -74,3 +76,15 @@ async def test_every_strange_message_is_decided_and_the_next_refund_is_paid(star
         for refund in item["refunds"]
     ]
     assert [refund["payouts"] for refund in paid] == [1]
+
+
+async def test_no_change_with_an_odd_value_is_a_fault(start: Start) -> None:
+    service = await start()
+    refund = await in_error_after_declines(service)
+
+    async def call(method: str, path: str, body: bytes) -> tuple[int, Any]:
+        headers = {"Content-Type": "application/json"}
+        return await service.call(method, path, role="admin", data=io.BytesIO(body), headers=headers)
+
+    assert await faults_of(call, openapi(), id=refund["id"], version=1) == []
+    assert (await service.refund(refund["id"]))["state_name"] == "ERROR"

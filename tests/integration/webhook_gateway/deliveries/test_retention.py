@@ -15,7 +15,7 @@ from common.ids import new_id
 from common.postgres import Connection, Database
 from tests.support.servers import as_served
 from webhook_gateway.deliveries.digests import PeopleDigests
-from webhook_gateway.deliveries.ledger import Ledger
+from webhook_gateway.deliveries.ledger import ledger_lines
 from webhook_gateway.deliveries.retention import Retention, Upkept
 from webhook_gateway.deliveries.search import DeliverySearch, search
 from webhook_gateway.deliveries.views import DeliveriesQuery
@@ -141,7 +141,9 @@ async def test_a_late_delivery_of_a_dropped_day_finds_a_place(database: Database
 
 async def ledger(database: Database) -> dict[str, int]:
     sums: dict[str, int] = {}
-    for line in await Ledger(database).lines(NOW - timedelta(days=100), NOW + timedelta(days=100)):
+    async with database.acquire() as connection:
+        lines = await ledger_lines(connection, NOW - timedelta(days=100), NOW + timedelta(days=100))
+    for line in lines:
         sums[line.outcome] = sums.get(line.outcome, 0) + line.count
     return sums
 

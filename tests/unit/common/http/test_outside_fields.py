@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from common.http import Moment, PlainDecimal
+from common.http import JsonObject, Moment, PlainDecimal
 
 
 class Demand(BaseModel):
@@ -16,6 +16,12 @@ class Demand(BaseModel):
 
     at: Moment
     quantity: PlainDecimal
+
+
+class Body(BaseModel):
+    """What an operator has mended."""
+
+    body: JsonObject
 
 
 GOOD = '"2026-11-21T10:00:00+03:00"'
@@ -33,8 +39,24 @@ def test_a_moment_that_utc_cannot_name_does_not_fit(text: str) -> None:
     assert [finding["loc"] for finding in caught.value.errors()] == [("at",)]
 
 
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
+def test_what_postgresql_takes_for_infinity_is_moved_by_a_microsecond(text: str) -> None:
+    """It comes back without a zone: a silence for ever was a fault."""
+    read = Demand.model_validate_json(f'{{"at": "{text}", "quantity": 1}}')
+    assert abs(read.at - datetime.fromisoformat(text)) == timedelta(microseconds=1)
+
+
 @pytest.mark.parametrize("value", ["[0, [1, 2], 0]", '["a", "b", "c"]', "[0, 0, 0]", "[1, 2]"])
 def test_a_list_is_no_number(value: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Demand.model_validate_json(f'{{"at": {GOOD}, "quantity": {value}}}')
     assert [finding["loc"] for finding in caught.value.errors()] == [("quantity",)]
+
+
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 10**400])
+def test_an_object_with_a_number_that_cannot_be_written_again_does_not_fit(number: int) -> None:
+    """An operator's mended order with such a number was a fault of ours."""
+    with pytest.raises(ValidationError) as caught:
+        Body.model_validate({"body": {"positions": [{"quantity": number}]}})
+    assert [finding["loc"] for finding in caught.value.errors()] == [("body",)]
+    assert Body.model_validate({"body": {"quantity": 2**63}}).body == {"quantity": 2**63}

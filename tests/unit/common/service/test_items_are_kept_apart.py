@@ -42,6 +42,21 @@ async def test_the_items_that_fail_are_found_and_all_others_are_done_once_in_the
     assert work.calls < 20, "in halves, not one by one"
 
 
+@pytest.mark.parametrize("first", range(len(ITEMS)))
+async def test_what_is_behind_a_failing_item_of_the_same_name_waits_for_it(first: int) -> None:
+    """Every third item has the name of the bad one; wherever the halves part, none of those behind it is done before it."""
+    failures, work = TaskFailures(), Work(ITEMS[first])
+
+    def name(item: str) -> str:
+        return f"incident {int(item) % 3}"
+
+    with failures.of("sweep"):
+        await in_halves(ITEMS, work, name=name)
+        assert kept_apart() == [name(ITEMS[first])]
+    behind = [item for item in ITEMS[first:] if name(item) == name(ITEMS[first])]
+    assert work.done == [item for item in ITEMS if item not in behind]
+
+
 async def test_what_fails_is_counted_until_it_succeeds() -> None:
     failures, registry, work = TaskFailures(), CollectorRegistry(), Work("7")
     failures.keep_in(None, registry, service="shop")

@@ -11,7 +11,7 @@ import pytest
 from babel.dates import format_date
 
 from console.client.sentences import language_of, sentences
-from tests.support.terminal_words import said, said_by_services
+from tests.support.terminal_words import found_by_checkers, needs, said, said_by_services
 from tests.unit.console.cli.conftest import Ordersctl, Services
 
 RUSSIAN = sentences("ru")
@@ -26,6 +26,42 @@ def test_every_fault_and_every_finding_of_a_checker_has_its_russian() -> None:
     known = said_by_services()
     assert len(known) > 30
     assert sorted(text for text in known if not CYRILLIC.search(RUSSIAN(filled(text)))) == []
+
+
+def test_every_verdict_and_every_fault_of_the_audit_has_its_russian() -> None:
+    known = found_by_checkers()
+    assert len(known) > 15
+    shown = {text: RUSSIAN(filled(text)) for text in known}
+    assert {text: said for text, said in shown.items() if re.search("[a-z]{3,} [a-z]{2,}", said)} == {}
+
+
+def test_whatever_status_counts_and_misses_has_its_russian() -> None:
+    assert len(needs()) > 15
+    assert sorted(text for text in needs() if not CYRILLIC.search(RUSSIAN(filled(text)))) == []
+
+
+def test_status_is_wholly_in_one_language(
+    services: Services, ordersctl: Ordersctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = {"name": "outbox", "replica": None, "waiting": 2, "oldest_seconds": 172800.0, "state": "late"}
+    hole = {"what": "roster", "detail": "nobody is on duty now"}
+    services.on("GET /readyz", {"ready": True, "checks": {"postgres": "ok", "broker": "ok"}})
+    services.on("GET /admin/v1/coverage", {"covered": False, "missing": [hole]})
+    services.on("GET /admin/v1/queues", {"items": [queue], "complete": False})
+    services.on("GET /admin/v1/workflows", {"items": [{}], "count": 3})
+    services.on("GET /admin/v1/dead-letters", {"items": [{"id": 1}], "count": 1})
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    ended = ordersctl("status", "--language", "ru")
+    for text in ("готов", "postgres в порядке", "2 дня", "опоздало", "упавшие процессы", "без решения (notifier)"):
+        assert text in ended.out
+    assert "сейчас никто не дежурит" in ended.remarks
+    ours = re.compile("ordersctl .*|webhook-gateway")
+    assert re.findall("[a-z]{2,} [a-z]{2,} [a-z]+", ours.sub("", ended.out + ended.remarks)) == []
+    english = ordersctl("status")
+    assert not CYRILLIC.search(english.out + english.remarks)
+    assert "2 days" in english.out
 
 
 def filled(text: str) -> str:

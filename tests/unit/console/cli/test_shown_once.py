@@ -113,23 +113,6 @@ def test_the_ledgers_equation_is_said_with_its_numbers(services: Services, order
     assert (shown.code, equation.replace("5 =", "6 ≠") in shown.out) == (1, True)
 
 
-def test_what_waits_in_a_spool_has_come_in_and_differs_from_nothing(services: Services, ordersctl: Ordersctl) -> None:
-    checks(services)
-    differs = [{"replica": "gw-1", "difference": 3}, {"replica": "gw-2", "difference": 1}]
-    services.on("GET /admin/v1/ledger", {**LEDGER, "received": 9, "difference": 4, "by_replica": differs})
-    held = {"name": "spool", "state": "waiting", "oldest_seconds": 9.0}
-    other = {"name": "outbox", "replica": None, "waiting": 9, "state": "waiting"}
-    spools = [{**held, "replica": "gw-1", "waiting": 3}, {**held, "replica": "gw-2", "waiting": 2}]
-    services.on("GET /admin/v1/queues", {"items": [*spools, other]})
-    shown = ordersctl("check", "ledger")
-    assert shown.code == 0, shown.out
-    assert "received 9 = confirmed 2 + spooled 5 + quarantined 1 + refused 1" in shown.out
-    services.on("GET /admin/v1/queues", {"items": [{**spools[0], "waiting": 9}, other]})  # gw-2 has lost one
-    shown = ordersctl("check", "ledger")
-    assert (shown.code, "9 came in and 8 have an outcome: 1 differ" in " ".join(shown.out.split())) == (1, True)
-    assert services.lines("GET")[-3:-1] == ["GET /admin/v1/queues", "GET /admin/v1/ledger"]
-
-
 def test_silenced_incidents_are_marked_where_they_are_listed_and_counted(
     services: Services, ordersctl: Ordersctl
 ) -> None:

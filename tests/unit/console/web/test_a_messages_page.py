@@ -98,8 +98,8 @@ async def test_what_was_told_and_has_no_words_any_more_says_that(browser: Browse
 @pytest.mark.parametrize(
     ("language", "words"),
     [
-        ("en", ("32 seconds after the hook had come", "22 s before the orchestrator: the broker was away")),
-        ("ru", ("через 32 секунды после прихода хука", "22 с до orchestrator: брокер был недоступен")),
+        ("en", ("32 seconds after the hook had come", "22 seconds before the orchestrator: the broker was away")),
+        ("ru", ("через 32 секунды после прихода хука", "22 секунды до orchestrator: брокер был недоступен")),
     ],
 )
 async def test_a_late_notice_names_the_wait_before_the_orchestrator(

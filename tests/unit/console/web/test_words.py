@@ -71,7 +71,7 @@ def test_what_is_no_time_is_not_written_as_one(given: object) -> None:
 def test_faults_and_findings_are_said_in_the_language_of_the_page() -> None:
     fault = "a number is needed (not_a_number); the sum is too large (too_large)"
     says = {
-        language: filters.writers(language=language, zone="UTC", now=lambda: NOW, translate=str)["sentence"]
+        language: filters.writers(language=language, zone=lambda: "UTC", now=lambda: NOW, translate=str)["sentence"]
         for language in ("ru", "en")
     }
     assert says["ru"](fault) == "нужно число (not_a_number); сумма слишком велика (too_large)"
@@ -91,8 +91,27 @@ def test_scripts_of_others_are_the_ones_that_were_looked_at() -> None:
 
 
 _COUNTED = re.compile(r"(?:\{\}|%\((?:n|num|m|shown|cut|days|hours)\)s)( [^\W\d_]+)+")
-_VERBS = frozenset(["answers", "does", "has", "is", "names", "status", "stays", "takes", "was"])
+_VERBS = frozenset(
+    [
+        "answers",
+        "does",
+        "has",
+        "goes",
+        "is",
+        "lets",
+        "names",
+        "requires",
+        "stands",
+        "status",
+        "stays",
+        "summons",
+        "takes",
+        "was",
+    ]
+)
 _ALWAYS_MANY = {
+    "Option {} requires {} arguments.": "typer says it of several only",
+    "Argument {} takes {} values.": "typer says it of several only",
     "The newest %(shown)s lines are shown; older ones that are not: %(cut)s.": "of the most lines that are shown",
     "{} items in {} plans, which are applied one after the other": "said of several plans only",
     "seen: erased in {} services": "its form of one has no number before it",

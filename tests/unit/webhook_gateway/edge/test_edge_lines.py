@@ -60,6 +60,14 @@ def test_only_what_has_a_body_may_be_an_order(method: str, is_order: bool) -> No
     assert request.is_order is is_order
 
 
+def test_a_line_with_bytes_that_are_no_text_is_read_all_the_same() -> None:
+    """A browser of somebody's that sends Latin-1 loses no order: its line was counted as unreadable."""
+    written = line(path="/api/v1/orders/?name=X", idempotency_key="key-X").replace(b"X", b"\xe9")
+    request = read_line(written)
+    assert request is not None
+    assert (request.is_order, request.path, request.idempotency_key) == (True, "/api/v1/orders/?name=?", "key-\ufffd")
+
+
 def test_a_line_has_the_same_id_however_often_it_is_read() -> None:
     first, again, other = read_line(line()), read_line(line()), read_line(line(id="2"))
     assert first is not None

@@ -6,8 +6,11 @@ Somebody else's server is copied by its owner, or gives us dumps, each of its ow
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -16,6 +19,7 @@ from suite_local.errors import BackupError, InfrastructureMissingError
 from suite_local.infrastructure.postgres import find_binaries
 from suite_local.programs import inherited_environment
 
+_PR_SET_PDEATHSIG = 1
 FOLLOWER = "suite-backup"
 """The name of whoever receives the log, for ``synchronous_standby_names``: then no commit is answered before it is there."""
 
@@ -40,11 +44,19 @@ def follow(dsn: str, into: Path) -> subprocess.Popen[bytes]:
     """Begin to receive what the server writes; each piece is on the disk before the server is told so.
 
     It reconnects by itself. The server keeps nothing for whoever stays away: what it has recycled meanwhile ends the program, and
-    another backup has to be taken.
+    another backup has to be taken. On Linux it ends with this process, whatever ends that: nobody else would end it.
     """
     into.mkdir(mode=0o700, exist_ok=True)
     command, environment = _command(["pg_receivewal", "-D", str(into), "--synchronous"], dsn, name=FOLLOWER)
-    return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
+    libc, ours = ctypes.CDLL(None), os.getpid()
+
+    def end_with_us() -> None:
+        if sys.platform == "linux":
+            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+            if os.getppid() != ours:  # it was too late to be told
+                os._exit(1)
+
+    return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, preexec_fn=end_with_us)
 
 
 def dump(dsn: str, database: str, into: Path) -> None:

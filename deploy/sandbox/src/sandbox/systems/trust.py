@@ -10,6 +10,7 @@ from sandbox.clock import Clock
 from sandbox.control import ControlError, body_of
 from sandbox.faults import FaultMode, FaultOrder, FaultPlan
 from sandbox.gate import Answer, Call, HttpSystem
+from sandbox.kept import Kept
 from sandbox.log import Journal
 from sandbox.settings import Settings
 from sandbox.systems.trust_money import FINAL, Payment, RefundStatus, TrustError, TrustMoney
@@ -58,10 +59,10 @@ class Trust(HttpSystem):
     name: ClassVar[str] = "trust"
     declines_itself: ClassVar[bool] = True
 
-    def __init__(self, *, settings: Settings, clock: Clock, journal: Journal, faults: FaultPlan) -> None:
+    def __init__(self, *, settings: Settings, clock: Clock, journal: Journal, faults: FaultPlan, kept: Kept) -> None:
         super().__init__(clock=clock, journal=journal, faults=faults)
         self._settings = settings
-        self.money = TrustMoney()
+        self.money = TrustMoney(kept)
 
     def routes(self) -> list[web.RouteDef]:
         """The protocol, and payments and refunds as a check orders them."""
@@ -208,6 +209,7 @@ class Trust(HttpSystem):
         except TrustError as error:
             raise ControlError(404, str(error)) from None
         refund.status, refund.description = order.status, order.status_desc
+        self.money.keep(refund)
         return web.json_response(refund.as_json() | {"final": refund.status in FINAL})
 
     async def _forget_keys(self, _: web.Request) -> web.Response:

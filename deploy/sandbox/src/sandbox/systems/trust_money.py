@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from sandbox.kept import Kept
+
 RefundStatus = Literal["created", "wait_for_notification", "success", "error", "failed"]
 KEY_RETENTION = timedelta(days=7)
 """Trust forgets an idempotency key after a week; the same key then makes another refund."""
+_PAYMENTS, _REFUNDS, _MADE = "trust payment", "trust refund", "trust refunds made"
 FINAL: frozenset[RefundStatus] = frozenset({"success", "error", "failed"})
 
 
@@ -58,6 +61,7 @@ class Refund:
     payouts: int = 0
     """How often money went out for it; a reversal does not take that back."""
     made_at: datetime | None = None
+    key_forgotten: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """What a status request answers."""
@@ -73,12 +77,25 @@ class Refund:
 
 @dataclass(slots=True)
 class TrustMoney:
-    """All payments and refunds, by id and by idempotency key."""
+    """All payments and refunds, by id and by idempotency key. Every change is kept before it is answered."""
 
-    payments: dict[str, Payment] = field(default_factory=dict)
-    refunds: dict[str, Refund] = field(default_factory=dict)
-    _by_key: dict[str, Refund] = field(default_factory=dict)
-    _made: int = 0
+    kept: Kept = field(default_factory=Kept)
+    payments: dict[str, Payment] = field(init=False)
+    refunds: dict[str, Refund] = field(init=False)
+    _by_key: dict[str, Refund] = field(init=False)
+    _made: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Know again what was kept."""
+        self.payments, self.refunds = self.kept.all(_PAYMENTS, Payment), self.kept.all(_REFUNDS, Refund)
+        self._made = self.kept.all(_MADE, int).get("", 0)  # a reset forgets refunds, it never gives one an id again
+        for refund in self.refunds.values():
+            refund.payment = self.payments.setdefault(refund.payment.id, refund.payment)
+        self._by_key = {refund.key: refund for refund in self.refunds.values() if not refund.key_forgotten}
+
+    def keep(self, changed: Payment | Refund) -> None:
+        """Keep a payment or a refund as it is now."""
+        self.kept.put(_PAYMENTS if isinstance(changed, Payment) else _REFUNDS, changed.id, changed)
 
     def payment(self, payment_id: str) -> Payment:
         """The payment, or TrustError 404."""
@@ -92,6 +109,7 @@ class TrustMoney:
         known = self.payments.setdefault(payment.id, payment)
         known.captured, known.currency, known.status = payment.captured, payment.currency, payment.status
         known.polls, known.outcome, known.held = payment.polls, payment.outcome, payment.held
+        self.keep(known)
 
     def refund(self, refund_id: str) -> Refund:
         """The refund, or TrustError 404."""
@@ -113,9 +131,13 @@ class TrustMoney:
         if payment.captured > 0:
             raise TrustError(422, "payment_captured", "the payment is captured; refund it instead")
         payment.held, payment.status = 0, "cancelled"
+        self.keep(payment)
 
     def forget_keys(self) -> None:
         """What a gateway does past the retention of its keys: the same key makes another refund from now on."""
+        for refund in self._by_key.values():
+            refund.key_forgotten = True
+            self.keep(refund)
         self._by_key.clear()
 
     def made_between(self, since: datetime, until: datetime) -> list[Refund]:
@@ -152,6 +174,8 @@ class TrustMoney:
             made_at=now,
         )
         self.refunds[refund.id] = self._by_key[key] = refund
+        self.kept.put(_MADE, "", self._made)
+        self.keep(refund)
         return refund
 
     def _forgotten(self, refund: Refund, now: datetime | None) -> bool:
@@ -161,10 +185,10 @@ class TrustMoney:
         """Set the refund going; starting it again changes nothing."""
         refund.starts += 1
         refund.declined = refund.declined or declined
-        if refund.status != "created":
-            return
-        refund.status = "wait_for_notification"
-        refund.polls_left = refund.payment.polls
+        if refund.status == "created":
+            refund.status = "wait_for_notification"
+            refund.polls_left = refund.payment.polls
+        self.keep(refund)
 
     def poll(self, refund: Refund, *, declined: bool) -> None:
         """A status request: a going refund ends when its number of requests has been used up."""
@@ -173,11 +197,12 @@ class TrustMoney:
         refund.declined = refund.declined or declined
         if refund.polls_left > 0:
             refund.polls_left -= 1
-            return
-        refund.status = "failed" if refund.declined else refund.payment.outcome
-        refund.payouts += refund.status == "success"
-        if refund.status != "success":
-            refund.description = "not_enough_funds" if refund.status == "failed" else "technical_error"
+        else:
+            refund.status = "failed" if refund.declined else refund.payment.outcome
+            refund.payouts += refund.status == "success"
+            if refund.status != "success":
+                refund.description = "not_enough_funds" if refund.status == "failed" else "technical_error"
+        self.keep(refund)
 
     def ledger(self) -> list[dict[str, Any]]:
         """Every payment with its refunds and sums, for a check that money moved at most once."""
@@ -204,6 +229,7 @@ class TrustMoney:
 
     def clear(self) -> None:
         """Forget everything."""
+        self.kept.forget(_PAYMENTS, _REFUNDS)
         self.payments.clear()
         self.refunds.clear()
         self._by_key.clear()

@@ -5,8 +5,8 @@ import binascii
 import hashlib
 import json
 import uuid
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal
 
 from aiohttp import web
@@ -16,11 +16,13 @@ from sandbox.clock import Clock
 from sandbox.control import ControlError, body_of
 from sandbox.faults import FaultMode, FaultOrder, FaultPlan
 from sandbox.gate import Answer, Call, HttpSystem
+from sandbox.kept import Kept
 from sandbox.log import Journal
 from sandbox.settings import Settings
 
-KEY_RETENTION_S = 24 * 3600
+KEY_RETENTION = timedelta(days=1)
 """YooKassa forgets an idempotence key after a day; the same key then makes another refund."""
+_PAYMENTS, _REFUNDS, _MADE = "yookassa payment", "yookassa refund", "yookassa refunds made"
 _KEY_LIMIT = 64
 _LIST_LIMIT = 100
 _NAMESPACE = uuid.UUID("5b0f7c1e-0000-4000-8000-000000000000")
@@ -84,9 +86,11 @@ class _Refund:
     polls_left: int
     description: str | None
     key: str
+    digest: str
     metadata: dict[str, str] | None = None
     payouts: int = 0
     """How often money went out for it; a reversal does not take that back."""
+    key_forgotten: bool = False
 
     def as_json(self) -> dict[str, Any]:
         shown: dict[str, Any] = {
@@ -105,18 +109,33 @@ class _Refund:
         return shown
 
 
-@dataclass(slots=True)
-class _Key:
-    digest: str
-    refund: _Refund
-    at: float
-
-
-@dataclass(slots=True)
 class _Book:
-    payments: dict[str, YooPaymentOrder] = field(default_factory=dict)
-    refunds: dict[str, _Refund] = field(default_factory=dict)
-    keys: dict[str, _Key] = field(default_factory=dict)
+    """What is kept of payments and refunds, and the keys that are still known."""
+
+    def __init__(self, kept: Kept) -> None:
+        self._kept = kept
+        self.payments, self.refunds = kept.all(_PAYMENTS, YooPaymentOrder), kept.all(_REFUNDS, _Refund)
+        self.made = kept.all(_MADE, int).get("", 0)  # a reset forgets refunds, it never gives one an id again
+        self.keys = {refund.key: refund for refund in self.refunds.values() if not refund.key_forgotten}
+
+    def put_payment(self, payment_id: str, payment: YooPaymentOrder) -> None:
+        self.payments[payment_id] = payment
+        self._kept.put(_PAYMENTS, payment_id, payment)
+
+    def put_refund(self, refund: _Refund) -> None:
+        self.refunds[refund.id] = refund
+        self._kept.put(_MADE, "", self.made)
+        self._kept.put(_REFUNDS, refund.id, refund)
+
+    def forget_keys(self) -> None:
+        for refund in self.keys.values():
+            refund.key_forgotten = True
+            self.put_refund(refund)
+        self.keys.clear()
+
+    def clear(self) -> None:
+        self._kept.forget(_PAYMENTS, _REFUNDS)
+        self.payments, self.refunds, self.keys = {}, {}, {}
 
 
 class YooKassa(HttpSystem):
@@ -125,11 +144,10 @@ class YooKassa(HttpSystem):
     name: ClassVar[str] = "yookassa"
     declines_itself: ClassVar[bool] = True
 
-    def __init__(self, *, settings: Settings, clock: Clock, journal: Journal, faults: FaultPlan) -> None:
+    def __init__(self, *, settings: Settings, clock: Clock, journal: Journal, faults: FaultPlan, kept: Kept) -> None:
         super().__init__(clock=clock, journal=journal, faults=faults)
         self._settings = settings
-        self._book = _Book()
-        self._made = 0  # a reset forgets refunds, it never gives one an id again
+        self._book = _Book(kept)
 
     def routes(self) -> list[web.RouteDef]:
         """The protocol, and payments as a check orders them."""
@@ -154,7 +172,7 @@ class YooKassa(HttpSystem):
     def reset(self) -> None:
         """Forget all money."""
         super().reset()
-        self._book = _Book()
+        self._book.clear()
 
     async def _create(self, call: Call) -> Answer:
         if refused := self._unauthorized(call):
@@ -171,10 +189,10 @@ class YooKassa(HttpSystem):
             return self._bad("Error in request syntax", ".".join(map(str, first["loc"])) or "body")
         digest = hashlib.sha256(json.dumps(body.model_dump(), sort_keys=True, default=str).encode()).hexdigest()
         known = self._book.keys.get(key)
-        if known is not None and self.clock.monotonic() - known.at < KEY_RETENTION_S:
+        if known is not None and self.clock.now() - known.created_at < KEY_RETENTION:
             if known.digest != digest:
                 return self._bad("Idempotence key duplicated", "Idempotence-Key")
-            return Answer(200, known.refund.as_json())
+            return Answer(200, known.as_json())
         return self._refund(key, digest, body, declined=call.declined)
 
     def _refund(self, key: str, digest: str, body: RefundBody, *, declined: bool) -> Answer:
@@ -191,9 +209,9 @@ class YooKassa(HttpSystem):
             return self._bad("Refund amount exceeds the amount of the payment", "amount.value")
         polls = self._settings.yookassa_polls if payment.polls is None else payment.polls
         outcome: Literal["succeeded", "canceled"] = "canceled" if declined else payment.outcome
-        self._made += 1
+        self._book.made += 1
         refund = _Refund(
-            id=str(uuid.uuid5(_NAMESPACE, f"refund {self._made - 1}")),
+            id=str(uuid.uuid5(_NAMESPACE, f"refund {self._book.made - 1}")),
             payment_id=body.payment_id,
             minor=body.amount.minor,
             currency=body.amount.currency,
@@ -203,11 +221,12 @@ class YooKassa(HttpSystem):
             polls_left=polls,
             description=body.description,
             key=key,
+            digest=digest,
             metadata=body.metadata,
             payouts=int(not polls and outcome == "succeeded"),
         )
-        self._book.refunds[refund.id] = refund
-        self._book.keys[key] = _Key(digest=digest, refund=refund, at=self.clock.monotonic())
+        self._book.keys[key] = refund
+        self._book.put_refund(refund)
         return Answer(200, refund.as_json())
 
     async def _get_refund(self, call: Call) -> Answer:
@@ -221,6 +240,7 @@ class YooKassa(HttpSystem):
             if refund.polls_left <= 0:
                 refund.status = "canceled" if call.declined else refund.outcome
                 refund.payouts += refund.status == "succeeded"
+            self._book.put_refund(refund)
         return Answer(200, refund.as_json())
 
     async def _get_payment(self, call: Call) -> Answer:
@@ -256,6 +276,7 @@ class YooKassa(HttpSystem):
         if payment.captured:
             return self._bad("Incorrect payment status", "payment_id")
         payment.canceled = True
+        self._book.put_payment(payment_id, payment)
         return Answer(200, self._payment_json(payment_id, payment))
 
     async def _list(self, call: Call) -> Answer:
@@ -288,7 +309,7 @@ class YooKassa(HttpSystem):
 
     async def _put_payment(self, request: web.Request) -> web.Response:
         order = await body_of(request, YooPaymentOrder)
-        self._book.payments[request.match_info["payment_id"]] = order
+        self._book.put_payment(request.match_info["payment_id"], order)
         return web.json_response({"payment_id": request.match_info["payment_id"], **order.model_dump(mode="json")})
 
     async def _put_refund(self, request: web.Request) -> web.Response:
@@ -299,10 +320,11 @@ class YooKassa(HttpSystem):
         refund.status = order.status
         if order.status != "pending":
             refund.outcome = order.status
+        self._book.put_refund(refund)
         return web.json_response(refund.as_json())
 
     async def _forget_keys(self, _: web.Request) -> web.Response:
-        self._book.keys.clear()
+        self._book.forget_keys()
         return web.Response(status=204)
 
     async def _ledger(self, _: web.Request) -> web.Response:

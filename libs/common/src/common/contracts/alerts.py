@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
-from common.contracts.envelope import Message
+from common.contracts.envelope import Message, Moment
 from common.ids import derived_id
 
 Severity = Literal["critical", "warning", "info"]
@@ -30,7 +30,7 @@ class ProblemRaisedV1(Message):
     store_id: str | None = None
     zone: str | None = None
     link: str | None = None
-    occurred_at: AwareDatetime
+    occurred_at: Moment
 
 
 def unreachable_fingerprint(number: str) -> str:
@@ -45,7 +45,7 @@ class ProblemResolvedV1(Message):
     fingerprint: str
     summary: str
     service: str
-    occurred_at: AwareDatetime
+    occurred_at: Moment
 
 
 class HeartbeatV1(Message):
@@ -53,4 +53,4 @@ class HeartbeatV1(Message):
 
     TYPE: ClassVar[str] = "alerts.heartbeat.sent.v1"
     service: str
-    occurred_at: AwareDatetime
+    occurred_at: Moment

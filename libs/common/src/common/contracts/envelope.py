@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 CONTENT_TYPE = "application/cloudevents+json"
 """AMQP ``content_type`` of every message of ours (the CloudEvents AMQP binding is for AMQP 1.0 only, so the JSON form is used)."""
@@ -16,6 +16,9 @@ CONTENT_TYPE = "application/cloudevents+json"
 _Id = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"\A[^\x00]*\z")]
 _Text = Annotated[str, StringConstraints(max_length=512, pattern=r"\A[^\x00]*\z")]
 _Type = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"\A[^\x00]*\z")]
+
+Moment = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(9999, 1, 1, tzinfo=UTC))]
+"""A moment that a table gives back: PostgreSQL keeps the very last one as infinity, and none before the year 1 in UTC."""
 
 
 class Message(BaseModel):
@@ -44,7 +47,7 @@ class Envelope(BaseModel):
     source: str
     type: _Type
     subject: _Text | None = None
-    time: AwareDatetime
+    time: Moment
     datacontenttype: str = "application/json"
     data: dict[str, Any] | None = None
     data_base64: str | None = None

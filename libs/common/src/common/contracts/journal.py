@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
-from common.contracts.envelope import Message
+from common.contracts.envelope import Message, Moment
 
 
 class JournalEntryV1(Message):
@@ -19,4 +19,4 @@ class JournalEntryV1(Message):
     actor: str
     summary: str
     details: dict[str, str] = Field(default_factory=dict)
-    occurred_at: AwareDatetime
+    occurred_at: Moment

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import AwareDatetime
-
-from common.contracts.envelope import Message
+from common.contracts.envelope import Message, Moment
 
 OrderStatus = Literal["created", "paid", "received", "delivered", "cancelled"]
 
@@ -41,8 +39,8 @@ class OrderCustomer(Message):
 class DeliveryWindow(Message):
     """When the customer waits for the delivery: moments where they could be read, else the words that were said (``text``)."""
 
-    starts: AwareDatetime | None = None
-    ends: AwareDatetime | None = None
+    starts: Moment | None = None
+    ends: Moment | None = None
     text: str | None = None
 
 
@@ -74,7 +72,7 @@ class OrderSnapshot(Message):
     customer: OrderCustomer | None = None
     address: str | None = None
     delivery_window: DeliveryWindow | None = None
-    updated_at: AwareDatetime
+    updated_at: Moment
 
 
 class PositionChange(Message):
@@ -98,7 +96,7 @@ class OrderEvent(Message):
 
     order: OrderSnapshot
     notify: bool
-    occurred_at: AwareDatetime
+    occurred_at: Moment
 
 
 class OrderCreatedV1(OrderEvent):
@@ -158,7 +156,7 @@ class WorkflowStoppedV1(Message):
     order_number: str
     actor: str
     reason: str
-    occurred_at: AwareDatetime
+    occurred_at: Moment
 
 
 class WorkflowCrashedV1(Message):
@@ -178,8 +176,8 @@ class WorkflowCrashedV1(Message):
     error: str
     attempts: int
     retried_by: str | None = None
-    retried_at: AwareDatetime | None = None
-    occurred_at: AwareDatetime
+    retried_at: Moment | None = None
+    occurred_at: Moment
 
 
 class RefundLine(Message):
@@ -220,4 +218,4 @@ class TipsHoldWantedV1(Message):
     order_number: str
     amount: int
     currency: str
-    held_at: AwareDatetime
+    held_at: Moment

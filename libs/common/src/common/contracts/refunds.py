@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import AwareDatetime
-
-from common.contracts.envelope import Message
+from common.contracts.envelope import Message, Moment
 
 
 class TCreateRefundV1(Message):
@@ -40,7 +38,7 @@ class RefundStateChangedV1(Message):
     error: str | None = None
     settled: Literal["outside", "given_up"] | None = None
     released: bool = False
-    occurred_at: AwareDatetime
+    occurred_at: Moment
 
 
 class RefundRejectedV1(Message):
@@ -52,4 +50,4 @@ class RefundRejectedV1(Message):
     business_key: str
     code: str
     detail: str
-    occurred_at: AwareDatetime
+    occurred_at: Moment

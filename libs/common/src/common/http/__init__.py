@@ -10,7 +10,7 @@ from common.http.changes import Change, ChangeAnswer, Changes, Done, DoneElsewhe
 from common.http.client import new_session, outgoing_headers, tracing_config
 from common.http.customers import CONTACT, CONTENT, NAME, CustomersData, masked
 from common.http.deadline import TIMEOUT_HEADER, timeout_header, timeout_of
-from common.http.fields import Moment, PlainDecimal, TraceId
+from common.http.fields import JsonObject, Moment, PlainDecimal, TraceId
 from common.http.idempotency import Attempt, IdempotencyKeyReused, forget_keys, idempotent, once
 from common.http.identity_provider import LEEWAY_S, IdentityProvider, ProviderUnavailable, UntrustedTokenError
 from common.http.openapi import openapi_document
@@ -64,6 +64,7 @@ __all__ = [
     "IdempotencyKeyReused",
     "IdentityProvider",
     "InvalidCursor",
+    "JsonObject",
     "Moment",
     "NotDone",
     "Page",

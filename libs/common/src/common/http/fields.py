@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any
 
+import orjson
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
+
+_TICK = timedelta(microseconds=1)
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC) + _TICK, datetime.max.replace(tzinfo=UTC) - _TICK
 
 
 def in_utc(moment: datetime) -> datetime:
     """Return a moment that has a zone in UTC. Raises ``ValueError`` where that lies before the year 1 or after 9999.
 
-    `0001-01-01T00:00:00+14:00` is well-formed, but neither asyncpg nor any arithmetic can take it.
+    `0001-01-01T00:00:00+14:00` is well-formed, but neither asyncpg nor any arithmetic can take it. The very first and the very last moment
+    are moved by a microsecond: to asyncpg they are PostgreSQL's infinities, which it gives back without a zone.
     """
     try:
-        return moment.astimezone(UTC)
+        return min(max(moment.astimezone(UTC), _FIRST), _LAST)
     except OverflowError:
         raise ValueError("lies outside the years 1 to 9999 in UTC") from None
 
@@ -44,6 +49,17 @@ def _no_parts(value: Any) -> Any:
         raise PydanticCustomError("decimal_type", "Decimal input should be an integer, float, string or Decimal object")
     return value
 
+
+def _as_json(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        orjson.dumps(value)
+    except TypeError:
+        raise ValueError("a number in it has more than 64 bits, or it is nested too deeply") from None
+    return value
+
+
+JsonObject = Annotated[dict[str, Any], AfterValidator(_as_json)]
+"""An object that can be written as JSON again."""
 
 Moment = Annotated[AwareDatetime, AfterValidator(in_utc)]
 """A moment with a zone, as UTC; one that UTC cannot name does not fit."""

@@ -227,19 +227,29 @@ async def in_halves(
 ) -> list[R]:
     """Do items together; what fails by a fault is done in halves, down to the item that fails, which is kept ``apart``.
 
-    ``do`` is a transaction; or, ``within`` one, it gets a savepoint. Returns what it has returned each time.
+    What is behind it and has the same name waits for it: items of one name are done in their order, whatever fails. ``do`` is a
+    transaction; or, ``within`` one, it gets a savepoint. Returns what it has returned each time.
     """
     done: list[R] = []
-    try:
-        if items:
-            with apart(*map(name, items)):
+    failed: set[str] = set()
+
+    async def attempt(part: Sequence[T]) -> None:
+        if not (part := [each for each in part if name(each) not in failed]):
+            return
+        before = len(done)
+        try:
+            with apart(*map(name, part)):
                 async with nullcontext() if within is None else within.transaction():
-                    done.append(await do(items))
-    except Exception as error:
-        if is_retryable(error) or len(items) == 1:
-            raise
-    else:
-        return done
-    for half in (items[: len(items) // 2], items[len(items) // 2 :]):
-        done += await in_halves(half, do, name=name, within=within)
+                    result = await do(part)
+                done.append(result)
+        except Exception as error:
+            if is_retryable(error) or len(part) == 1:
+                raise
+        else:
+            failed.update(map(name, part) if len(done) == before else ())
+            return
+        await attempt(part[: len(part) // 2])
+        await attempt(part[len(part) // 2 :])
+
+    await attempt(items)
     return done

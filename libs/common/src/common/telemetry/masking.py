@@ -14,62 +14,21 @@ from typing import Any
 MASK = "[masked]"
 
 _KEY_PARTS = (
-    "token",
-    "authorization",
-    "phone",
-    "email",
-    "mail_to",
-    "password",
-    "passwd",
-    "secret",
-    "api_key",
-    "apikey",
-    "cookie",
-    "credential",
-    "customer",
-    "signature",
+    *("token", "authorization", "phone", "email", "mail_to", "password", "passwd", "secret", "api_key"),
+    *("apikey", "cookie", "credential", "customer", "signature"),
 )
 _KEYS = frozenset(
     {
-        "name",
-        "first_name",
-        "last_name",
-        "full_name",
-        "fio",
-        "recipient",
-        "address",
-        "full_address",
-        "street",
-        "payload",
-        "body",
-        "raw_body",
-        "comment",
-        "basket",
+        *("name", "first_name", "last_name", "full_name", "fio", "recipient", "address", "full_address"),
+        *("street", "payload", "body", "raw_body", "comment", "basket"),
     }
 )
 # Ids are made by us, or digested; masking digits inside them would make a log useless.
 _SAFE_KEYS = frozenset(
     {
-        "timestamp",
-        "level",
-        "event",
-        "logger",
-        "service",
-        "replica",
-        "environment",
-        "release",
-        "trace_id",
-        "span_id",
-        "request_id",
-        "order_number",
-        "number",
-        "order_id",
-        "event_id",
-        "message_id",
-        "delivery_id",
-        "workflow_id",
-        "refund_id",
-        "incident_id",
+        *("timestamp", "level", "event", "logger", "service", "replica", "environment", "release"),
+        *("trace_id", "span_id", "request_id", "order_number", "number", "order_id", "event_id"),
+        *("message_id", "delivery_id", "workflow_id", "refund_id", "incident_id"),
     }
 )
 _DEPTH = 8  # deeper structures are not logged on purpose; they are masked whole

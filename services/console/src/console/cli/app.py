@@ -26,11 +26,12 @@ def application(nouns: Iterable[str] | None = None) -> typer.Typer:
     """Return the commands, those of ``nouns`` (None: of all) whole and the others by name only."""
     import typer
 
-    from console.cli.helping import HELP
+    from console.cli.helping import HELP, Program
     from console.cli.nouns import NOUNS
     from console.cli.root import nothing, root
 
     app = typer.Typer(
+        cls=Program,
         help="What people do with the order suite: see, rehearse, apply, prove.",
         epilog=_BEGIN,
         no_args_is_help=True,

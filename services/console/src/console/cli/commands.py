@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from common.moments import BUSINESS_ZONE, zone_named
 from console.cli.exits import EndedError, Exit, told
 from console.cli.output import Form, Output
 from console.cli.profiles import Profile, chosen, chosen_if_any
 from console.client.sentences import Language, language_of
-from console.client.times import BUSINESS_ZONE, zone_named
 
 if TYPE_CHECKING:
     from console.client.suite import Suite

@@ -51,7 +51,9 @@ async def watch(
                 seen.add(key)
                 if item["service"] == "orchestrator":
                     status = (item.get("details") or {}).get("status") or status
-                at.out.line(item, f"{at.out.moment(item['at'])}  {item['service']}  {item['kind']}  {item['summary']}")
+                at.out.line(
+                    item, f"{at.out.moment(item['at'])}  {item['service']}  {item['kind']}  {at.out.told(item)}"
+                )
         if status in _LAST:
             return None
         if until is not None and loop.time() >= until:

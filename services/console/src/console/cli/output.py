@@ -17,9 +17,10 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from console.client import times
+from common.moments import rewritten
+from console.client import timeline, times
 from console.client.money import currency_of, sum_of
-from console.client.sentences import sentences
+from console.client.sentences import OF_SENTENCES, sentences
 from console.client.things import value
 
 if TYPE_CHECKING:
@@ -33,11 +34,9 @@ _UNSAFE_BUT_LINES = re.compile(_UNSAFE.pattern.replace("\x00-\x1f", "\x00-\x09\x
 _COPIED = frozenset(
     {"id", "number", "order_number", "order", "name", "state", "state_name", "status", "phone", "severity"}
 )
-"""Columns of words that people copy, or look for: they stay on one line."""
+"""Columns of words that people copy, or look for."""
 _GAP = 2
 """Characters between two columns."""
-_SENTENCES = frozenset({"detail", "figures", "message", "waited"})
-"""Fields that hold sentences of services and checks."""
 
 
 class Form(StrEnum):
@@ -121,10 +120,11 @@ class Output:
 
     def say(self, sentence: str) -> str:
         """Return a sentence, or several lines of them, in the person's language."""
-        if self.language == "en":
-            return sentence
-        say = sentences(self.language)
-        return "\n".join(map(say, sentence.split("\n")))
+        return spoken(sentence, language=self.language, zone=self.zone)
+
+    def told(self, line: Mapping[str, Any]) -> str:
+        """Return what a line of a timeline says, in the person's language."""
+        return self.say(timeline.told(line, language=self.language))
 
     @property
     def for_people(self) -> bool:
@@ -241,7 +241,11 @@ class Output:
         """Return an item with its sentences in the person's language."""
         faults = [{**each, "message": self.say(str(each.get("message")))} for each in item.get("faults") or ()]
         notices = item.get("notices") or ()  # of a plan who is told; of an incident what was, one by one
-        told = {"notices": list(map(self.notice, notices))} if notices and isinstance(notices[0], str) else {}
+        told: dict[str, Any] = (
+            {"notices": list(map(self.notice, notices))} if notices and isinstance(notices[0], str) else {}
+        )
+        if timeline.is_line(item):
+            told["summary"] = self.told(item)
         return {**item, **({"faults": faults} if faults else {}), **told}
 
     def _pairs(self, shown: Mapping[str, Any], item: Mapping[str, Any]) -> None:
@@ -355,11 +359,21 @@ def readable(
         return sentences(language)("yes" if held else "no")
     if times.as_time(held) is not None:
         return moment(held, language=language, zone=zone, now=now)
-    if isinstance(held, str) and path.rpartition(".")[2] in _SENTENCES:
-        return "\n".join(map(sentences(language), held.split("\n")))
+    field = path.rpartition(".")[2]
+    if field.endswith("_seconds") and isinstance(held, int | float):
+        return times.lasting(held, language=language)
+    if isinstance(held, str) and field in OF_SENTENCES:
+        text = spoken(held, language=language, zone=zone)
+        return times.lasting_in(text, language=language) if field == "waited" else text
     if isinstance(held, list):
         return "\n".join(_line(each, currency, language, zone) for each in held)
     return "" if held is None else _line(held, currency_of(held) or currency, language, zone)
+
+
+def spoken(sentence: str, *, language: str, zone: tzinfo) -> str:
+    """Return a sentence, or several lines of them, in a language, with the moments in it in a zone."""
+    lines = sentence if language == "en" else "\n".join(map(sentences(language), sentence.split("\n")))
+    return rewritten(lines, lambda at: moment(at.isoformat(), language=language, zone=zone))
 
 
 def moment(written: str, *, language: str, zone: tzinfo, now: datetime | None = None) -> str:

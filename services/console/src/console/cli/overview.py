@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
@@ -75,13 +76,13 @@ async def status(at: Context) -> Exit | None:
             }
         )
     else:
-        at.out.rows(list(services), _SERVICES)
+        at.out.rows(_worded(at, services), _SERVICES)
         if queues:
-            at.out.rows(queues, _QUEUES)
+            at.out.rows(_worded(at, queues), _QUEUES)
         for service in unknown:
             at.out.note(f"what waits in {service} is not known", style="yellow")
         if answered:
-            at.out.rows(answered, _NEEDED)
+            at.out.rows(_worded(at, answered), _NEEDED)
         for hole in missing:
             at.out.note(f"somebody would not be told: {hole['what']}: {hole['detail']}", style="red")
         if coverage is None:
@@ -96,13 +97,23 @@ async def status(at: Context) -> Exit | None:
     return Exit.DONE if well else Exit.REFUSED
 
 
+def _worded(at: Context, rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Return rows with their states as a person reads them: nobody copies these."""
+    if not at.out.for_people:
+        return rows
+    return [
+        {**row, **{name: at.out.say(row[name]) for name in ("state", "count") if isinstance(row.get(name), str)}}
+        for row in rows
+    ]
+
+
 async def _service(at: Context, service: str) -> dict[str, Any]:
     from console.client.suite import RefusedError, UnreachableError
 
     said = {"service": service, "url": at.profile.services.get(service)}
     try:
         checks = (await at.suite.get(service, "/readyz")).get("checks", {})
-        return {**said, "state": "ready", "checks": ", ".join(f"{name} {state}" for name, state in checks.items())}
+        return {**said, "state": "ready", "checks": "; ".join(f"{name} {state}" for name, state in checks.items())}
     except RefusedError as error:
         return {**said, "state": "not ready", "checks": "; ".join(error.unready)}
     except UnreachableError as error:

@@ -29,9 +29,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common.moments import BUSINESS_ZONE, zone_named
 from console.cli.exits import EndedError, Exit
 from console.client.operations import SERVICES
-from console.client.times import BUSINESS_ZONE, zone_named
 
 if TYPE_CHECKING:
     from ssl import SSLContext

@@ -21,16 +21,8 @@ _ASIDE = frozenset({"number", "business_key", "payment_id", "currency", "holder"
 """What the answer says again, or what only machines need: whoever wants it asks for JSON."""
 _IN_WORDS = frozenset(
     {
-        "plan",
-        "shifts",
-        "overrides",
-        "replaced",
-        "would_have_muted",
-        "positions",
-        "items",
-        "changed_by",
-        "changed_at",
-        "change",
+        *("plan", "shifts", "overrides", "replaced", "would_have_muted", "positions", "items", "changed_by"),
+        *("changed_at", "change"),
     }
 )
 """What is said in words of its own, or is a column."""

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from console.client.operations import SERVICES, operations
-from console.client.queues import spooled_now, with_spools
 from console.client.suite import or_none
 from console.client.things import THINGS, services_with, thing_of
 
@@ -28,8 +27,7 @@ Checker = Callable[["Suite", Mapping[str, Any]], Awaitable[Found]]
 
 async def _ledger(suite: Suite, over: Mapping[str, Any]) -> Found:
     """Everything that came in has an outcome, and every order that was acknowledged is at the orchestrator."""
-    spools = await spooled_now(suite)
-    said = with_spools(await suite.get("webhook-gateway", "/admin/v1/ledger", **over), spools)
+    said = await suite.get("webhook-gateway", "/admin/v1/ledger", **over)
     page = await THINGS["unarrived"].page(suite, limit=1, count=True)
     unarrived = page.count if page.count is not None else len(page.items)
     wrong = []

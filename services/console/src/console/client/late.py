@@ -7,7 +7,7 @@ from datetime import tzinfo
 from typing import Any
 
 from console.client.sentences import sentences
-from console.client.times import as_time, lasting, moment
+from console.client.times import as_time, lasting, lasting_in, moment
 from console.client.words import label
 
 _SOON_S = 5.0
@@ -42,7 +42,7 @@ def late(copy: Mapping[str, Any], *, language: str, zone: tzinfo, translate: Cal
         "act": translate(label(str(copy.get("kind")))),
     }
     if waited := copy.get("waited"):
-        said += f" ({sentences(language)(waited)})"
+        said += f" ({lasting_in(sentences(language)(waited), language=language)})"
     if not held:
         return said
     if held in _LIMITS:

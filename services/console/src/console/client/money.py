@@ -11,19 +11,9 @@ from common.money import to_decimal_string
 
 MONEY = frozenset(
     {
-        *(
-            "amount",
-            "cost",
-            "price",
-            "discount_price",
-            "total_price",
-            "total_discount_price",
-            "sum_to_pay",
-            "sum",
-            "total",
-        ),
-        *("captured", "refunded", "reserved", "left", "held_amount", "captured_amount", "refunded_amount"),
-        *("tips", "tips_amount", "minor"),
+        *("amount", "cost", "price", "discount_price", "total_price", "total_discount_price", "sum_to_pay"),
+        *("sum", "total", "captured", "refunded", "reserved", "left", "held_amount", "captured_amount"),
+        *("refunded_amount", "tips", "tips_amount", "minor"),
     }
 )
 """Names under which the services write sums in minor units."""

@@ -16,6 +16,13 @@ Language = Literal["en", "ru"]
 Say = Callable[[str], str]
 _REFUSED = re.compile(r"([a-z-]+): (.+) \(([a-z_]+)\)", re.DOTALL)
 _CODED = re.compile(r"(.+) \(([a-z_]+)\)", re.DOTALL)
+OF_SENTENCES = frozenset(
+    {
+        *("checks", "detail", "figures", "held_by", "instruction", "message", "muted", "reason", "result"),
+        *("summary", "text", "waited", "what"),
+    }
+)
+"""Fields that hold sentences of services and checks, and what people wrote, which no catalogue has."""
 _VARIES = "{}"
 _ANYTHING = "((?:(?!; ).)*?)"
 """But for the end of one sentence of several."""

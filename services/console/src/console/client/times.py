@@ -6,18 +6,8 @@ import re
 from datetime import MAXYEAR, MINYEAR, datetime, timedelta, tzinfo
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)")
-BUSINESS_ZONE = "Europe/Moscow"
-"""The zone of both tools, wherever they run, unless the console's setting or the person's profile names another."""
-
-
-def zone_named(name: str) -> tzinfo:
-    """Return a time zone by its name. ``ValueError`` when there is none of it."""
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # a folder of zones is no zone
-        raise ValueError("is no time zone's name") from None
+_SECONDS = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?) [sс]\b")
+"""Seconds as services write them, in both languages."""
 
 
 def moment(value: datetime, *, language: str, zone: tzinfo) -> str:
@@ -46,9 +36,16 @@ def lasting(seconds: float, *, language: str) -> str:
     return format_timedelta(timedelta(seconds=round(seconds)), locale=language, threshold=1.2)
 
 
+def lasting_in(text: str, *, language: str) -> str:
+    """Return a sentence with each number of seconds in it (``90 s``) as people say how long something lasts."""
+    return _SECONDS.sub(lambda found: lasting(float(found[1]), language=language), text)
+
+
 def ago(value: datetime, now: datetime, *, language: str) -> str:
     """Write how long ago it was, or when it will be."""
     from babel.dates import format_timedelta
 
     lasted = timedelta(seconds=round((value - now).total_seconds()))
+    if not lasted:
+        return "только что" if language == "ru" else "just now"
     return format_timedelta(lasted, add_direction=True, locale=language, threshold=1.2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from common.http import HttpServer, TokenBook, build_app, new_session
@@ -77,8 +76,7 @@ async def build(settings: ConsoleSettings, lifecycle: Lifecycle) -> Application:
     news = News(every=settings.poll_seconds)
     metrics.count_lists(lambda: news.pollers)
     provider = Provider(session, settings) if settings.oidc_issuer is not None else None
-    commands = partial(command_of, zone=settings.time_zone)
-    console = Console(settings, People(session, settings.urls), Sessions(settings), commands, provider=provider)
+    console = Console(settings, People(session, settings.urls), Sessions(settings), command_of, provider=provider)
     views = SavedViews(settings)
     app = build_app(
         service=NAME,

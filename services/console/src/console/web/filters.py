@@ -12,65 +12,34 @@ from zoneinfo import ZoneInfo
 from babel.dates import format_date
 from markupsafe import Markup, escape
 
+from common.moments import rewritten
 from console.client.acts import Act
 from console.client.late import late
 from console.client.money import amount_told, currency_of, money
 from console.client.notices import in_words
 from console.client.sentences import sentences
 from console.client.things import ON_ITS_WAY
+from console.client.timeline import told
 from console.client.times import ago, as_time, lasting, moment
 from console.client.words import label
 from console.web.screens import TITLES
 
 _BAD = frozenset(
     {
-        "crashed",
-        "failed",
-        "quarantined",
-        "refused",
-        "error",
-        "cancelled",
-        "lost",
-        "declined",
-        "critical",
-        "ERROR",
-        "silent",
+        *("crashed", "failed", "quarantined", "refused", "error", "cancelled", "lost", "declined"),
+        *("critical", "ERROR", "silent"),
     }
 )
 _WARN = frozenset(
     {
-        *(
-            "open",
-            "new",
-            "warning",
-            "stopped",
-            "unknown",
-            "waiting",
-            "UNKNOWN",
-            "DECLINED",
-            "spooled",
-            "dead",
-            "not_told",
-        ),
-        *("urgent", "parked", "attention", "escalated", "late", "silenced"),
+        *("open", "new", "warning", "stopped", "unknown", "waiting", "UNKNOWN", "DECLINED", "spooled"),
+        *("dead", "not_told", "urgent", "parked", "attention", "escalated", "late", "silenced"),
     }
 )
 _GOOD = frozenset(
     {
-        *(
-            "resolved",
-            "done",
-            "confirmed",
-            "sent",
-            "closed",
-            "delivered",
-            "finished",
-            "resubmitted",
-            "saved",
-            "SUCCESS",
-            "ok",
-        ),
-        *("acknowledged", "released", "replayed", "heard"),
+        *("resolved", "done", "confirmed", "sent", "closed", "delivered", "finished", "resubmitted", "saved"),
+        *("SUCCESS", "ok", "acknowledged", "released", "replayed", "heard"),
     }
 )
 _MOVES = frozenset(
@@ -113,6 +82,8 @@ PHRASES = {
     "workflow stop": "stop workflows",
 }
 """What an act is called where its noun does not stand beside it, if not by both."""
+VERBS = {"link": "link to another"}
+"""What is done, where its word is also that of a thing."""
 OUTCOMES = frozenset({"retried", "resumed", "stopped", "skipped", "restarted", "recalculated", "given_up", "unchanged"})
 """How acts come out, beside what answers name."""
 
@@ -120,7 +91,12 @@ OUTCOMES = frozenset({"retried", "resumed", "stopped", "skipped", "restarted", "
 def phrase(act: Act, *, translate: Translate) -> str:
     """Return what is done, and to what, in the page's language."""
     said = PHRASES.get(act.name)
-    return translate(said) if said else f"{translate(label(act.noun))}: {translate(label(act.verb))}"
+    return translate(said) if said else f"{translate(label(act.noun))}: {verb(act, translate=translate)}"
+
+
+def verb(act: Act, *, translate: Translate) -> str:
+    """Return what is done, in the page's language."""
+    return translate(VERBS.get(act.verb) or label(act.verb))
 
 
 def shape(state: object) -> tuple[str, str]:
@@ -185,26 +161,33 @@ def explained(code: object, *, translate: Translate) -> str | None:
 
 
 def writers(
-    *, language: str, zone: str, now: Callable[[], datetime], translate: Translate
+    *, language: str, zone: Callable[[], str], now: Callable[[], datetime], translate: Translate
 ) -> dict[str, Callable[..., Any]]:
-    """Return the filters of a page in one language and time zone."""
+    """Return the filters of pages in one language, each in its time zone."""
+    say = sentences(language)
+
+    def write(value: datetime) -> str:
+        return moment(value, language=language, zone=ZoneInfo(zone()))
+
     return {
         "as_time": as_time,
-        "moment": lambda value: "—" if value is None else moment(value, language=language, zone=ZoneInfo(zone)),
+        "moment": lambda value: "—" if value is None else write(value),
         "ago": lambda value: "—" if value is None else ago(value, now(), language=language),
         "lasting": lambda seconds: lasting(seconds, language=language),
-        "late": lambda copy: late(copy, language=language, zone=ZoneInfo(zone), translate=translate),
+        "late": lambda copy: late(copy, language=language, zone=ZoneInfo(zone()), translate=translate),
         "as_pattern": as_pattern,
-        "as_input": lambda value: as_input(value, zone=zone),
+        "as_input": lambda value: as_input(value, zone=zone()),
         "day": lambda value: format_date(value, "EEEE, d MMMM", locale=language),
         "money": lambda minor, currency: money(minor, currency, language=language),
         "label": lambda name: translate(label(str(name))),
         "in_words": lambda notice: in_words(notice, language=language),
+        "verb": lambda act: verb(act, translate=translate),
         "phrase": lambda act: phrase(act, translate=translate),
         "label_plural": lambda noun: translate(TITLES[noun]),
         "translated": translate,
         "meant": lambda text: meant(text, translate=translate),
-        "sentence": sentences(language),
+        "sentence": lambda text: rewritten(say(text), write),
+        "told": lambda line: rewritten(told(line, language=language), write),
         "coded": coded,
         "foreign": lambda text: foreign(text, language=language),
         "explained": lambda code: explained(code, translate=translate),

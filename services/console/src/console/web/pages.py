@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,7 +20,6 @@ from aiohttp import web
 from aiohttp_session import Session
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from multidict import MultiDict, MultiDictProxy
-from yarl import URL
 
 from common.http import ProviderUnavailable, Request, Route
 from common.telemetry import get_logger
@@ -31,7 +31,7 @@ from console.client.suite import RefusedError, UnreachableError
 from console.client.things import value
 from console.client.words import words
 from console.web import filters
-from console.web.language import language_of
+from console.web.language import language_of, zone_of
 from console.web.links import LINKS, address_of, link_of
 from console.web.people import NotSignedInError, People, Person
 from console.web.provider import NotLetInError, Provider
@@ -53,6 +53,8 @@ class NotUnderstoodError(Exception):
     """What a person filled in, or an address, makes no sense; the text says what to put right."""
 
 
+_ZONE: ContextVar[str] = ContextVar("zone")
+"""The time zone of the page that is being written: templates are compiled once for all zones."""
 _LONGEST_WAY_BACK = 2000
 """Characters: a header that is longer is cut by what stands in front."""
 
@@ -82,6 +84,11 @@ class Visit:
             raise NotSignedInError
         return self.signed_in
 
+    @property
+    def zone(self) -> str:
+        """The name of the time zone of what she reads and fills in."""
+        return zone_of(self.raw, self.console.settings.time_zone)
+
     def words(self, text: str, **values: object) -> str:
         """Return a text in the person's language."""
         return words(self.language).gettext(text) % values if values else words(self.language).gettext(text)
@@ -109,7 +116,10 @@ class Visit:
     def fragment(self, template: str, **values: object) -> str:
         """Render a part of a page."""
         environment = self.console.environment(self.language)
-        values.setdefault("command", self.console.command_of(self.raw.rel_url) if self.raw.method == "GET" else None)
+        _ZONE.set(self.zone)
+        values.setdefault(
+            "command", self.console.command_of(self.raw.rel_url, zone=self.zone) if self.raw.method == "GET" else None
+        )
         return environment.get_template(template).render(
             visit=self,
             person=self.signed_in,
@@ -117,7 +127,7 @@ class Visit:
             path=self.raw.rel_url.raw_path,
             here=str(self.raw.rel_url) if self.raw.method == "GET" else None,  # nothing leads back to what was sent
             form_token=self.session.get(FORM_TOKEN, ""),
-            zone=self.console.settings.time_zone,
+            zone=self.zone,
             environment_name=self.console.settings.environment,
             provider=self.console.settings.oidc_name if self.console.provider is not None else None,
             navigation=NAVIGATION,
@@ -157,7 +167,7 @@ class Console:
     settings: ConsoleSettings
     people: People
     sessions: Sessions
-    command_of: Callable[[URL], str | None]
+    command_of: Callable[..., str | None]
     """What an address shows, as a command for a terminal."""
     provider: Provider | None = None
     _environments: dict[str, Environment] = field(default_factory=dict)
@@ -166,7 +176,7 @@ class Console:
         """Return Jinja for a language."""
         found = self._environments.get(language)
         if found is None:
-            found = self._environments[language] = _environment(language, self.settings.time_zone)
+            found = self._environments[language] = _environment(language)
         return found
 
     def get(self, path: str, handler: Handler, *, summary: str, public: bool = False, streamed: bool = False) -> Route:
@@ -318,7 +328,7 @@ class Console:
         return visit.error(status, title, "text", text=text)
 
 
-def _environment(language: str, zone: str) -> Environment:
+def _environment(language: str) -> Environment:
     found = Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
@@ -331,7 +341,7 @@ def _environment(language: str, zone: str) -> Environment:
     catalogue = words(language)
     found.install_gettext_translations(catalogue, newstyle=True)  # type: ignore[attr-defined]  # the extension adds it
     found.filters.update(
-        filters.writers(language=language, zone=zone, now=lambda: datetime.now(UTC), translate=catalogue.gettext)
+        filters.writers(language=language, zone=_ZONE.get, now=lambda: datetime.now(UTC), translate=catalogue.gettext)
     )
     found.globals.update(
         value=value,

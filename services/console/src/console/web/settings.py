@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import AnyHttpUrl, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from common.moments import BUSINESS_ZONE, zone_named
 from common.service import Issuer, ProcessSettings
-from console.client.times import BUSINESS_ZONE, zone_named
 
 
 class ConsoleSettings(ProcessSettings):

@@ -99,7 +99,9 @@ class HandleButtonAction:
         if act == "resolve":
             return "done", self._words["answer.resolved"]
         until = (await effects.incident_store.incident(incident_id)).ack_until
-        return "done", self._words["answer.ack"].format(until="" if until is None else until.strftime("%H:%M"))
+        return "done", self._words["answer.ack"].format(
+            until="" if until is None else f"{self._words.there(until):%H:%M %Z}"
+        )
 
     async def _silence(self, effects: ActionEffects, person: Person, incident_id: int) -> tuple[str, str]:
         incident = await effects.incident_store.incident(incident_id)

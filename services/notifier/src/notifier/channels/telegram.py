@@ -16,17 +16,9 @@ if TYPE_CHECKING:
     from aiogram import Bot
 
 _GONE = (
-    "chat not found",
-    "group chat was deactivated",
-    "not enough rights",
-    "have no rights",
-    "need administrator rights",
-    "chat_write_forbidden",
-    "topic_closed",
-    "message thread not found",
-    "the group has been deleted",
-    "user is deactivated",
-    "peer_id_invalid",
+    *("chat not found", "group chat was deactivated", "not enough rights", "have no rights"),
+    *("need administrator rights", "chat_write_forbidden", "topic_closed", "message thread not found"),
+    *("the group has been deleted", "user is deactivated", "peer_id_invalid"),
 )
 
 

@@ -105,14 +105,15 @@ class IncidentRoutes:
         with_token = person is not None and person.token is not None
         async with self._database.acquire() as connection:
             silences = covering(await in_force(connection), row)
+        told = self._told(request, row)
         return models.IncidentStory.model_validate(
             {
-                **self._told(request, row),
+                **told,
                 "page": page_of(problem_of(row)),
                 "silenced_until": _latest(silences),
                 "silence": next(iter(silences), None),
                 "runbook": runbook_page(row["kind"], service=row["service"]),
-                "recipes": offers_of(problem_of(row), row["recipes"], with_token=with_token),
+                "recipes": offers_of(problem_of(row), told["recipes"], with_token=with_token),
                 "notices": list(map(notification_of, row["notices"])),
             }
         )

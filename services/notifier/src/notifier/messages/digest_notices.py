@@ -56,11 +56,18 @@ def render_digest(
         lines.append((plain(f"{words['digest.others']}: "), bold(str(rest)), plain("")))
     title = words["digest.over" if over else "digest.title"]
     sections = [
-        Section(lines=(counts, (plain(f"{words['digest.since']} {opened_at:%H:%M:%S} – {now:%H:%M:%S} UTC"),))),
+        Section(
+            lines=(
+                counts,
+                (plain(f"{words['digest.since']} {words.there(opened_at):%H:%M:%S} – {words.there(now):%H:%M:%S %Z}"),),
+            )
+        ),
         Section(heading=(bold(f"{words['digest.kinds']}:"),), lines=tuple(lines), bullets=True),
     ]
     if worst:
-        gravest = tuple(_problem(row, links) for row in worst[:MOST_WORST])
+        gravest = tuple(
+            _problem({**row, "summary": words.moments(row["summary"])}, links) for row in worst[:MOST_WORST]
+        )
         sections.append(Section(heading=(bold(f"{words['digest.worst']}:"),), lines=gravest, bullets=True))
     numbers, lists = listed
     if orders or numbers:

@@ -89,7 +89,7 @@ def render_problem(
     """
     what = words[fact.kind] if fact.kind in _NAMED and transition == "opened" else words[f"incident.{transition}"]
     sign = "✅" if transition == "resolved" else words[f"severity.{fact.severity}"]
-    title: Line = (bold(f"{sign} [{environment}] {what}: {_short(fact.summary)}"),)
+    title: Line = (bold(f"{sign} [{environment}] {what}: {_short(words.moments(fact.summary))}"),)
     lines: list[Line] = []
     if fact.order_number:
         lines.append((plain(f"{words['order']}: "), replace(code(fact.order_number), link=order_link)))
@@ -103,7 +103,8 @@ def render_problem(
     if transition != "resolved":
         if people:
             lines.append((plain(f"{words['responsible']}: "), *_tagged(people)))
-        for name, value in list(fact.details.items())[:_MOST_DETAILS]:
+        for name, held in list(fact.details.items())[:_MOST_DETAILS]:
+            value = words.moments(held)
             lines.extend(_lines(plain(f"{_short(words.label(name))}: "), value if of_an_order else _short(value)))
         if len(fact.details) > _MOST_DETAILS:
             lines.append((plain(f"{words['details.more']}: {len(fact.details) - _MOST_DETAILS}"),))
@@ -127,13 +128,13 @@ def render_follow_up(
 ) -> Document:
     """Return the notice of what happened to an incident since: who took it, that it waits again, what a recipe did."""
     sign = {"ack": "🙋", "recipe_done": "✅", "silenced": "🔕"}.get(act, "⏰")
-    lines: list[Line] = [(plain(_short(fact.summary)),)]
+    lines: list[Line] = [(plain(_short(words.moments(fact.summary))),)]
     if fact.order_number:
         lines.append((plain(f"{words['order']}: "), code(fact.order_number)))
     if links:
         lines.append(links)
     return Document(
-        title=(bold(f"{sign} [{environment}] {_short(sentence)}"),),
+        title=(bold(f"{sign} [{environment}] {_short(words.moments(sentence))}"),),
         sections=(Section(lines=tuple(lines)),),
         buttons=buttons,
     )
@@ -155,7 +156,7 @@ def render_handover(title: str, lines: Sequence[str], *, environment: str, butto
 
 def render_heartbeat(at: datetime, *, environment: str, words: Words) -> Document:
     """Return the dead-man's switch's message."""
-    return Document(title=(plain(f"💓 [{environment}] {words['heartbeat']} {at:%Y-%m-%d %H:%M:%S} UTC"),))
+    return Document(title=(plain(f"💓 [{environment}] {words['heartbeat']} {words.there(at):%Y-%m-%d %H:%M:%S %Z}"),))
 
 
 def render_test(text: str, *, environment: str, words: Words) -> Document:
@@ -172,9 +173,9 @@ def status_line(incident: IncidentNow | None, words: Words, *, name_of: Callable
     if incident is None:
         return None
     if incident.state is IncidentState.RESOLVED:
-        return _said(words["state.resolved"], incident.resolved_by, incident.resolved_at, name_of)
+        return _said(words["state.resolved"], incident.resolved_by, incident.resolved_at, name_of, words)
     if incident.state is IncidentState.ACKNOWLEDGED:
-        return _said(words["state.acknowledged"], incident.acknowledged_by, incident.acknowledged_at, name_of)
+        return _said(words["state.acknowledged"], incident.acknowledged_by, incident.acknowledged_at, name_of, words)
     return None
 
 
@@ -248,9 +249,9 @@ def _short(text: str) -> str:
     return shorten(text, _LONGEST_VALUE)
 
 
-def _said(what: str, who: str | None, when: datetime | None, name_of: Callable[[str], str]) -> str:
+def _said(what: str, who: str | None, when: datetime | None, name_of: Callable[[str], str], words: Words) -> str:
     name = f": {shorten(name_of(who), _LONGEST_NAME)}" if who else ""
-    return f"{what}{name}{f', {when:%H:%M} UTC' if when else ''}"
+    return f"{what}{name}{f', {words.there(when):%H:%M %Z}' if when else ''}"
 
 
 def _fitting(buttons: tuple[Button, ...], state: IncidentState | None) -> tuple[Button, ...]:

@@ -15,9 +15,10 @@ from typing import Any, Literal
 from notifier.messages.problem_words import INSTRUCTIONS, OWN, PHRASES, SUMMARIES
 from notifier.messages.words import Language, languages
 
-_OURS = ("channel.refused", "crashed.", "do.", "notice.refused", "refused.", "roster.", "silent.", "status.", "summons",
-         "unread.")  # fmt: skip
-"""How the keys of words begin in which this service says summaries, instructions and details."""
+_OURS = ("ack.", "button.ack", "button.handover", "button.resolve", "button.silence", "channel.", "crashed.", "do.", "instead",
+         "nobody.", "notice.refused", "phone.nobody", "recipe.no_token", "recipe.re", "refused.", "roster.", "silent.", "status.",
+         "summons", "ticket.", "unread.")  # fmt: skip
+"""How the keys of words begin in which this service says summaries, instructions, details, and what it did."""
 _WRITTEN = frozenset({"problem.alert", "problem.sentry"})
 _LONGEST = 600  # characters: nothing of ours is longer
 _FIELD = re.compile(r"{(\w+)}")
@@ -25,14 +26,17 @@ _GROUP = re.compile(r"(?<!\\)\((?:[^()]|\(\?:[^()]*\))*(?<!\\)\)")
 
 
 def otherwise(row: Mapping[str, Any], *, kept_in: Language, language: Language) -> dict[str, Any]:
-    """Return an incident's row with summary, instruction and details in a language; they are kept in ``kept_in``."""
-    if language == kept_in or row["kind"] in _WRITTEN:
+    """Return an incident's row in a language, with its history and recipes where it has them; it is kept in ``kept_in``."""
+    if language == kept_in:
         return dict(row)
+    say = recogniser(kept_in, language)
+    row = {**row, **{part: [_line(line, say) for line in row[part]] for part in ("history", "recipes") if part in row}}
+    if row["kind"] in _WRITTEN:
+        return row
     values = defaultdict(lambda: "–", row["details"])
     values |= {"number": row["order_number"] or "–", "source": row["source"] or "–"}
     summary = SUMMARIES.get(row["kind"], {}).get(language) or _original("summaries", row["kind"], language)
     to_do = INSTRUCTIONS.get(row["kind"], {}).get(language) or _original("instructions", row["kind"], language)
-    say = _recogniser(kept_in, language)
     return {
         **row,
         "summary": summary.format_map(values) if summary else say(row["summary"]),
@@ -41,13 +45,19 @@ def otherwise(row: Mapping[str, Any], *, kept_in: Language, language: Language) 
     }
 
 
+def _line(line: Mapping[str, Any], say: Callable[[Any], Any]) -> dict[str, Any]:
+    """A line of the history, or a run of a recipe; a remark is its author's."""
+    said = line.get("act") != "comment"
+    return {name: say(held) if said and name in ("text", "result") else held for name, held in line.items()}
+
+
 def _original(of: Literal["summaries", "instructions"], kind: str, language: Language) -> str | None:
     text = OWN[of].get(kind, "")
     return text if text and (re.search("[А-Яа-я]", text) is not None) == (language == "ru") else None
 
 
 @cache
-def _recogniser(kept_in: Language, language: Language) -> Callable[[Any], Any]:
+def recogniser(kept_in: Language, language: Language) -> Callable[[Any], Any]:
     """Return what says a text in the language if it is ours, the text that says most first; any other text as it is."""
     pairs = sorted(_pairs(kept_in, language), key=lambda pair: -len(_FIELD.sub("", pair[0])))
     known = [(_pattern(said), told) for said, told in pairs]

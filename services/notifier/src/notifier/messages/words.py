@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from datetime import UTC, datetime, tzinfo
 from decimal import Decimal, InvalidOperation
 from importlib.resources import files
 from typing import Literal
 
+from common.moments import rewritten
 from common.money import to_decimal_string
 
 Language = Literal["ru", "en"]
@@ -20,10 +22,12 @@ _SIGNS = {"RUB": "₽", "USD": "$", "EUR": "€", "KZT": "₸"}
 
 
 class Words:
-    """The words of one language. Looking up a key that is not there raises ``KeyError``: both languages have the same keys."""
+    """The words of one language, and the clock of those who read them. Looking up a key that is not there raises ``KeyError``: both
+    languages have the same keys."""
 
-    def __init__(self, language: Language) -> None:
+    def __init__(self, language: Language, zone: tzinfo = UTC) -> None:
         self.language = language
+        self._zone = zone
         self._words = _WORDS[language]
 
     def __getitem__(self, key: str) -> str:
@@ -49,6 +53,15 @@ class Words:
         if "." in text:
             text = text.rstrip("0").rstrip(".")
         return text.replace(".", ",") if self.language == "ru" else text
+
+    def there(self, at: datetime) -> datetime:
+        """Return a moment as the clocks of who reads the messages show it."""
+        return at.astimezone(self._zone)
+
+    def moments(self, text: str) -> str:
+        """Return a sentence with the moments in it as people's clocks show them."""
+        day = "%d.%m.%Y" if self.language == "ru" else "%Y-%m-%d"
+        return rewritten(text, lambda at: self.there(at).strftime(f"{day} %H:%M{':%S' if at.second else ''} %Z"))
 
     def money(self, minor: int, currency: str) -> str:
         """Write a sum: ``16000`` → ``160,00 ₽`` or ``160.00 ₽``."""

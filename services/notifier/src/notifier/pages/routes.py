@@ -143,7 +143,11 @@ class Pages:
         if not known.notices:
             return []
         lines: list[Line] = [
-            (plain(f"{row['occurred_at']:%Y-%m-%d %H:%M:%S} UTC · {row['kind']} → {_where(row)} · {row['state']}"),)
+            (
+                plain(
+                    f"{self._words.there(row['occurred_at']):%Y-%m-%d %H:%M:%S %Z} · {row['kind']} → {_where(row)} · {row['state']}"
+                ),
+            )
             for row in known.notices
         ]
         documents = [

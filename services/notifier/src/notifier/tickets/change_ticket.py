@@ -17,6 +17,7 @@ from notifier.delivery.notifications import NotificationStore
 from notifier.duty.roster_store import RosterReader
 from notifier.incidents.store import IncidentStore
 from notifier.messages.document import shorten
+from notifier.messages.otherwise import recogniser
 from notifier.messages.words import Words
 from notifier.people.model import Directory
 from notifier.tickets.acknowledge_from_comment import AcknowledgeFromComment
@@ -66,7 +67,7 @@ class ChangeTicket:
             change,
             "opened",
             wanted.order_number,
-            f"{shown(row)}: {ticket.summary}",
+            f"Ticket {shown(row)} was opened: {ticket.summary}",
             reason=wanted.text,
         )
         if change.dry_run:
@@ -96,7 +97,9 @@ class ChangeTicket:
             after={"comment": row["id"]},
             reason=remark.reason or remark.said,
         )
-        await self.note(change, "commented", ticket["order_number"], f"{shown(ticket)}: a comment", reason=remark.said)
+        await self.note(
+            change, "commented", ticket["order_number"], f"Ticket {shown(ticket)} was commented on", reason=remark.said
+        )
         change.tells(comment_in(shown(ticket), tagged=[person.name for person in seniors]))
         notifications, acknowledged = NotificationStore(change.connection), False
         for incident_id in (ticket["incident_id"], ticket["summons_id"]):
@@ -128,20 +131,21 @@ class ChangeTicket:
         await tickets.comment(comment, link=after)
         change.tells(comment_in(shown(ticket)))
         await change.record("ticket.link", f"ticket:{ticket['id']}", before=before, after=after)
-        await self.note(change, "linked", ticket["order_number"], f"{shown(ticket)} → {after}")
+        await self.note(change, "linked", ticket["order_number"], f"Ticket {shown(ticket)} was linked to {after}")
         return Linked(ticket=shown(ticket), before=before, after=after, dry_run=change.dry_run)
 
     async def note(
         self, change: Change, act: str, order_number: str | None, summary: str, *, reason: str | None = None
     ) -> None:
-        """Put a line about the change into the timeline of the ticket's order."""
+        """Put a line about the change into the timeline of the ticket's order, in English as all lines are."""
+        in_english = recogniser(self._words.language, "en")
         await add_act(
             change,
             f"ticket.{act}",
             order_number,
-            shorten(summary, _LONGEST_SUMMARY),
+            shorten(in_english(summary), _LONGEST_SUMMARY),
             service="notifier",
-            reason=reason,
+            reason=in_english(reason or change.reason),
             now=self._clock.now(),
         )
 

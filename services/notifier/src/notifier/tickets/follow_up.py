@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 from common.contracts import Envelope
 from common.contracts.journal import JournalEntryV1
@@ -16,6 +17,7 @@ from notifier.incidents.model import Incident, IncidentState
 from notifier.incidents.problems import Problems, Resolution
 from notifier.messages.document import shorten
 from notifier.messages.links import Links
+from notifier.messages.otherwise import recogniser
 from notifier.messages.problem_words import phrase
 from notifier.messages.words import Words
 from notifier.people.model import Directory
@@ -33,6 +35,8 @@ _SAME_TICKET = timedelta(days=7)
 """A problem that comes back within this time goes on in its old ticket."""
 _LATER_THAN_ANY_REPORT = 2**30
 _LONGEST = 500
+_OF_TIMELINES = Words("en")
+"""Every service writes an order's timeline in English; its readers have each their language."""
 # Of these chats get a notice. Who took it is edited into the messages that are there; who ended it says so where it ends.
 _NOTIFIED_IN_CHATS = frozenset({"ack_expired", "reminded", "recipe_done", "recipe_failed", "silenced"})
 _CALLS_FOR_SOMEBODY = frozenset({"ack_expired", "reminded"})
@@ -116,8 +120,8 @@ class FollowUp:
                         incident.fact.order_number,
                         kind="ticket.opened",
                         actor="notifier",
-                        summary=f"{row['key'] or '#' + str(row['id'])}: {incident.fact.summary}",
-                        details={"queue": row["queue"], "incident": str(incident.id)},
+                        summary=f"Ticket {_named(row)} was opened for incident {incident.id}",
+                        details={"queue": row["queue"], "incident": str(incident.id), "problem": incident.fact.kind},
                         event_id=derived_id("notifier.ticket", str(incident.id)),
                         now=follow_ups.now,
                     )
@@ -164,7 +168,7 @@ class FollowUp:
                 incident.fact.order_number,
                 kind="ticket.reopened",
                 actor="notifier",
-                summary=shorten(f"{row['key'] or '#' + str(row['id'])}: {text}", _LONGEST),
+                summary=f"Ticket {_named(row)} is open again: the problem came back, incident {incident.id}",
                 details={"queue": row["queue"], "incident": str(incident.id)},
                 event_id=derived_id("notifier.ticket-reopened", str(incident.id)),
                 now=follow_ups.now,
@@ -182,7 +186,7 @@ class FollowUp:
         for line in lines:
             if line.ticket_id is None or not is_commented(line):
                 continue
-            sentence = self._sentence(line)
+            sentence = self._words.moments(self._sentence(line))
             comment = TicketComment(ticket_id=line.ticket_id, author=line.actor, text=sentence, history_id=line.id)
             await follow_ups.tickets.comment(comment)
         await follow_ups.notifications.add(
@@ -194,7 +198,7 @@ class FollowUp:
                     line.incident.fact.order_number,
                     kind=f"incident.{line.act}",
                     actor=line.actor,
-                    summary=shorten(self._sentence(line), _LONGEST),
+                    summary=shorten(self._sentence(line, _OF_TIMELINES), _LONGEST),
                     details={"incident": str(line.incident.id), "kind": line.incident.fact.kind},
                     event_id=derived_id("notifier.history", str(line.id)),
                     now=follow_ups.now,
@@ -209,12 +213,19 @@ class FollowUp:
             [line.ticket_id for line in lines if line.ticket_id is not None and ends_ticket(line)]
         )
 
-    def _sentence(self, line: HistoryLine) -> str:
+    def _sentence(self, line: HistoryLine, words: Words | None = None) -> str:
+        """Say a line in the notices' words, or in others; what people wrote stays as it is."""
+        words = words or self._words
         key = f"history.{line.act}"
-        words = self._words.label(key)
+        said = words.label(key)
         # An act of another release is named by its own name.
-        sentence = (f"{{who}}: {line.act}" if words == key else words).format(who=self._directory.name_of(line.actor))
-        return f"{sentence}: {phrase(line.text, self._words)}" if line.text else sentence
+        sentence = (f"{{who}}: {line.act}" if said == key else said).format(who=self._directory.name_of(line.actor))
+        text = recogniser(self._words.language, words.language)(phrase(line.text, words))
+        return f"{sentence}: {text}" if text else sentence
+
+
+def _named(ticket: Mapping[str, Any]) -> str:
+    return ticket["key"] or f"#{ticket['id']}"
 
 
 def _journal_entry(

@@ -110,7 +110,7 @@ class FollowUpBatch:
     async def one_by_one(
         self, items: Sequence[T], do: Callable[[Sequence[T]], Awaitable[R]], *, incident: Callable[[T], Incident]
     ) -> list[R]:
-        """Do items together, those of incidents that fail by a fault left out (``in_halves``)."""
+        """Do items together, those of incidents that fail by a fault left out, from the one that fails on (``in_halves``)."""
         return await in_halves(items, do, name=lambda each: f"incident {incident(each).id}", within=self._connection)
 
     async def followed(self, incident_ids: Sequence[int]) -> None:

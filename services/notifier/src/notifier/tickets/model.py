@@ -280,8 +280,8 @@ def ticket_for(
     return NewTicket(
         queue=(instruction.queue if instruction is not None else None) or queues.of(fact),
         kind=fact.kind,
-        summary=shorten(one_line(f"[{environment}] {fact.summary}"), _LONGEST_SUMMARY),
-        description="\n".join(lines),
+        summary=shorten(one_line(f"[{environment}] {words.moments(fact.summary)}"), _LONGEST_SUMMARY),
+        description=words.moments("\n".join(lines)),
         created_by="notifier",
         incident_id=incident_id,
         order_number=fact.order_number,

@@ -86,7 +86,9 @@ class SupportDesk:
         await store.comment(comment, assign=login)
         change.tells(comment_in(shown(ticket), tagged=[] if person is None else [person.name]))
         await change.record("ticket.assign", f"ticket:{ticket['id']}", before=before, after=after)
-        await self.tickets.note(change, "assigned", ticket["order_number"], f"{shown(ticket)}: {name}")
+        await self.tickets.note(
+            change, "assigned", ticket["order_number"], f"Ticket {shown(ticket)} was assigned: {name}"
+        )
         return Assigned(ticket=shown(ticket), before=before, after=after, dry_run=change.dry_run)
 
     async def summon(self, change: Change, key: str) -> Summoned:
@@ -123,7 +125,9 @@ class SupportDesk:
         change.tells(comment_in(shown(ticket), tagged=[person.name for person in named]))
         await self.tickets.name_notices(change, notifications, ())
         await change.record("ticket.summon", f"ticket:{ticket['id']}", after={"people": people})
-        await self.tickets.note(change, "summoned", ticket["order_number"], f"{shown(ticket)}: {names}")
+        await self.tickets.note(
+            change, "summoned", ticket["order_number"], f"Ticket {shown(ticket)} summons who is on call: {names}"
+        )
         return Summoned(
             ticket=shown(ticket),
             incident_id=None if change.dry_run else incident_id,
@@ -160,7 +164,9 @@ class SupportDesk:
         if ticket["key"] is not None:
             await DefectStore(change.connection).end_of(change, ticket["key"])
         await change.record("ticket.close", f"ticket:{ticket['id']}", before="open", after="closed")
-        await self.tickets.note(change, "closed", ticket["order_number"], f"{shown(ticket)}: {change.reason}")
+        await self.tickets.note(
+            change, "closed", ticket["order_number"], f"Ticket {shown(ticket)} was closed: {change.reason}"
+        )
         return Closed(ticket=shown(ticket), incidents=resolved, dry_run=change.dry_run)
 
     async def reopen(self, change: Change, key: str) -> None:
@@ -174,7 +180,9 @@ class SupportDesk:
         if ticket["key"] is not None:
             await DefectStore(change.connection).live_again(change, ticket["key"], closed_at=ticket["closed_at"])
         await change.record("ticket.reopen", f"ticket:{ticket['id']}", before="closed", after="open")
-        await self.tickets.note(change, "reopened", ticket["order_number"], f"{shown(ticket)}: {change.reason}")
+        await self.tickets.note(
+            change, "reopened", ticket["order_number"], f"Ticket {shown(ticket)} was opened again: {change.reason}"
+        )
 
     async def link(self, change: Change, key: str, wanted: LinkTicketBody) -> TicketLinked:
         """Link the development ticket that mends the cause, or another ticket. Raises ``ChangedSince``."""
@@ -195,7 +203,9 @@ class SupportDesk:
         await store.comment(self._comment(change, ticket, f"→ {other}"), link=other)
         change.tells(comment_in(shown(ticket)))
         await change.record("ticket.link", f"ticket:{ticket['id']}", after=other)
-        await self.tickets.note(change, "linked", ticket["order_number"], f"{shown(ticket)} → {other}")
+        await self.tickets.note(
+            change, "linked", ticket["order_number"], f"Ticket {shown(ticket)} was linked to {other}"
+        )
         return TicketLinked(ticket=shown(ticket), linked=other, dry_run=change.dry_run)
 
     async def develop(self, change: Change, key: str, wanted: DevelopBody) -> Developed:
@@ -226,7 +236,12 @@ class SupportDesk:
         defect = await self._defect(change, ticket, wanted.known_defect, development_ticket=made, made=row["id"])
         target = made or f"#{row['id']}"
         await change.record("ticket.develop", f"ticket:{ticket['id']}", after={"queue": queue, "key": made})
-        await self.tickets.note(change, "developed", ticket["order_number"], f"{shown(ticket)} → {target}")
+        await self.tickets.note(
+            change,
+            "developed",
+            ticket["order_number"],
+            f"Ticket {shown(ticket)} was handed to the developers as {target}",
+        )
         return Developed(
             ticket=shown(ticket),
             id=None if change.dry_run else row["id"],

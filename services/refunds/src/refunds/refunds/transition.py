@@ -113,6 +113,7 @@ async def announce(
             "attempt": str(refund.attempt),
             "amount": "everything" if refund.amount is None else str(refund.amount),
             **({"lines": "; ".join(map(_line, lines))} if lines else {}),
+            **({"detail": detail} if detail else {}),
         },
         occurred_at=now,
     )

@@ -114,6 +114,14 @@ def balance(evidence: Evidence) -> Balance:
     )
 
 
+def in_spools(differs: int, held: int) -> int:
+    """Return how much of what has come in and has no outcome yet waits in a spool that holds so much: safe on a disk, and no loss.
+
+    Never more than what differs: of what a dead replica left behind nobody may have counted the receipt.
+    """
+    return max(0, min(differs, held))
+
+
 def unanswered(evidence: Evidence) -> dict[str, int]:
     """Return by replica how many more came in than have an outcome or lie in a spool or among the dead letters; below 0 fewer."""
     if evidence.received is None:
@@ -125,8 +133,7 @@ def unanswered(evidence: Evidence) -> dict[str, int]:
         replica: sums.received.get(replica, 0) - sum(sums.by_replica.get(replica, {}).values())
         for replica in {*sums.received, *sums.by_replica}
     }
-    # Of what a dead replica left behind nobody may have counted the receipt.
-    missing = {replica: count - max(0, min(count, elsewhere[replica])) for replica, count in differ.items()}
+    missing = {replica: count - in_spools(count, elsewhere[replica]) for replica, count in differ.items()}
     return {replica: count for replica, count in sorted(missing.items()) if count}
 
 

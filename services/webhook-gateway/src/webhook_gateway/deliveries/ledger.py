@@ -10,7 +10,9 @@ from datetime import datetime, timedelta
 from common.clock import Clock
 from common.postgres import Connection, Database, Record
 from common.service import Verdict, keep_verdict
+from webhook_gateway.deliveries.check_ledger import in_spools
 from webhook_gateway.deliveries.metrics import DeliveryMetrics
+from webhook_gateway.durable.spool_states import SpoolStates
 
 BY_SECONDS = timedelta(days=2)
 """How long it is known by the second what came in; older periods are by whole hours."""
@@ -59,12 +61,13 @@ _REMEMBERED = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A count of the ledger; ``outcome`` is one of the four, or ``received``."""
+    """A count of the ledger; ``outcome`` is one of the four, or ``received``. ``waiting``: it is in a spool, and not yet recorded."""
 
     replica: str
     source: str
     outcome: str
     count: int
+    waiting: bool = False
 
 
 async def ledger_lines(connection: Connection, since: datetime, until: datetime) -> list[Line]:
@@ -84,16 +87,39 @@ def difference(lines: Sequence[Line]) -> int:
     return sum(line.count if line.outcome == "received" else -line.count for line in lines)
 
 
+def spooled(lines: Sequence[Line], held: Counter[str]) -> list[Line]:
+    """Return as ``spooled`` what has come in, has no outcome yet and waits in the spool of its replica; take it out of ``held``."""
+    differ = dict.fromkeys(sorted({(line.replica, line.source) for line in lines}), 0)
+    for line in lines:
+        differ[line.replica, line.source] += line.count if line.outcome == "received" else -line.count
+    found = []
+    for replica in sorted({line.replica for line in lines}):
+        left = in_spools(sum(count for (where, _), count in differ.items() if where == replica), held[replica])
+        held[replica] -= left
+        for (where, source), count in differ.items():
+            if where == replica and (here := in_spools(count, left)):
+                found.append(Line(replica, source, "spooled", here, waiting=True))
+                left -= here
+    return found
+
+
 class Ledger:
-    """Reads the ledger, for people and for the alert."""
+    """Reads the ledger, for people and for the alert. What waits in the spool of any replica has its outcome, and is no loss."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, spools: SpoolStates) -> None:
         self._database = database
+        self.spools = spools
 
-    async def lines(self, since: datetime, until: datetime) -> list[Line]:
-        """Return what was received in ``[since, until)`` and what became of it."""
+    async def lines(self, since: datetime, until: datetime, *, held: Counter[str] | None = None) -> list[Line]:
+        """Return what was received in ``[since, until)`` and what became of it.
+
+        ``held`` is what is left of the spools for several periods, asked for before the first. What is relayed in between is then taken
+        for less of what differs, never for more.
+        """
+        held = await self.spools.held(until) if held is None else held
         async with self._database.acquire() as connection:
-            return await ledger_lines(connection, since, until)
+            lines = await ledger_lines(connection, since, until)
+        return lines + spooled(lines, held)
 
     async def reasons(self, since: datetime, until: datetime) -> list[Record]:
         """Return why requests were refused, by source, the most first; of days that retention has dropped nothing is known."""
@@ -117,7 +143,7 @@ class WatchLedger:
         self._ledger = ledger
         self._clock = clock
         self._metrics = metrics
-        self._open: dict[datetime, int] = {}
+        self._open: list[datetime] = []
         self._next = _minute(clock.now())
 
     async def step(self) -> None:
@@ -127,11 +153,13 @@ class WatchLedger:
         while self._next + 2 * _SETTLED <= now:
             due.append(self._next)
             self._next = max(self._next + _SETTLED, _minute(now - _REMEMBERED))
-        self._open = {minute: self._open.get(minute, 0) for minute in due}
-        for minute in due:
-            self._open[minute] = difference(await self._ledger.lines(minute, minute + _SETTLED))
-        self._open = {minute: differs for minute, differs in self._open.items() if differs}
-        differs = sum(map(abs, self._open.values()))
+        self._open = due
+        held = await self._ledger.spools.held(now)
+        looked = {minute: await self._ledger.lines(minute, minute + _SETTLED, held=held) for minute in due}
+        differing = {minute: abs(difference(lines)) for minute, lines in looked.items()}
+        # What a spool explains is looked at again: it may be lost with its spool.
+        self._open = [at for at in due if differing[at] or any(line.waiting for line in looked[at])]
+        differs = sum(differing.values())
         self._metrics.ledger_difference(differs)
         await self._ledger.keep_verdict(differs, minutes=len(due), at=now)
 

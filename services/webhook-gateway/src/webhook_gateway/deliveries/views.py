@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from common.errors import InvalidInput
-from common.http import CONTENT, AdminChange, ChangeAnswer, CustomersData, Moment, PageQuery, TraceId
+from common.http import CONTENT, AdminChange, ChangeAnswer, CustomersData, JsonObject, Moment, PageQuery, TraceId
 from common.http.kept_bodies import mask_text, mask_value
 from webhook_gateway.deliveries.ledger import BY_SECONDS
 from webhook_gateway.rescue.views import ExpectedVersion, Fault
@@ -97,7 +97,7 @@ class Delivery(DeliveryItem):
 class Replay(AdminChange):
     """Send a delivery again. `body`, if given, replaces what was kept."""
 
-    body: dict[str, Any] | None = None
+    body: JsonObject | None = None
     expected_version: ExpectedVersion = None
 
 
@@ -170,7 +170,9 @@ class LedgerSums(BaseModel):
 
     received: int = 0
     confirmed: int = 0
-    spooled: int = 0
+    spooled: int = Field(
+        default=0, description="kept on a disk when it was answered: recorded since, or still in a spool of any replica"
+    )
     quarantined: int = 0
     refused: int = 0
     outcomes: int = Field(default=0, description="confirmed + spooled + quarantined + refused")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from common.clock import Clock
 from common.errors import Unavailable
@@ -14,6 +15,7 @@ from common.service import WaitingQueue
 from webhook_gateway.durable.spool import Spool
 
 LATE_AFTER_S = 300.0
+_STORED_WITHIN = timedelta(seconds=30)  # after it came in; a sender waits for less
 _NOTE = """
 INSERT INTO spools AS s (replica, records, oldest_at, seen_at) VALUES ($1, $2, $3, $4)
 ON CONFLICT (replica) DO UPDATE SET records = excluded.records, oldest_at = excluded.oldest_at, seen_at = excluded.seen_at
@@ -53,6 +55,13 @@ class SpoolStates:
                 for row in others
             ),
         ]
+
+    async def held(self, before: datetime) -> Counter[str]:
+        """Return by replica how much its spool holds; nothing of a spool in which nothing had come in before that moment."""
+        queues, youngest = await self.waiting(), (self.clock.now() - before - _STORED_WITHIN).total_seconds()
+        return Counter(
+            {each.replica or "": each.waiting or 0 for each in queues if (each.oldest_seconds or 0.0) > youngest}
+        )
 
 
 def _queue(

@@ -92,7 +92,8 @@ class EdgeRequest:
 def read_line(line: bytes) -> EdgeRequest | None:
     """Read one line; None when it is none of ours. Of two that were glued together by a full disk the last one counts."""
     try:
-        found: Any = orjson.loads(line[max(0, line.rfind(_BEGINNING)) :])
+        # nginx writes bytes of a header or an address as they came, also those that are no UTF-8.
+        found: Any = orjson.loads(line[max(0, line.rfind(_BEGINNING)) :].decode("utf-8", "replace"))
         return EdgeRequest(
             id=str(found["id"]),
             at=datetime.fromtimestamp(float(found["at"]), UTC),

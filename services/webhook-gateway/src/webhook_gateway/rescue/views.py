@@ -17,6 +17,7 @@ from common.http import (
     BulkFilter,
     BulkItem,
     ChangeAnswer,
+    JsonObject,
     Moment,
     PageQuery,
     UuidText,
@@ -175,7 +176,7 @@ class Call(AdminChange):
 class Mend(AdminChange):
     """A mended body, kept beside the original."""
 
-    body: dict[str, Any]
+    body: JsonObject
     expected_version: ExpectedVersion = None
 
 
@@ -234,7 +235,7 @@ class Rescued(ChangeAnswer, Understood):
 class Resubmit(AdminChange):
     """Make a real order of it. `body`, if given, replaces what was kept."""
 
-    body: dict[str, Any] | None = None
+    body: JsonObject | None = None
     expected_version: ExpectedVersion = None
     despite_duplicates: bool = Field(default=False, description="do it although other orders look like this one")
 

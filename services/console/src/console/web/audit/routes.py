@@ -118,7 +118,7 @@ async def _write(
 def _asked(visit: Visit, wanted: Mapping[str, str]) -> tuple[tuple[str, ...], dict[str, Any]]:
     """Return whom to ask what. Raises ``NotUnderstoodError`` for a time that is none."""
     try:
-        return question(wanted, zone=visit.console.settings.time_zone)
+        return question(wanted, zone=visit.zone)
     except (ValueError, OverflowError):
         written = ", ".join(wanted[name] for name in ("from", "to") if name in wanted)
         raise NotUnderstoodError(visit.words("%(field)s is no time", field=written)) from None

@@ -140,7 +140,7 @@ async def _wish(visit: Visit, act: Act, *, ids: tuple[str, ...], chosen: Mapping
         act,
         visit.form,
         currency=await currency_asked(visit, act, ids),
-        zone=visit.console.settings.time_zone,
+        zone=visit.zone,
         words=visit.words,
     )
     if chosen == {} and act.operation.takes(ALL):

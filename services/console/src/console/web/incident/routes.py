@@ -34,7 +34,7 @@ async def _around(visit: Visit, _page: Page) -> Mapping[str, Any]:
     kinds = next(field.choices for field in operation("notifier", f"GET {_GROUPS}").query if field.name == "by")
     by = visit.raw.query.get("by")
     by = by if by in kinds else kinds[0]
-    wanted = chosen(THINGS["incident"], visit.raw.query, zone=visit.console.settings.time_zone)
+    wanted = chosen(THINGS["incident"], visit.raw.query, zone=visit.zone)
     groups = await or_none(visit.person.suite.get("notifier", _GROUPS, by=by, **wanted))
 
     def address(value: str) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from urllib.parse import urlencode
+from zoneinfo import available_timezones
 
 from aiohttp import web
 
@@ -75,7 +76,7 @@ async def _other_list(views: SavedViews, visit: Visit) -> web.StreamResponse:
 async def _list(views: SavedViews, noun: str, around: Around | None, visit: Visit) -> web.StreamResponse:
     thing = _thing(visit, noun)
     query = visit.raw.query
-    wanted = chosen(thing, query, zone=visit.console.settings.time_zone)
+    wanted = chosen(thing, query, zone=visit.zone)
     page = await read_page(visit.person.suite, thing, wanted, limit=_SHOWN, cursor=query.get("cursor"), count=True)
     of_service = {"service": thing.service} if noun in EVERYWHERE else {}
     where = list_path(noun)
@@ -154,7 +155,13 @@ async def _more(visit: Visit) -> web.StreamResponse:
         creating={noun: creating(noun) for noun in _MAKERS},
         erasing=erasing(),
         list_path=list_path,
+        zones=_zones(),
     )
+
+
+@cache
+def _zones() -> Sequence[str]:
+    return sorted({"UTC", *(name for name in available_timezones() if name.startswith(("Europe/", "Asia/")))})
 
 
 _MAKERS = ("order", "ticket", "silence", "duty", "message", "known-defect", "check", "limits")

@@ -34,7 +34,7 @@ async def _keep(views: SavedViews, visit: Visit) -> web.StreamResponse:
         field.removeprefix("filter."): str(text) for field, text in visit.form.items() if field.startswith("filter.")
     }
     thing = thing_of(noun, service.get("service", "orchestrator"))
-    query = urlencode({**service, **chosen(thing, given, zone=visit.console.settings.time_zone)})
+    query = urlencode({**service, **chosen(thing, given, zone=visit.zone)})
     response = redirect(list_path(noun) + (f"?{query}" if query else ""))
     try:
         await views.keep(visit.raw, response, person=visit.person.name, noun=noun, name=name, query=query)

@@ -35,7 +35,7 @@ async def _stream(news: News, visit: Visit) -> web.StreamResponse:
     noun, service = visit.path["noun"], visit.raw.query.get("service")
     if noun not in (*THINGS, EVERY.noun) and (noun not in EVERYWHERE or service not in SERVICES):
         raise web.HTTPNotFound
-    zone = visit.console.settings.time_zone
+    zone = visit.zone
     if noun == EVERY.noun:
         read: ReadPage = read_newest
         thing, wanted, service = EVERY, _of_audit(visit, zone), None

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 from console.client.checks import COUNTED
 from console.client.operations import operation
-from console.client.queues import spooled_now, with_spools
 from console.client.suite import Page, Suite, or_none
 from console.client.things import services_with, thing_of
 from console.web.asking import page_or_none
@@ -88,9 +87,7 @@ class Day:
 async def days(suite: Suite, midnight: datetime) -> Sequence[Day]:
     """Return the last days, today first. ``midnight``: when today began, with its zone."""
     starts = [midnight - timedelta(days=back) for back in range(_DAYS)]
-    spools = await spooled_now(suite)
-    said = await asyncio.gather(*(_day(suite, start) for start in starts))
-    return [day if day.ledger is None else replace(day, ledger=with_spools(day.ledger, spools)) for day in said]
+    return await asyncio.gather(*(_day(suite, start) for start in starts))
 
 
 async def answers(suite: Suite, questions: Sequence[Question]) -> Sequence[Answer]:

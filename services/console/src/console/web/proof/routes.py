@@ -47,7 +47,7 @@ async def _verdict(visit: Visit, name: str) -> Verdict:
 
 async def _page(visit: Visit, ran: Sequence[Verdict]) -> web.StreamResponse:
     suite, now = visit.person.suite, datetime.now(UTC)
-    here = now.astimezone(ZoneInfo(visit.console.settings.time_zone))
+    here = now.astimezone(ZoneInfo(visit.zone))
     midnight = here.replace(hour=0, minute=0, second=0, microsecond=0)
     by_day, open_, once, paid_ones, last = await asyncio.gather(
         days(suite, midnight), answers(suite, QUESTIONS), answers(suite, PAID_ONCE), paid(suite), last_verdicts(suite)

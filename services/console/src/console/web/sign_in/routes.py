@@ -6,7 +6,7 @@ from aiohttp import web
 
 from common.http import ProviderUnavailable, Route
 from common.telemetry import get_logger
-from console.web.language import COOKIE, LANGUAGES
+from console.web.language import COOKIE, LANGUAGES, ZONE_COOKIE, is_zone
 from console.web.pages import OURS, Console, Visit, redirect
 from console.web.provider import CALLBACK, NotLetInError
 from console.web.sessions import FORM_TOKEN
@@ -17,7 +17,7 @@ _YEAR_S = 365 * 24 * 3600
 
 
 def routes(console: Console) -> list[Route]:
-    """Return the routes of signing in and out, and of choosing the language."""
+    """Return the routes of signing in and out, and of choosing language and time zone."""
 
     async def form(visit: Visit) -> web.StreamResponse:
         """Show the form, with a session that only this form can use. Who is signed in needs none."""
@@ -78,13 +78,13 @@ def routes(console: Console) -> list[Route]:
         return response
 
     async def language(visit: Visit) -> web.StreamResponse:
-        """Keep the chosen language in a cookie."""
-        chosen = str(visit.form.get("language", ""))
+        """Keep the chosen language, or time zone, in a cookie."""
         response = redirect(_ours(str(visit.form.get("to", ""))))
-        if chosen in LANGUAGES:
-            response.set_cookie(
-                COOKIE, chosen, max_age=_YEAR_S, httponly=True, samesite="Lax", secure=console.settings.secure
-            )
+        for cookie, is_one in ((COOKIE, LANGUAGES.__contains__), (ZONE_COOKIE, is_zone)):
+            if is_one(chosen := str(visit.form.get(cookie, ""))):
+                response.set_cookie(
+                    cookie, chosen, max_age=_YEAR_S, httponly=True, samesite="Lax", secure=console.settings.secure
+                )
         return response
 
     async def _form(visit: Visit, refusal: Refusal | None, *, status: int) -> web.Response:
@@ -104,7 +104,7 @@ def routes(console: Console) -> list[Route]:
         console.get("/sign-in/provider", begin, summary="Sign in with the provider", public=True),
         console.get(CALLBACK, callback, summary="Come back from the provider", public=True),
         console.post("/sign-out", sign_out, summary="Sign out", public=True),
-        console.post("/language", language, summary="Choose the language", public=True),
+        console.post("/language", language, summary="Choose the language or the time zone", public=True),
     ]
 
 

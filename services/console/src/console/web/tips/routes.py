@@ -49,6 +49,6 @@ def _since(visit: Visit) -> str | None:
     """Return from when on the two are compared; None for the last week. Raises ``NotUnderstoodError`` for what is no time."""
     asked = visit.raw.query.get("since", "").strip()
     try:
-        return moment_of(asked, zone=visit.console.settings.time_zone) if asked else None
+        return moment_of(asked, zone=visit.zone) if asked else None
     except (ValueError, OverflowError):
         raise NotUnderstoodError(visit.words("%(field)s is no time", field=asked)) from None
