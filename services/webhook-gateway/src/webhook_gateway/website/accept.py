@@ -182,7 +182,7 @@ class AcceptWebsiteOrder:
             manager=submission.manager or submission.manager_sign or model.marked_by_manager(submission.body),
         )
         self._metrics.endangered("anonymous" if submission.anonymous else category)
-        proven = refusal.status not in _UNPROVEN
+        proven = not submission.anonymous and refusal.status not in _UNPROVEN
         if self._budget.take(proven=proven, ip=submission.ip, size=len(submission.body)):
             await self._keep_refused(self._refused_hook(submission, refusal, category))
         else:
