@@ -31,9 +31,20 @@ def blank_said(values: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any
 
 
 def blank_state(order: OrderState) -> OrderState:
-    """Return the order without the customer, also in the incidents that it had; when it was awaited stays."""
-    incidents = tuple(replace(item, difference=_blank_difference(item.difference)) for item in order.incidents)
-    return replace(order, customer=None, address=None, comment=None, cancel_description=None, incidents=incidents)
+    """Return the order without the customer, also in the incidents that it had; when it was awaited stays, but for whom to ask for."""
+    names = [order.customer.name] if order.customer is not None and order.customer.name else []
+    window = order.delivery_window
+    return replace(
+        order,
+        customer=None,
+        address=None,
+        comment=None,
+        cancel_description=None,
+        replacement_policy=blank_text(order.replacement_policy, names),
+        shipment_method=blank_text(order.shipment_method, names),
+        delivery_window=None if window is None else replace(window, text=blank_text(window.text, names)),
+        incidents=tuple(replace(item, difference=_blank_difference(item.difference)) for item in order.incidents),
+    )
 
 
 def blank_attributes(values: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
