@@ -152,6 +152,7 @@ async def test_a_basket_that_the_front_end_lost_can_be_saved_too(start: Start, a
         reason="front_end",
         status=0,
         headers='{"link": "https://sentry.example/17"}',
+        answer=json.dumps({"text": "a\x00b", "deep": json.loads("[" * 300 + "]" * 300)}),
     )
     async with start() as gateway:
         await publish(amqp_url, reported.to_envelope())
