@@ -100,6 +100,8 @@ def test_a_delivery_window_is_read_as_moments_or_as_words(payload: dict[str, Any
         ("8 (912) 345-67-89 доб. 12", "+79123456789"),
         ("tel:+7-912-345-67-89;ext=12", "+79123456789"),
         ("8 912 345 67 89 / 8 912 345 67 90", "+79123456789"),
+        ("8 912 345 67 89/8 912 345 67 90", "+79123456789"),
+        ("8,912,345,67,89", "+79123456789"),
         ("моб. 8 912 345 67 89, спросить Анну, 2 подъезд", "+79123456789"),
     ],
 )
@@ -112,6 +114,7 @@ def test_every_spelling_of_a_phone_has_one_key(written: str, key: str | None) ->
     [
         (Contact(phone="+79123456789"), True),
         (Contact(phone="8 912 345 67 89 / 8 912 345 67 90"), True),
+        (Contact(phone="8,912,345,67,89"), True),
         (Contact(phone="1" * 30), False),
         (Contact(email="a@b.ru"), True),
         (Contact(name="Анна"), False),

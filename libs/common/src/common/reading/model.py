@@ -13,7 +13,7 @@ MAJOR_PARTS = ("postcode", "country", "region", "city", "street", "house", "buil
 MINOR_PARTS = ("entrance", "floor", "flat", "intercom", "comment")
 """The parts that say more of the same place."""
 
-_APART = re.compile(r"[^\W\d_]|[#*;,/]")
+APART = re.compile(r"[^\W\d_]|[#*;,/]")
 """What stands between two phones, and before an extension."""
 
 _LABELS = {
@@ -73,9 +73,9 @@ class Contact:
     @property
     def reachable(self) -> bool:
         """Whether the customer can be called or written to."""
-        for part in _APART.split(self.phone or ""):
-            if 7 <= sum(character.isdigit() for character in part) <= 15:
-                return True
+        phone = self.phone or ""
+        if any(7 <= sum(map(str.isdigit, part)) <= 15 for part in (phone, *APART.split(phone))):
+            return True
         name, at, host = (self.email or "").rpartition("@")
         return bool(name and at and "." in host.strip("."))
 

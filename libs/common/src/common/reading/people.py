@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from common.reading.model import _APART, MAJOR_PARTS, MINOR_PARTS, Address, Contact, Window
+from common.reading.model import APART, MAJOR_PARTS, MINOR_PARTS, Address, Contact, Window
 from common.reading.values import LONGEST_MAIL, LONGEST_NAME, LONGEST_PHONE, read_moment, text_of
 
 _LONGEST_NAME = 64
@@ -63,6 +63,7 @@ _CLOCK = re.compile(r"[0-9]{1,2}(?::[0-9]{2}){0,2}")
 _NOT_IN_NAMES = re.compile(r"[\W_]+")
 _NO_DIGITS = re.compile(r"\D+", re.ASCII)
 _FEWEST_DIGITS = 7
+_WHOLE_NUMBER = 10  # with fewer digits before it, a comma or a slash between two digits stands within the number
 _Ranks = Mapping[str, tuple[str, int]]
 
 
@@ -107,8 +108,12 @@ def phone_key(text: str) -> str | None:
 
 def _number_in(text: str) -> str:
     plain = text.strip()
-    ends = (mark.start() for mark in _APART.finditer(plain))
-    return plain[: next((end for end in ends if len(_NO_DIGITS.sub("", plain[:end])) >= _FEWEST_DIGITS), None)]
+    for mark in APART.finditer(plain):
+        digits = len(_NO_DIGITS.sub("", plain[: mark.start()]))
+        within = mark[0] in ",/" and plain[mark.end() : mark.end() + 1].isdigit()
+        if digits >= (_WHOLE_NUMBER if within else _FEWEST_DIGITS):
+            return plain[: mark.start()]
+    return plain
 
 
 def _contact(folded: Mapping[str, Any]) -> Contact | None:

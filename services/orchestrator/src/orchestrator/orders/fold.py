@@ -86,11 +86,13 @@ def step(number: str, state: OrderState | None, fact: OrderFact) -> Step:
         if fact.hook is not HookType.CREATED and fact.currency not in {None, state.currency}:
             named = Difference(fields=(("currency", state.currency, fact.currency),))
             return _without(number, state, fact, IncidentKind.CURRENCY_DIFFERS, named, currency=None, **_NO_GOODS)
-        if fact.lines is not None and _leaves_nothing(state, fact):
-            said = {name: getattr(fact, name) or None for name in _TOTALS}  # a sum of nothing is not theirs either
-            return _without(number, state, fact, IncidentKind.EMPTIED, lines=None, **said)
         if fact.lines is not None and quantity_is_missing(state.lines, fact.lines):
             return _without(number, state, fact, IncidentKind.QUANTITY_MISSING, **_NO_GOODS)
+        if fact.lines is not None and _leaves_nothing(state, fact):
+            said: dict[str, Any] = {
+                name: getattr(fact, name) or None for name in _TOTALS
+            }  # no sum of nothing is theirs
+            return _without(number, state, fact, IncidentKind.EMPTIED, lines=None, **said)
     if fact.sent_at is None and fact.digest is not None and (fact.hook, fact.digest) in state.repeats:
         return Step(fact, Act.REPEATS_LATEST, state, evolve(state, last=fact.key))
     seen = _remember(state, fact)
