@@ -143,6 +143,17 @@ async def test_of_two_orders_under_one_name_at_two_replicas_one_is_taken(start: 
         assert [item["category"] for item in await endangered(one, 4)] == ["key_reused"] * 4
 
 
+async def test_of_two_orders_under_one_key_at_two_replicas_one_is_taken(start: Start, arrived: Arrived) -> None:
+    async with start("gw-1", **PATIENT) as one, start("gw-2", **PATIENT) as two:
+        for round_ in range(4):
+            bodies = [order(externalId=f"A-{round_}"), {**ANOTHER, "externalId": f"B-{round_}"}]
+            key = {"Idempotency-Key": f"k-{round_}"}
+            answers = await asyncio.gather(*(send(gw, body, **key) for gw, body in zip((one, two), bodies, strict=True)))
+            assert sorted(status for status, _ in answers) == [201, 422]
+        assert len({hook.external_id for hook in await arrived(4)}) == 4
+        assert [item["category"] for item in await endangered(one, 4)] == ["key_reused"] * 4
+
+
 async def test_a_name_used_twice_while_the_database_was_away_is_endangered_later(
     start: Start, arrived: Arrived, amqp_url: str, database_for: Callable[[str], Awaitable[str]]
 ) -> None:

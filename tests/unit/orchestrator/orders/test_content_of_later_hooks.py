@@ -110,7 +110,7 @@ def test_goods_stay_when_a_hook_says_there_are_none_and_a_person_is_called() -> 
     assert last(first, paid(empty=True, total_price=150)).total_price == 150
     assert incidents(last(first, paid(line("a", None)))) == []
     unsaid = last(first, changed(line("a", 0), line("z", None)))
-    assert (unsaid.lines, incidents(unsaid)) == (last(first).lines, ["quantity_missing"])
+    assert (unsaid.lines, incidents(unsaid)) == (last(first).lines, ["order_quantity_missing"])
 
 
 def test_goods_and_sums_in_another_currency_are_not_applied_and_a_person_is_called() -> None:

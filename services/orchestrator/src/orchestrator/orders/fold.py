@@ -244,13 +244,7 @@ def _shipped(state: OrderState, moment: datetime) -> OrderState:
     return evolve(state, closed=True, shipped=True, shipped_at=moment, written_off=tuple(entries.values()))
 
 
-_CONTENT = (
-    "store_id",
-    "shipment_method",
-    "replacement_policy",
-    "payment_method",
-    "payment_id",
-)
+_CONTENT = ("store_id", "shipment_method", "replacement_policy", "payment_method", "payment_id")
 _TOTALS = ("total_price", "total_discount_price")
 
 
