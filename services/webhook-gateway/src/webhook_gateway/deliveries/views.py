@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from common.errors import InvalidInput
 from common.http import CONTENT, AdminChange, ChangeAnswer, CustomersData, JsonObject, Moment, PageQuery, TraceId
-from common.http.fields import as_json
+from common.http.fields import as_json, in_utc
 from common.http.kept_bodies import mask_text, mask_value
 from webhook_gateway.deliveries.ledger import BY_SECONDS
 from webhook_gateway.rescue.views import ExpectedVersion, Fault
@@ -18,7 +18,7 @@ _DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
 _SECOND = timedelta(seconds=1)
 _LAST = datetime.max.replace(tzinfo=UTC)
-_FIRST_DAY_ENDS = datetime.min.replace(tzinfo=UTC) + _DAY
+_FIRST_DAY_ENDS = in_utc(datetime.min.replace(tzinfo=UTC)) + _DAY
 
 
 class DeliveryFilter(BaseModel):
