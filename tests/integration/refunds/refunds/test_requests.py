@@ -99,7 +99,8 @@ async def test_a_request_for_a_refund_is_audited_and_has_a_real_reason(start: St
         status, accepted = await service.call("POST", path, role="operator", json=body)
     assert status == 202
     _, log = await service.call("GET", "/admin/v1/audit", role="viewer")
-    (entry,) = log["items"]
+    entry, refused = log["items"]
+    assert (refused["actor"], refused["action"]) == ("test-viewer", "call.refused")
     assert (entry["actor"], entry["action"], entry["target"], entry["before"], entry["after"]["amount"]) == (
         "test-operator",
         "refund.request",
