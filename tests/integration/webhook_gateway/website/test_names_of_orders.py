@@ -148,7 +148,9 @@ async def test_of_two_orders_under_one_key_at_two_replicas_one_is_taken(start: S
         for round_ in range(4):
             bodies = [order(externalId=f"A-{round_}"), {**ANOTHER, "externalId": f"B-{round_}"}]
             key = {"Idempotency-Key": f"k-{round_}"}
-            answers = await asyncio.gather(*(send(gw, body, **key) for gw, body in zip((one, two), bodies, strict=True)))
+            answers = await asyncio.gather(
+                *(send(gw, body, **key) for gw, body in zip((one, two), bodies, strict=True))
+            )
             assert sorted(status for status, _ in answers) == [201, 422]
         assert len({hook.external_id for hook in await arrived(4)}) == 4
         assert [item["category"] for item in await endangered(one, 4)] == ["key_reused"] * 4

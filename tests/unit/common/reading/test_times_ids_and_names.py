@@ -25,6 +25,7 @@ MOMENT = datetime(2026, 2, 2, 5, 28, 32, tzinfo=UTC)
         "Mon, 02 Feb 2026 08:28:32 +0300",
         "Mon, 02 Feb 2026 05:28:32 GMT",
         "2 Feb 2026 08:28:32 +0300 (MSK)",
+        "Mon, 02 Feb 2026 00:28:32 EST",
         "Mon, 02 Feb 2026 08:28:32 +03:00",
         "Mon Feb 02 2026 08:28:32 GMT+0300 (Moscow Standard Time)",
         " 1770010112 ",

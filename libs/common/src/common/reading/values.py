@@ -49,7 +49,8 @@ _LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 _UNITS = (1, 1_000, 1_000_000, 1_000_000_000)  # Unix time in seconds, milliseconds, microseconds, nanoseconds
 _DIGITS_ONLY = re.compile(r"-?[0-9]+(?:\.[0-9]+)?", re.ASCII)
 _MAIL = re.compile(
-    r"(?:[A-Za-z]{3,9},? )?([0-9]{1,2})[ -]([A-Za-z]{3})[ -]([0-9]{4}) ([0-9:]+)(?: (GMT|UTC|UT|Z|[-+][0-9]{2}:?[0-9]{2})(?: \(.*\))?)?"
+    r"(?:[A-Za-z]{3,9},? )?([0-9]{1,2})[ -]([A-Za-z]{3})[ -]([0-9]{4}) ([0-9:]+)"
+    r"(?: (GMT|UTC|UT|Z|[ECMP][DS]T|[-+][0-9]{2}:?[0-9]{2})(?: \(.*\))?)?"
 )
 """The form of mails: its own reader guesses at what else stands there, and takes a zone or a half of the day that it knows not for UTC."""
 _SCRIPT = re.compile(r"(?:[A-Za-z]{3} )?([A-Za-z]{3}) ([0-9]{1,2}) ([0-9]{4}) ([0-9:]+) GMT([-+][0-9]{4})(?: \(.*\))?")
