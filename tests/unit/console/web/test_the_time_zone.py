@@ -22,7 +22,7 @@ async def test_the_time_zone_is_the_persons_choice_on_every_page_and_form(browse
         assert "<option selected>Asia/Omsk</option>" in browser.page
 
 
-async def test_a_zone_that_is_not_offered_is_chosen_all_the_same_where_it_is_the_present_one(browser: Browser) -> None:
+async def test_a_zone_that_is_not_offered_is_chosen_where_it_is_the_present_one(browser: Browser) -> None:
     """Else a browser shows the first of the list as the present one, and sends it."""
     await browser.sign_in("token-admin")
     await browser.post("/language", zone="America/New_York", to="/more")
