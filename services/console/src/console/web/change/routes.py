@@ -117,9 +117,9 @@ async def _rehearse(visit: Visit) -> web.StreamResponse:
     except (NotUnderstoodError, RefusedError) as error:
         status = error.status if isinstance(error, RefusedError) else HTTPStatus.BAD_REQUEST
         return await filled_form(visit, error, status=status)
-    amount = plan.wish.fields.get("amount") if act.name == "order refund" and len(ids) == 1 else None
+    amount: int | None = plan.wish.fields.get("amount") if act.name == "order refund" and len(ids) == 1 else None
     left = await left_of(visit.person.suite, ids[0]) if amount is not None else None
-    stays = replace(left, amount=left.amount - amount) if left is not None and amount <= left.amount else None
+    stays = replace(left, amount=left.amount - amount) if left and amount and amount <= left.amount else None
     return show_plan(visit, plan, currency=await currency_asked(visit, act, ids), stays=stays)
 
 
