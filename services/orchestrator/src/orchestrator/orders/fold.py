@@ -90,7 +90,7 @@ def step(number: str, state: OrderState | None, fact: OrderFact) -> Step:
             return _without(number, state, fact, IncidentKind.QUANTITY_MISSING, **_NO_GOODS)
         if fact.lines is not None and _leaves_nothing(state, fact):
             said: dict[str, Any] = {
-                name: getattr(fact, name) or None for name in _TOTALS
+                name: getattr(fact, name) or None for name in TOTALS
             }  # no sum of nothing is theirs
             return _without(number, state, fact, IncidentKind.EMPTIED, lines=None, **said)
     if fact.sent_at is None and fact.digest is not None and (fact.hook, fact.digest) in state.repeats:
@@ -245,7 +245,7 @@ def _shipped(state: OrderState, moment: datetime) -> OrderState:
 
 
 _CONTENT = ("store_id", "shipment_method", "replacement_policy", "payment_method", "payment_id")
-_TOTALS = ("total_price", "total_discount_price")
+TOTALS = ("total_price", "total_discount_price")
 
 
 def _with_people(state: OrderState, fact: OrderFact) -> OrderState:
@@ -273,7 +273,7 @@ def _with_content(state: OrderState, fact: OrderFact) -> OrderState:
 
 def _differ(before: OrderState, after: OrderState) -> Difference:
     fields: list[FieldChange] = content_changes(before, after)
-    fields += [(name, _text(getattr(before, name)), _text(getattr(after, name))) for name in _TOTALS]
+    fields += [(name, _text(getattr(before, name)), _text(getattr(after, name))) for name in TOTALS]
     if before.currency != after.currency:
         fields.append(("currency", before.currency, after.currency))
     return compare(before.lines, after.lines, fields)
