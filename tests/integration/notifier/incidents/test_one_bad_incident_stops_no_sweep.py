@@ -57,7 +57,7 @@ async def test_a_batch_of_what_is_kept_apart_hides_nothing_that_comes_later(
         monkeypatch.setattr(f"notifier.{module}._AT_A_TIME", 1)
     bad = Fault().over(ticket_for, lambda _id, fact, **_: fact.summary == BAD)
     monkeypatch.setattr("notifier.tickets.follow_up.ticket_for", bad)
-    bad = Fault().over(FollowUp._sentence, lambda _self, line: line.incident.fact.summary == BAD)
+    bad = Fault().over(FollowUp._sentence, lambda _self, line, _say: line.incident.fact.summary == BAD)
     monkeypatch.setattr(FollowUp, "_sentence", bad)
     bad = Fault().over(FireTimers._fire, lambda _self, timer: timer.incident.fact.summary == BAD)
     monkeypatch.setattr(FireTimers, "_fire", bad)
@@ -94,7 +94,7 @@ async def test_tickets_are_opened_of_the_others(make_kit: MakeKit, monkeypatch: 
 
 
 async def test_what_happens_to_the_others_is_followed_up(make_kit: MakeKit, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = Fault().over(FollowUp._sentence, lambda _self, line: line.incident.fact.summary == BAD)
+    whole = Fault().over(FollowUp._sentence, lambda _self, line, _say: line.incident.fact.summary == BAD)
     monkeypatch.setattr(FollowUp, "_sentence", whole)
     kit = await make_kit()
     item = await publish(kit)
@@ -115,7 +115,7 @@ async def test_what_happened_to_an_incident_after_a_bad_line_is_told_after_it(
     """All its lines are found in one round, because another replica has the follow-up's lock until then; the first is bad."""
     fault = Fault()
     whole = fault.over(
-        FollowUp._sentence, lambda _self, line: line.incident.fact.summary == BAD and line.act == "opened"
+        FollowUp._sentence, lambda _self, line, _say: line.incident.fact.summary == BAD and line.act == "opened"
     )
     monkeypatch.setattr(FollowUp, "_sentence", whole)
     kit = await make_kit()

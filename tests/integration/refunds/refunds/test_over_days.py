@@ -115,7 +115,7 @@ async def test_when_trust_fails_for_good_a_person_gets_one_problem_and_restarts_
         assert (details["error"], details["money"]) == ("gateway_silent", "may have gone out; counted as spent")
         assert "start trust-refund-000001: Trust answered 500 (gateway_silent)" in details["calls"]
         assert "Trust answered 500" in details["gateway_now"]
-        assert f"/admin/v1/refunds/{refund_id}/restart" in details["instruction"]
+        assert f"ordersctl refund restart {refund_id}" in details["instruction"]
         assert not world.resolved
 
         _well(world, "trust")

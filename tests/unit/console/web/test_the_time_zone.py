@@ -20,3 +20,10 @@ async def test_the_time_zone_is_the_persons_choice_on_every_page_and_form(browse
     for nonsense in ("Mars/Olympus", "../etc/passwd", ""):
         await browser.post("/language", zone=nonsense, to="/more")
         assert "<option selected>Asia/Omsk</option>" in browser.page
+
+
+async def test_a_zone_that_is_not_offered_is_chosen_where_it_is_the_present_one(browser: Browser) -> None:
+    """Else a browser shows the first of the list as the present one, and sends it."""
+    await browser.sign_in("token-admin")
+    await browser.post("/language", zone="America/New_York", to="/more")
+    assert "<option selected>America/New_York</option>" in browser.page

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook_gateway.deliveries.ledger import Line, difference, spooled
+from common.clock import ManualClock
+from webhook_gateway.deliveries.ledger import Ledger, Line, difference, spooled
 
 REPLICAS, SOURCES = st.sampled_from(["gw-1", "gw-2"]), st.sampled_from(["sbermarket", "website"])
 OUTCOMES = st.sampled_from(["received", "confirmed", "spooled", "quarantined", "refused"])
@@ -39,3 +45,35 @@ def test_no_more_is_explained_than_differs_and_than_a_spool_holds(lines: list[Li
         explained = sum(line.count for line in found if line.replica == replica)
         differs = difference([line for line in lines if line.replica == replica])
         assert explained == before[replica] - held[replica] == max(0, min(differs, before[replica]))
+
+
+NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
+MIDNIGHT, DAY = NOW.replace(hour=0), timedelta(days=1)
+
+
+class Stand:
+    """A database and the spools of a gateway whose replica has seven in its spool, since yesterday."""
+
+    clock = ManualClock(NOW)
+
+    async def held(self, before: datetime) -> Counter[str]:
+        return Counter({"gw-1": 7 if before >= MIDNIGHT else 0})
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Any]:
+        yield self
+
+
+async def five_a_day(_: Any, since: datetime, until: datetime) -> list[Line]:
+    """Five of each day have no outcome."""
+    days = (since < MIDNIGHT) + (until > MIDNIGHT)
+    return [Line("gw-1", "sbermarket", "received", 5 * days)] if days else []
+
+
+async def test_days_that_are_asked_for_one_by_one_count_a_record_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of yesterday's five two can be in the spool at most: three are in no spool and have no outcome."""
+    monkeypatch.setattr("webhook_gateway.deliveries.ledger.ledger_lines", five_a_day)
+    stand: Any = Stand()
+    ledger = Ledger(stand, stand)
+    periods = [(MIDNIGHT, MIDNIGHT + DAY), (MIDNIGHT - DAY, MIDNIGHT), (MIDNIGHT - DAY, NOW)]
+    assert [difference(await ledger.lines(*period)) for period in periods] == [0, 3, 3]

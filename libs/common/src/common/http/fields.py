@@ -50,7 +50,8 @@ def _no_parts(value: Any) -> Any:
     return value
 
 
-def _as_json(value: dict[str, Any]) -> dict[str, Any]:
+def as_json(value: Any) -> Any:
+    """Return what can be written as JSON again. Raises ``ValueError`` for what cannot."""
     try:
         orjson.dumps(value)
     except TypeError:
@@ -58,7 +59,7 @@ def _as_json(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-JsonObject = Annotated[dict[str, Any], AfterValidator(_as_json)]
+JsonObject = Annotated[dict[str, Any], AfterValidator(as_json)]
 """An object that can be written as JSON again."""
 
 Moment = Annotated[AwareDatetime, AfterValidator(in_utc)]

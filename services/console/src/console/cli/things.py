@@ -134,8 +134,8 @@ async def _said_once(at: Context, message: Mapping[str, Any]) -> Mapping[str, An
         {
             **{name: held for name, held in copy.items() if held != message.get(name)},
             "late": late(copy, language=at.out.language, zone=at.out.zone, translate=say),
-            "held_behind": (behind := copy.get("held_behind"))
-            and f"{copy['held_behind_kind']}: ordersctl message show {behind}",
+            "held_behind": (kind := copy.get("held_behind_kind"))
+            and f"{kind}: ordersctl message show {copy['held_behind']}",
         }
         for copy in message.get("deliveries") or ()
     ]

@@ -21,7 +21,10 @@ UPDATE early_resolutions AS r SET again = d.fact
 FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::jsonb[]) AS d (fingerprint, sender, seen_at, fact)
 WHERE r.fingerprint = d.fingerprint AND r.sender = d.sender AND r.seen_at < d.seen_at
 """
-_PAST_DOUBT = "SELECT fingerprint FROM early_resolutions WHERE again IS NOT NULL AND at < $1 AND fingerprint <> ALL($3::text[]) LIMIT $2"
+_PAST_DOUBT = """
+SELECT fingerprint FROM early_resolutions
+WHERE again IS NOT NULL AND at < $1 AND 'problem ' || fingerprint <> ALL($3::text[]) LIMIT $2
+"""
 _TAKE = """
 UPDATE early_resolutions AS r SET again = NULL
 FROM (SELECT fingerprint, again FROM early_resolutions
@@ -45,7 +48,7 @@ async def keep_doubtful(connection: Connection, facts: Sequence[ProblemFact]) ->
 
 
 async def past_doubt(connection: Connection, before: datetime, *, limit: int, but: Sequence[str] = ()) -> list[str]:
-    """Return the problems of reports whose problem had ended before that moment, and of which nothing was heard since; ``but`` these."""
+    """Return the problems of reports whose problem had ended before that moment, and of which nothing came since; ``but`` these items."""
     return [row["fingerprint"] for row in await connection.fetch(_PAST_DOUBT, before, limit, but)]
 
 

@@ -44,7 +44,7 @@ class LookAgain:
             if fingerprints:
                 await notifications.lock(fingerprints)
             believe = partial(self._believe, notifications, before)
-            return sum(await in_halves(fingerprints, believe, within=connection))
+            return sum(await in_halves(fingerprints, believe, name="problem {}".format, within=connection))
 
     async def _believe(self, notifications: NotificationStore, before: datetime, fingerprints: Sequence[str]) -> int:
         facts, now = await take_past_doubt(notifications.connection, fingerprints, before), before + _DOUBT

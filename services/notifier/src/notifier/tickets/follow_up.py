@@ -135,10 +135,9 @@ class FollowUp:
     async def _end_summonses(self, follow_ups: FollowUpBatch) -> int:
         """A ticket that is closed, by whomever, needs nobody: end its summons, before somebody is phoned for it."""
         known = await follow_ups.needless_summons(limit=_AT_A_TIME)
-        needless = [fingerprint for fingerprint in known if fingerprint not in kept_apart()]
-        return sum(
-            await in_halves(needless, partial(self._end, follow_ups), within=follow_ups.notifications.connection)
-        )
+        needless = [fingerprint for fingerprint in known if f"problem {fingerprint}" not in kept_apart()]
+        end, connection = partial(self._end, follow_ups), follow_ups.notifications.connection
+        return sum(await in_halves(needless, end, name="problem {}".format, within=connection))
 
     async def _end(self, follow_ups: FollowUpBatch, needless: Sequence[str]) -> int:
         ends = [

@@ -20,6 +20,7 @@ from common.http import (
     Change,
     ChangeAnswer,
     Changes,
+    JsonObject,
     Page,
     PageQuery,
     Request,
@@ -81,7 +82,7 @@ class MendEvent(WorkflowChange):
     `as_of_now` is the way out for a late event whose order's earlier events are no longer kept: it takes effect on the order as it is.
     """
 
-    payload: dict[str, Any] | None = None
+    payload: JsonObject | None = None
     as_of_now: bool = False
 
     @model_validator(mode="after")

@@ -113,11 +113,14 @@ class Ledger:
     async def lines(self, since: datetime, until: datetime, *, held: Counter[str] | None = None) -> list[Line]:
         """Return what was received in ``[since, until)`` and what became of it.
 
-        ``held`` is what is left of the spools for several periods, asked for before the first. What is relayed in between is then taken
+        ``held`` is what is left of the spools for several periods, asked for before the first; without it, what has come in since has the
+        first claim on them, so that periods that are asked for one by one count no record twice. What is relayed in between is then taken
         for less of what differs, never for more.
         """
-        held = await self.spools.held(until) if held is None else held
+        alone, held = held is None, await self.spools.held(until) if held is None else held
         async with self._database.acquire() as connection:
+            if alone and held.total() and until < (now := self.spools.clock.now()):
+                spooled(await ledger_lines(connection, until, now), held)
             lines = await ledger_lines(connection, since, until)
         return lines + spooled(lines, held)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from common.errors import InvalidInput
 from common.http import CONTENT, AdminChange, ChangeAnswer, CustomersData, JsonObject, Moment, PageQuery, TraceId
+from common.http.fields import as_json, in_utc
 from common.http.kept_bodies import mask_text, mask_value
 from webhook_gateway.deliveries.ledger import BY_SECONDS
 from webhook_gateway.rescue.views import ExpectedVersion, Fault
@@ -17,7 +18,7 @@ _DAY = timedelta(days=1)
 _HOUR = timedelta(hours=1)
 _SECOND = timedelta(seconds=1)
 _LAST = datetime.max.replace(tzinfo=UTC)
-_FIRST_DAY_ENDS = datetime.min.replace(tzinfo=UTC) + _DAY
+_FIRST_DAY_ENDS = in_utc(datetime.min.replace(tzinfo=UTC)) + _DAY
 
 
 class DeliveryFilter(BaseModel):
@@ -115,8 +116,8 @@ class EnterEvent(AdminChange):
 
     source: str = Field(min_length=1, max_length=64)
     event_type: str = Field(min_length=1, max_length=100)
-    timestamp: str | int | float | None = None
-    payload: dict[str, Any]
+    timestamp: Annotated[str | int | float, AfterValidator(as_json)] | None = None
+    payload: JsonObject
 
 
 class EnteredEvent(ChangeAnswer):

@@ -155,7 +155,7 @@ async def _more(visit: Visit) -> web.StreamResponse:
         creating={noun: creating(noun) for noun in _MAKERS},
         erasing=erasing(),
         list_path=list_path,
-        zones=_zones(),
+        zones=sorted({*_zones(), visit.zone}),
     )
 
 
