@@ -14,7 +14,7 @@ from console.client import times
 from console.client.late import late
 from console.client.sentences import sentences
 from console.client.timeline import told
-from console.client.words import words
+from console.client.words import label, words
 from console.web.filters import writers
 from notifier.messages.otherwise import otherwise, recogniser
 from notifier.messages.problem_words import PHRASES
@@ -53,6 +53,29 @@ def test_what_was_done_about_an_incident_is_read_in_russian_too(act: str) -> Non
     shown = told(line(act.replace("history", "incident"), english), language="ru")
     assert not ENGLISH.search(shown), shown
     assert told(line(act.replace("history", "incident"), english), language="en") == english
+
+
+@pytest.mark.parametrize("act", ["called", "opened", "reminded"])
+def test_a_line_of_history_that_goes_on_is_read_in_russian_too(act: str) -> None:
+    texts = {language: languages()[language][f"history.{act}"].rstrip() for language in ("en", "ru")}
+    assert sentences("ru")(f"{texts['en']}: Anna") == f"{texts['ru']}: Anna"
+    for kind in (act, f"incident.{act}"):
+        assert RUSSIAN.search(words("ru").gettext(label(kind)))
+
+
+SAYS = [
+    "the orchestrator decided that nobody is told",
+    "event 3 was skipped by oleg",
+    "there are likely duplicates within a day: A-1 (same name and phone and email and basket); B-2 (same phone)",
+    "A-1 (same name and phone and email); A-2 (same phone and basket); with despite_duplicates it is done all the same",
+]
+
+
+@pytest.mark.parametrize("said", SAYS)
+def test_a_refusal_is_read_in_one_language(said: str) -> None:
+    shown = sentences("ru")(said)
+    assert RUSSIAN.search(shown)
+    assert not ENGLISH.search(shown.replace("event 3", "")), shown
 
 
 OWN = ("ack.", "button.ack", "nobody.", "phone.nobody", "recipe.no_token", "recipe.re", "ticket.closed", "ticket.in_")

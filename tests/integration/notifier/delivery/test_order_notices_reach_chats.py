@@ -198,7 +198,7 @@ async def test_a_crashed_workflow_is_notified_in_slack(make_kit: MakeKit) -> Non
     text_block, buttons = request["blocks"]
     assert [button["value"] for button in buttons["elements"]] == ["n1:a:1", "n1:w:1", "n1:r:1", "n1:s:1"]
     assert as_read(text_block) == (
-        "*🔴 [production] Workflow упал: order_life 42*\n"
+        "*🔴 [production] Workflow упал: order_life 42: ValueError: bad quantity*\n"
         f"Заказ: `{number}`\n"
         "Сервис: orchestrator\n"
         "Событие: hook.changed\n"

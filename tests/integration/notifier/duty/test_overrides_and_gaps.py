@@ -93,6 +93,26 @@ async def test_time_before_the_plan_is_a_gap_that_is_told_and_overrides_hold_the
     assert last > first
 
 
+async def test_overrides_last_whole_seconds_and_a_take_over_to_their_end_leaves_no_sliver(kit: Kit) -> None:
+    await put_roster(kit, "anna", "boris")
+    ends = datetime.now(UTC).replace(microsecond=272552) + timedelta(hours=1)
+    body = {"person": "oleg", "starts_at": datetime.now(UTC).isoformat(), "ends_at": ends.isoformat()}
+    status, made = await kit.call("POST", OVERRIDES, body={**body, "reason": "for a test"})
+    assert status == 200, made
+    [item] = made["items"]
+    assert [datetime.fromisoformat(item[at]).microsecond for at in ("starts_at", "ends_at")] == [0, 0]
+    assert datetime.fromisoformat(item["ends_at"]) == ends.replace(microsecond=0) + timedelta(seconds=1)
+    _, now = await kit.call("GET", "/admin/v1/on-call", role="viewer")
+    until = datetime.fromisoformat(now["until"]).replace(microsecond=0)  # as a page's field has it
+    body = {"person": "vera", "starts_at": datetime.now(UTC).isoformat(), "ends_at": until.isoformat()}
+    assert (await kit.call("POST", OVERRIDES, body={**body, "reason": "for a test"}))[0] == 200
+    _, now = await kit.call("GET", "/admin/v1/on-call", role="viewer")
+    assert (now["on_duty"]["id"], datetime.fromisoformat(now["until"])) == ("vera", until)
+    _, roster = await kit.call("GET", "/admin/v1/roster", role="viewer")
+    people = [shift["on_duty"] for shift in roster["shifts"]]
+    assert people[people.index("vera") + 1] in ("anna", "boris")
+
+
 async def test_a_problem_of_a_shift_that_no_longer_exists_ends(kit: Kit) -> None:
     # The week changes hands at an hour that the override does not reach, or it would be two shifts without a phone.
     handover = datetime.now(UTC) + timedelta(hours=12)
@@ -249,4 +269,4 @@ async def test_what_has_begun_is_named_alike_in_the_plan_and_when_it_is_done(kit
     status, done = await kit.call("POST", OVERRIDES, body=body)
     assert (status, done["replaced"]) == (200, plan["replaced"])
     starts = {datetime.fromisoformat(each["starts_at"]) for each in done["replaced"]}
-    assert now - timedelta(minutes=6) in starts
+    assert (now - timedelta(minutes=6)).replace(microsecond=0) in starts

@@ -227,7 +227,7 @@ async def seen_in_the_timeline(suite: Suite) -> None:
     lines = await eventually(complete)
     done = [(actor, summary) for kind, actor, summary in lines if kind == "incident.recipe_done"]
     assert [actor for actor, _ in done] == ["oleg", "oleg"]
-    assert all(summary.startswith("Oleg: carried out: ") for _, summary in done)
+    assert all(summary.startswith("Oleg: started a recipe: ") for _, summary in done)
 
 
 async def notified_telegram(kit: Kit, words: str) -> None:

@@ -51,7 +51,12 @@ async def test_a_problem_opens_one_ticket_whose_comments_count_and_say_what_happ
     await kit.publish(refund_failed())
     crash, refund = await tickets(kit, 2)
     assert (crash["key"], crash["order_number"], crash["incident_id"]) == ("SHOPSUP-1", ORDER, 1)
-    assert crash["description"].splitlines()[:4] == ["Что делать:", "Позвонить в магазин.", "", "order 77"]
+    assert crash["description"].splitlines()[:4] == [
+        "Что делать:",
+        "Позвонить в магазин.",
+        "",
+        "order 77: KeyError: price",
+    ]
     assert refund["key"] == "TRAVELORDERSUP-1"
     assert refund["description"].splitlines()[1].startswith("Деньги клиенту ещё не возвращены")
 

@@ -32,8 +32,11 @@ def states(workflow: Any) -> list[tuple[int, str, str]]:
     return [(item["seq"], item["type"].removeprefix("order."), item["state_name"]) for item in workflow["events"]]
 
 
-async def alerts(listener: Any, count: int) -> list[tuple[str, str]]:
-    """Take so many crashes and ends of crashes that were published: which event, or which workflow. Exactly so many come."""
+async def alerts(listener: Any, count: int, said: list[str] | None = None) -> list[tuple[str, str]]:
+    """Take so many crashes and ends of crashes that were published: which event, or which workflow. Exactly so many come.
+
+    ``said`` gets what the ends say.
+    """
     found: list[tuple[str, str]] = []
 
     async def enough() -> bool:
@@ -42,6 +45,8 @@ async def alerts(listener: Any, count: int) -> list[tuple[str, str]]:
         found.extend(
             ("over", event.data["fingerprint"]) for event in over if event.type == "alerts.problem.resolved.v1"
         )
+        if said is not None:
+            said.extend(event.data["summary"] for event in over if event.type == "alerts.problem.resolved.v1")
         return len(found) >= count
 
     await eventually(enough, what=f"{count} crashes and ends")
@@ -155,7 +160,9 @@ async def test_a_skipped_event_never_takes_effect_and_its_incident_ends(
     again = await api.call("POST", path, {"reason": "once more"})
     assert (again[0], again[1]["code"], "skipped by operator" in again[1]["detail"]) == (409, "conflict", True)
     await all_taken(database, 4)
-    await alerts(listener, 1)
+    ends: list[str] = []
+    await alerts(listener, 1, ends)
+    assert ends == ["operator skipped what had failed"]
     detail = await life_of(api, number)
     assert (detail["state_name"], detail["failed_events"], detail["error"]) == ("running", 0, None)
     assert (sorted(detail["refusals"]), detail["runbook"]) == (["resume", "retry"], None)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from html import unescape
 from typing import Any
+
+import pytest
 
 from tests.support.console_browser import Browser
 from tests.support.console_plans import planned
-from tests.unit.console.web.factories import Services
+from tests.unit.console.web.factories import ENDANGERED, Services
 
 MEND = "/change/endangered/mend"
 RESUBMIT = "/change/endangered/resubmit"
@@ -57,3 +60,56 @@ async def test_a_page_that_was_sent_offers_no_other_language(browser: Browser, s
     assert 'action="/language"' in await browser.get(f"{RESUBMIT}?ids=e1")
     for reason in ("", "it is another order"):
         assert 'action="/language"' not in await browser.post(RESUBMIT, ids="e1", reason=reason)
+
+
+@pytest.mark.parametrize(("state", "offered"), [("new", True), ("mended", True), ("resubmitted", False)])
+async def test_it_offers_to_be_mended_only_as_long_as_that_is_possible(
+    browser: Browser, services: Services, state: str, offered: bool
+) -> None:
+    services.answers["GET /admin/v1/endangered-orders/e1"] = (200, {**ENDANGERED, "id": "e1", "state": state})
+    services.answers["GET /admin/v1/endangered-orders"] = (
+        200,
+        {"items": [{**ENDANGERED, "id": "e1", "state": state}], "count": 1, "next_cursor": None},
+    )
+    await browser.sign_in("token-operator")
+    page = await browser.get("/e/e1")
+    assert (f'action="{MEND}"' in page, 'href="#mended"' in page) == (offered, offered)
+    assert ('href="/e/e1#mended"' in await browser.get("/")) == (state == "new")
+
+
+async def test_a_body_that_is_no_json_comes_back_marked_at_its_line(browser: Browser, services: Services) -> None:
+    services.answers["GET /admin/v1/endangered-orders/e1"] = (200, {"id": "e1", "version": 1})
+    await browser.sign_in("token-operator")
+    await browser.get(f"{MEND}?ids=e1")
+    page = await browser.post(MEND, ids="e1", reason="a comma", **{"field.body": '\r\n{"a": 1\r\n "b": 2}'})
+    assert (browser.status, "is no JSON: line 3, column 2" in page) == (400, True)
+    marked = page.partition('<p class="fault">')[2].partition("</p>")[0]
+    assert "<mark> &#34;b&#34;: 2}</mark>" in marked
+    assert 'rows="16"' in page.partition('name="field.body"')[2].partition(">")[0]
+
+
+async def test_what_the_service_refuses_of_a_mended_body_stands_at_its_place(
+    browser: Browser, services: Services
+) -> None:
+    fault = {"field": "payload.total", "code": "not_a_number", "message": "a number is needed"}
+    services.answers["GET /admin/v1/endangered-orders/e1"] = (200, {"id": "e1", "version": 1})
+    refused = {"code": "unprocessable", "detail": "the order does not fit; send a mended body", "fields": [fault]}
+    services.answers["POST /admin/v1/endangered-orders/e1/mend"] = (422, refused)
+    await browser.sign_in("token-operator")
+    await browser.get(f"{MEND}?ids=e1")
+    body = '{"payload": {"total": "many"}}'
+    page = await browser.post(MEND, ids="e1", reason="a sum in words", **{"field.body": body})
+    marked = page.partition('<p class="fault">')[2].partition("</p>")[0]
+    assert ("many" in marked, "a number is needed" in marked) == (True, True)
+
+
+async def test_the_way_on_keeps_the_reason(browser: Browser, services: Services) -> None:
+    refused = {"id": "e1", "version": 1, "outcome": "refused", "code": "likely_duplicates", "detail": "looks like W-1"}
+    services.answers["POST /admin/v1/endangered-orders/resubmit"] = (200, planned(refused))
+    await browser.sign_in("token-operator")
+    await browser.get(f"{RESUBMIT}?ids=e1")
+    page = await browser.post(RESUBMIT, ids="e1", reason="another buyer & order")
+    [address] = {unescape(each) for each in page.split('"') if "despite_duplicates=1" in each}
+    form = await browser.get(address)
+    assert "another buyer &amp; order</textarea>" in form
+    assert 'name="field.despite_duplicates" value="1" checked' in form

@@ -66,6 +66,18 @@ async def test_it_says_which_silence_covers_it_and_until_when(browser: Browser, 
     assert "the site is being mended" in page.lower()
 
 
+async def test_under_a_silence_it_promises_no_step_that_never_comes(browser: Browser, services: Services) -> None:
+    due = {"timers": [{"step": 0, "round": 1, "due_at": "2026-11-30T09:00:00Z"}]}
+    says = "nobody is called until the silence ends"
+    for silence in (None, SILENCE):
+        page = await shown(browser, services, silence=silence, **due)
+        assert ("step 0 of the escalation" in page, says in page) == (silence is None, silence is not None)
+    await browser.post("/language", language="ru", to="/")
+    page = await browser.get("/i/5")
+    assert "Накрыт тишиной 4" in page
+    assert "до конца тишины никому не звонят" in page
+
+
 @pytest.mark.parametrize("text", ["lost-1", "alert:{a=[b], c=d*}", "!not", "a?b, c"])
 def test_a_pattern_fits_its_text_and_stays_one(text: str) -> None:
     written = as_pattern(text)

@@ -34,3 +34,20 @@ async def test_a_form_of_an_order_without_money_left_says_what_went_back(browser
     page = await browser.get("/change/order/refund?ids=N")
     assert "Nothing is left: RUB" in page.replace("\xa0", " ")
     assert "99.00 were given back" in page.replace("\xa0", " ")
+
+
+async def test_the_plan_of_a_refund_says_what_it_leaves(browser: Browser, services: Services) -> None:
+    order = {"number": "N", "currency": "RUB", "version": 4, "payment": {"id": "pay-1"}, "totals": {"cost": 9900}}
+    services.answers["GET /orders/v1/orders/N"] = (200, order)
+    services.answers["POST /admin/v1/orders/N/refund"] = (200, {"number": "N", "amount": 1000, "currency": "RUB"})
+    paid = {"payment_id": "pay-1", "captured": 9900, "left": 4900, "currency": "RUB"}
+    await browser.sign_in("token-operator")
+    await browser.get("/change/order/refund?ids=N")
+    for payments, amount, said in (
+        ([paid], "10", "39.00 stays of payment pay-1"),
+        ([], "10", "89.00 stays of what the order comes to"),
+        ([paid], "50", None),
+    ):
+        services.answers["GET /admin/v1/payments"] = (200, {"items": payments})
+        page = await browser.post("/change/order/refund", ids="N", reason="half", **{"field.amount": amount})
+        assert (" stays of " in page, (said or "") in page) == (said is not None, True)

@@ -112,7 +112,7 @@ async def test_a_mended_endangered_order_leads_on_to_its_resubmission(browser: B
     services.answers[f"POST {order}/mend"] = (200, {"id": "e-1", "state": "open", "dry_run": False})
     await browser.sign_in("token-operator")
     plan, page = await done(browser, "/change/endangered/mend", ids="e-1", **{"field.body": "{}"})
-    onward = 'href="/change/endangered/resubmit?ids=e-1"'
+    onward = 'href="/change/endangered/resubmit?ids=e-1&reason=for%20a%20test"'
     assert ("Next: " in page, onward in page, onward in plan) == (True, True, False), page
 
 
@@ -124,7 +124,7 @@ async def test_a_delivery_that_cannot_go_as_it_came_leads_on_to_its_mending(
     await browser.sign_in("token-operator")
     await browser.get("/change/intake/replay?ids=d-1")
     plan = await browser.post("/change/intake/replay", reason="for a test", ids="d-1")
-    assert 'href="/change/intake/mend?ids=d-1"' in plan, plan
+    assert 'href="/change/intake/mend?ids=d-1&reason=for%20a%20test"' in plan, plan
 
 
 async def test_a_payment_without_a_refund_is_shown_by_its_order(browser: Browser, services: Services) -> None:

@@ -177,6 +177,7 @@ VALUES = {
     "ticket": "TRAVELSUP-1",
 }
 VALUES |= {"workflow": "order_life 7", "who": "oleg", "at": "2026-11-29 12:00 UTC", "summary": "A1", "id": "7"}
+VALUES["error"] = "KeyError: price"
 UNTOLD = {"roster.handover": "no incident of its own", "problem.alert": "verbatim", "problem.sentry": "verbatim"}
 
 
@@ -247,6 +248,8 @@ def _texts(node: ast.expr) -> list[str]:
             return _texts(first)
         case ast.Constant(value=str(text)):
             return [text]
+        case ast.IfExp(body=one, orelse=other):
+            return [*_texts(one), *_texts(other)]
         case ast.JoinedStr(values=parts):
             return ["".join(str(part.value) if isinstance(part, ast.Constant) else "7" for part in parts)]
         case _:

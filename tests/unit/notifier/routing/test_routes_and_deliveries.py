@@ -264,17 +264,26 @@ def test_free_text_of_problems_is_scrubbed_and_a_workflow_is_one_incident() -> N
 @pytest.mark.parametrize(
     ("language", "said"),
     [
-        ("en", "order_life 7: crashed again after the retry of oleg at 2026-11-21 07:00 UTC"),
-        ("ru", "order_life 7: снова упал после повтора (oleg, 2026-11-21 07:00 UTC)"),
+        ("en", "order_life 7: crashed again after the retry of oleg at 2026-11-21 07:00 UTC: e [masked]"),
+        ("ru", "order_life 7: снова упал после повтора (oleg, 2026-11-21 07:00 UTC): e [masked]"),
     ],
 )
-def test_a_crash_after_a_retry_says_whose_it_was(language: Language, said: str) -> None:
+def test_a_crash_says_its_error_and_whose_retry_it_followed(language: Language, said: str) -> None:
     crash = WorkflowCrashedV1(
-        workflow_id=7, kind="order_life", order_number="N", event_type="timer", error="e", attempts=5, occurred_at=NOW
+        workflow_id=7,
+        kind="order_life",
+        order_number="N",
+        event_type="timer",
+        error="e\n+7 916 123-45-67",
+        attempts=5,
+        occurred_at=NOW,
     )
     at = datetime(2026, 11, 21, 10, tzinfo=timezone(timedelta(hours=3)))
     again = crash.model_copy(update={"retried_by": "oleg", "retried_at": at})
-    assert [workflow_fact(each, Words(language)).summary for each in (crash, again)] == ["order_life 7", said]
+    assert [workflow_fact(each, Words(language)).summary for each in (crash, again)] == [
+        "order_life 7: e [masked]",
+        said,
+    ]
 
 
 def test_a_refund_that_cannot_be_made_is_a_problem_and_an_instruction_is_what_to_do() -> None:

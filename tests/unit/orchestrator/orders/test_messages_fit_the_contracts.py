@@ -107,11 +107,11 @@ def test_an_incident_says_what_differs_and_no_customer_s_words() -> None:
         "hook": "order.changed",
         "status": "cancelled",
         "sent_at": "2026-11-21T07:00:00.123456+00:00",
-        "added": "a × 2.5 at 85.00",
-        "removed": "b × 2.5",
-        "changed": "a × 2.5 at 85.00 → a × 3 at 85.00",
+        "added": "a: 2.5 × 85.00",
+        "removed": "b: 2.5",
+        "changed": "a: 2.5 × 85.00 → a: 3 × 85.00",
         "comment": "changed",
-        "total_price": "1 → 2",
+        "total_price": "0.01 → 0.02",
     }
     assert b"ring twice" not in body
 

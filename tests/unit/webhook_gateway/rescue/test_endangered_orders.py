@@ -139,9 +139,9 @@ def test_closing_ends_the_incident() -> None:
 
 def test_the_draft_says_what_to_fill_in_and_names_the_customer_in_its_text_only() -> None:
     letter = letter_of([LOST], cause=None, remedy=None)
-    assert letter.subject == "Проблемный заказ с сайта от 2026-11-21T07:00:00+00:00: ответ 422"
+    assert letter.subject == "Проблемный заказ с сайта от 21.11.2026 10:00:00 МСК: ответ 422"
     assert letter.text == (
-        "Заказ, отправленный 2026-11-21T07:00:00+00:00, не был принят с первого раза: сайт прислал заказ, который сервер не смог "
+        "Заказ, отправленный 21.11.2026 10:00:00 МСК, не был принят с первого раза: сайт прислал заказ, который сервер не смог "
         "принять (ответ 422).\nЗаказ пока не восстановлен: нужна помощь менеджеров.\n\n"
         f"Причина\n{CAUSE_WANTED}\n\nЧто сделали или сделаем\n{REMEDY_WANTED}\n\n"
         "Покупатель\nИмя: Анна\nТелефон: +79990001122\nАдрес доставки: Тверская 1\n\n"
@@ -152,7 +152,7 @@ def test_the_draft_says_what_to_fill_in_and_names_the_customer_in_its_text_only(
 def test_one_letter_covers_many_orders_each_with_its_customer_and_basket() -> None:
     saved = replace(LOST, id="e-2", customer={"name": "Борис", "email": "b@example.org"}, number="N-2", address=None)
     letter = letter_of([LOST, saved], cause=CAUSE, remedy=REMEDY)
-    assert letter.subject.startswith("Проблемные заказы с сайта: 2, с 2026-11-21T07:00:00")
+    assert letter.subject.startswith("Проблемные заказы с сайта: 2, с 21.11.2026 10:00:00 МСК по 21.11")
     assert "Анна" not in letter.subject
     assert [letter.text.count(part) for part in (CAUSE, REMEDY)] == [1, 1]
     for said in ("Имя: Анна", "Телефон: +79990001122", "Почта: b@example.org", "под номером N-2", "Восстановлены: 1"):

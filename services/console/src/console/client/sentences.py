@@ -49,7 +49,7 @@ class Sentences:
     """Says the sentences of two catalogues; those ``known`` may vary."""
 
     def __init__(self, known: Mapping[str, str], of_services: Mapping[str, str]) -> None:
-        self._whole = {**of_services, **known}
+        self._known, self._whole = known, {**of_services, **known}
         varying = sorted((text for text in known if _VARIES in text), key=_plain, reverse=True)
         self._patterns = [
             (re.compile(_ANYTHING.join(map(re.escape, text.split(_VARIES))), re.DOTALL), known[text])
@@ -70,6 +70,7 @@ class Sentences:
         for between in (": ", " - "):  # what it is about, or how it came out, and why
             about, found_between, why = text.partition(between)
             if why:
+                about = self._known.get(about, about) if about[:1].isupper() else about
                 return said.replace(text, about + found_between + self(why))
         return said
 

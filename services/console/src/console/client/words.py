@@ -39,4 +39,6 @@ def _catalogue(name: str) -> gettext.GNUTranslations:
 
 def label(name: str) -> str:
     """Return a field's, column's or state's name as English words: the key of its translation."""
+    if name == "reserved":  # of a payment: by its own name it looks like one more sum beside what was refunded
+        return "given back or on its way"
     return re.sub(r"[_.\-]+", " ", name.removeprefix("RS_") if name.isupper() else name).strip().lower()

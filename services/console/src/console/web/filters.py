@@ -82,7 +82,7 @@ PHRASES = {
     "workflow stop": "stop workflows",
 }
 """What an act is called where its noun does not stand beside it, if not by both."""
-VERBS = {"link": "link to another"}
+VERBS = {"link": "link to another", "open": "open a ticket"}
 """What is done, where its word is also that of a thing."""
 OUTCOMES = frozenset({"retried", "resumed", "stopped", "skipped", "restarted", "recalculated", "given_up", "unchanged"})
 """How acts come out, beside what answers name."""

@@ -52,9 +52,11 @@ class ChangeRoster:
         """Put somebody (or nobody) over the plan for a while. The backup is never made whoever is on duty: ``Unprocessable``.
 
         Whoever is put on duty and was the backup is the backup no more; the next in turn is. Raises ``Conflict`` where that person answers
-        there now, and does so to the end that is asked for.
+        there now, and does so to the end that is asked for. It lasts whole seconds, so that no sliver is left of what lies beneath.
         """
         self._known(() if person is None else (person,))
+        starts_at = starts_at.replace(microsecond=0)
+        ends_at += timedelta(microseconds=-ends_at.microsecond % 1_000_000)
         store = RosterStore(change.connection)
         await store.locked()
         if place == "backup" and person is not None:

@@ -24,7 +24,7 @@ class OfferWords:
 OFFERS: Mapping[RecipeName, OfferWords] = {
     "retry_workflow": OfferWords(
         label="Retry the workflow",
-        does="The orchestrator lets the crashed workflow try again, in your name; then the incident is over.",
+        does="The orchestrator lets the crashed workflow try again, in your name; the incident ends once that has worked.",
         role="operator",
     ),
     "restart_refund": OfferWords(

@@ -20,6 +20,7 @@ from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.model import ProblemFact
 from notifier.incidents.problems import NO_ROUTE, Problems, Report, Resolution
 from notifier.inputs.orders import ORDER_EVENTS, OrderNotices, held_behind_gaps
+from notifier.messages.document import one_line
 from notifier.messages.incident_notices import HEARTBEAT, render_heartbeat
 from notifier.messages.problem_words import in_our_words, phrase
 from notifier.messages.words import Words
@@ -140,9 +141,12 @@ def workflow_fact(event: WorkflowStoppedV1 | WorkflowCrashedV1, words: Words) ->
         kind, severity = "workflow.crashed", "critical"
         failed = event.event_type if event.event is None else f"{event.event_type} {event.event}"
         details = {"event": failed, "attempts": str(event.attempts), "error": scrub_text(event.error)}
+        error = one_line(details["error"])
         if event.retried_by is not None and event.retried_at is not None:
             at = f"{event.retried_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-            summary = words["crashed.again"].format(workflow=summary, who=event.retried_by, at=at)
+            summary = words["crashed.again"].format(workflow=summary, who=event.retried_by, at=at, error=error)
+        else:
+            summary = f"{summary}: {error}"
     return ProblemFact(
         kind=kind,
         severity="info" if severity == "info" else "critical",

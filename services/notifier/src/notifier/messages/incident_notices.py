@@ -127,7 +127,7 @@ def render_follow_up(
     links: Line = (),
 ) -> Document:
     """Return the notice of what happened to an incident since: who took it, that it waits again, what a recipe did."""
-    sign = {"ack": "🙋", "recipe_done": "✅", "silenced": "🔕"}.get(act, "⏰")
+    sign = {"ack": "🙋", "recipe_done": "🔁", "silenced": "🔕"}.get(act, "⏰")
     lines: list[Line] = [(plain(_short(words.moments(fact.summary))),)]
     if fact.order_number:
         lines.append((plain(f"{words['order']}: "), code(fact.order_number)))

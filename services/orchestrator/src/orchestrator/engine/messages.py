@@ -107,11 +107,13 @@ def workflow_stopped(
     return encode_message(message, *identity, subject=workflow.order_number, now=now, traceparent=traceparent)
 
 
-def workflow_goes_on(workflow: WorkflowView, *, actor: str, now: datetime, traceparent: str | None) -> Encoded:
+def workflow_goes_on(
+    workflow: WorkflowView, *, actor: str, now: datetime, traceparent: str | None, skipped: bool = False
+) -> Encoded:
     """Return the end of the incident of a workflow that a person lets go on. If it crashes again, that is a new incident."""
     return problem_over(
         workflow_fingerprint(workflow.id),
-        f"{actor} lets the workflow go on",
+        f"{actor} skipped what had failed" if skipped else f"{actor} lets the workflow go on",
         str(workflow.version),
         subject=workflow.order_number,
         now=now,

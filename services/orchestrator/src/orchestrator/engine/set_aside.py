@@ -173,7 +173,14 @@ async def make_ready(connection: Connection, workflow_id: int) -> None:
 
 
 async def let_go_on(
-    connection: Connection, workflow: Record, *, actor: str, now: datetime, traceparent: str | None, run: bool = True
+    connection: Connection,
+    workflow: Record,
+    *,
+    actor: str,
+    now: datetime,
+    traceparent: str | None,
+    run: bool = True,
+    skipped: bool = False,
 ) -> list[Encoded]:
     """Let a workflow whose failures have ended go on; ``workflow`` is its row now. Returns the end of its incident, to be published.
 
@@ -184,4 +191,4 @@ async def let_go_on(
     await request_derivation(connection, [workflow["order_number"]])
     if workflow["failed_events"] or workflow["retried_events"] or workflow["state"] == WorkflowState.STOPPED:
         return []
-    return [workflow_goes_on(workflow_view(workflow), actor=actor, now=now, traceparent=traceparent)]
+    return [workflow_goes_on(workflow_view(workflow), actor=actor, now=now, traceparent=traceparent, skipped=skipped)]

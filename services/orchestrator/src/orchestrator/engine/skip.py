@@ -76,6 +76,7 @@ async def failure_ended(
         now=now,
         traceparent=current_traceparent(),
         run=shown[0].type != TIMER,  # it would be the timer again
+        skipped=act == "skip",
     )
     await publish(change, *over)
     return FailureEnded(

@@ -237,7 +237,7 @@ _CONTENT = (
     "payment_method",
     "payment_id",
 )
-_TOTALS = ("total_price", "total_discount_price")
+TOTALS = ("total_price", "total_discount_price")
 
 
 def _with_people(state: OrderState, fact: OrderFact) -> OrderState:
@@ -265,7 +265,7 @@ def _with_content(state: OrderState, fact: OrderFact) -> OrderState:
 
 def _differ(before: OrderState, after: OrderState) -> Difference:
     fields: list[FieldChange] = content_changes(before, after)
-    fields += [(name, _text(getattr(before, name)), _text(getattr(after, name))) for name in _TOTALS]
+    fields += [(name, _text(getattr(before, name)), _text(getattr(after, name))) for name in TOTALS]
     if before.currency != after.currency:
         fields.append(("currency", before.currency, after.currency))
     return compare(before.lines, after.lines, fields)

@@ -25,7 +25,7 @@ from orchestrator.engine.model import (
     timeline_entry,
 )
 from orchestrator.orders.decisions import Announcement
-from orchestrator.orders.fold import Step
+from orchestrator.orders.fold import TOTALS, Step
 from orchestrator.orders.masks import masked, masked_address, masked_contact
 from orchestrator.orders.model import Difference, HookType, Incident, IncidentKind, OrderFact, OrderState
 from orchestrator.orders.store import encode_difference, encode_line, number_text
@@ -322,8 +322,9 @@ def _in_words(difference: Difference, currency: str) -> dict[str, str]:
         words["changed"] = _list(
             [f"{_line(item.before, currency)} → {_line(item.after, currency)}" for item in difference.changed]
         )
-    for name, before, after in difference.fields:
-        words[name] = _told(name, before, after)
+    for name, *values in difference.fields:
+        sums = [each and to_decimal_string(int(each), currency) for each in values] if name in TOTALS else values
+        words[name] = _told(name, *sums)
     return words
 
 
@@ -341,5 +342,5 @@ def _list(items: list[str]) -> str:
 
 
 def _line(line: Line, currency: str) -> str:
-    text = f"{line.id} × {'?' if line.quantity is None else number_text(line.quantity)}"
-    return text if line.price is None else f"{text} at {to_decimal_string(line.price, currency)}"
+    text = f"{line.id}: {'?' if line.quantity is None else number_text(line.quantity)}"
+    return text if line.price is None else f"{text} × {to_decimal_string(line.price, currency)}"

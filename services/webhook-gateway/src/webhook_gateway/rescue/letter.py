@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 from webhook_gateway.rescue.model import LostOrder
 from webhook_gateway.website.model import Category
@@ -18,6 +19,7 @@ _WHERE: Mapping[str, str] = {
     Category.KEY_REUSED: "сайт прислал новый заказ под именем другого, уже принятого",
     Category.CUSTOMER_NETWORK: "у покупателя прервалась связь, пока заказ отправлялся",
 }
+_ZONE = ZoneInfo("Europe/Moscow")  # whoever reads the mail lives by it
 _CONTACTS = (("name", "Имя"), ("phone", "Телефон"), ("email", "Почта"))
 _TITLES = ("title", "name")
 
@@ -69,7 +71,7 @@ def letter_of(orders: Sequence[LostOrder], *, cause: str | None, remedy: str | N
 
 
 def _at(order: LostOrder) -> str:
-    return order.received_at.isoformat(timespec="seconds")
+    return f"{order.received_at.astimezone(_ZONE):%d.%m.%Y %H:%M:%S} МСК"
 
 
 def _what_happened(order: LostOrder) -> str:

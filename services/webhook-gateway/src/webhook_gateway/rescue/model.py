@@ -170,7 +170,7 @@ class LikelyDuplicates(Conflict):
     @classmethod
     def of(cls, duplicates: Sequence[Duplicate]) -> LikelyDuplicates:
         """Name them, and nothing of a customer's."""
-        named = ", ".join(f"{one.name} (same {' and '.join(one.same)})" for one in duplicates)
+        named = "; ".join(f"{one.name} (same {' and '.join(one.same)})" for one in duplicates)
         return cls(
             f"there are likely duplicates within a day: {named}; with despite_duplicates it is done all the same",
             fields=tuple(

@@ -76,8 +76,10 @@ def filled_in(act: Act, form: Form, *, currency: str | None, zone: str, words: C
     for each in inputs(act):
         try:
             found = _given(each, texts, currency=currency, zone=zone)
-        except (ValueError, KeyError, InvalidOperation):
+        except (ValueError, KeyError, InvalidOperation) as error:
             field = words(label(each.field.name))
+            if isinstance(error, json.JSONDecodeError) and each.kind == "json":
+                raise NotUnderstoodError(words(_NO_JSON, field=field, line=error.lineno, column=error.colno)) from None
             raise NotUnderstoodError(words(_COMPLAINTS[each.kind], field=field)) from None
         if found is not None:
             values[each.field.name] = found
@@ -94,10 +96,12 @@ def _given(each: Input, texts: Mapping[str, str], *, currency: str | None, zone:
         return None
     if each.structure is not None:
         return _in_parts(each, each.structure, texts, zone=zone)
-    given = texts.get(each.name, "").strip()
+    given = texts.get(each.name, "")
+    if each.kind != "json":  # whose lines and columns are those that the person sees
+        given = given.strip()
     if each.kind == "tick":
         return bool(given) or None
-    return _value(each.kind, given, currency=currency, zone=zone) if given else None
+    return _value(each.kind, given, currency=currency, zone=zone) if given.strip() else None
 
 
 def _in_parts(each: Input, structure: Structure, texts: Mapping[str, str], *, zone: str) -> Any:
@@ -154,12 +158,12 @@ def _(text: str) -> str:
     return text
 
 
+_NO_JSON = _("%(field)s is no JSON: line %(line)s, column %(column)s")
 _COMPLAINTS = {
     "parts": _("%(field)s does not fit"),
     "rows": _("%(field)s does not fit"),
     "money": _("%(field)s is no sum of money"),
     "number": _("%(field)s is no whole number"),
     "decision": _("%(field)s is neither yes nor no"),
-    "json": _("%(field)s is no JSON"),
     "moment": _("%(field)s is no time"),
 }

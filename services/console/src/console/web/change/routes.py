@@ -7,6 +7,7 @@ restart has the service do it once, because the plan carries its idempotency key
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -17,6 +18,7 @@ from common.http import Route
 from console.client.acts import ACTS, Act
 from console.client.change import Done, Plan, Wish, apply, count, rehearse, version_of
 from console.client.money import currency_of
+from console.client.remainder import left_of
 from console.client.suite import RefusedError
 from console.client.things import THINGS
 from console.web.change.carried import carried
@@ -75,8 +77,8 @@ async def _standing(visit: Visit, act: Act, ids: tuple[str, ...]) -> dict[str, s
 
 
 def _of_address(act: Act, query: Mapping[str, str]) -> dict[str, str]:
-    """Return what an address fills in: ``field.NAME=…``, of what has parts as JSON or part by part."""
-    found: dict[str, str] = {}
+    """Return what an address fills in: a ``reason``, and ``field.NAME=…``, of what has parts as JSON or part by part."""
+    found = {name: query[name] for name in ("reason",) if name in query}
     for each in inputs(act):
         parts = [] if each.structure is None else names_of(each.name, each.structure, query)
         found |= {name: query[name] for name in (each.name, *parts) if name in query}
@@ -115,7 +117,10 @@ async def _rehearse(visit: Visit) -> web.StreamResponse:
     except (NotUnderstoodError, RefusedError) as error:
         status = error.status if isinstance(error, RefusedError) else HTTPStatus.BAD_REQUEST
         return await filled_form(visit, error, status=status)
-    return show_plan(visit, plan, currency=await currency_asked(visit, act, ids))
+    amount: int | None = plan.wish.fields.get("amount") if act.name == "order refund" and len(ids) == 1 else None
+    left = await left_of(visit.person.suite, ids[0]) if amount is not None else None
+    stays = replace(left, amount=left.amount - amount) if left and amount and amount <= left.amount else None
+    return show_plan(visit, plan, currency=await currency_asked(visit, act, ids), stays=stays)
 
 
 async def _next(visit: Visit) -> web.StreamResponse:

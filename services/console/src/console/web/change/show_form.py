@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -15,6 +15,7 @@ from console.client.things import THINGS
 from console.web.change.forms import BEFORE, inputs
 from console.web.change.structure import rows_of
 from console.web.lists.filtering import PRIVATE
+from console.web.marked import Line, marked
 from console.web.pages import NotUnderstoodError, Visit, names
 
 _FILTER = "filter."
@@ -41,6 +42,8 @@ async def show_form(
     status: int = 200,
 ) -> web.StreamResponse:
     """Answer with the form of a change; ``problem`` is what was wrong with what was sent."""
+    if before is None:  # it was sent, and says itself how it stood when it was made
+        before = {name.removeprefix(BEFORE): text for name, text in given.items() if name.startswith(BEFORE)}
     return visit.page(
         "change/form.html",
         status=status,
@@ -49,18 +52,23 @@ async def show_form(
         chosen=chosen,
         inputs=inputs(act),
         given=given,
-        before=_sent_before(given) if before is None else before,
+        before=before,
         rows_of=rows_of,
         problem=problem,
+        lines=_marked(act, given, problem),
         refusal=visit.refusal(act),
         currency=await currency_asked(visit, act, ids),
         left=await left_of(visit.person.suite, ids[0]) if act.name == "order refund" and len(ids) == 1 else None,
     )
 
 
-def _sent_before(given: Mapping[str, str]) -> dict[str, str]:
-    """Return what a form that was sent says of how it stood when it was made."""
-    return {name.removeprefix(BEFORE): text for name, text in given.items() if name.startswith(BEFORE)}
+def _marked(act: Act, given: Mapping[str, str], problem: Exception | None) -> Sequence[Line] | None:
+    """Return the body that somebody mended and that was not taken, with what is wrong at its place; None where no body was sent."""
+    body = next((given[each.name] for each in inputs(act) if each.kind == "json" and given.get(each.name)), None)
+    if problem is None or act.verb != "mend" or body is None:
+        return None
+    faults: Sequence[Mapping[str, str]] = getattr(problem, "fields", ())
+    return marked(body, [each for each in faults if {"field", "code", "message"} <= each.keys()])
 
 
 def act_asked(visit: Visit) -> Act:

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from console.client.change import Done, Plan, count
 from console.client.commands import of_wish
+from console.client.remainder import Left
 from console.web.change.carried import carried
 from console.web.pages import NotUnderstoodError, Visit
 
@@ -22,12 +23,13 @@ def show_kept(visit: Visit) -> web.StreamResponse:
     return show_plan(visit, Plan.from_json(sent(visit, "plan")), currency=None)
 
 
-def show_plan(visit: Visit, plan: Plan, *, currency: str | None) -> web.StreamResponse:
-    """Answer with a plan. ``currency`` is that of its sums."""
+def show_plan(visit: Visit, plan: Plan, *, currency: str | None, stays: Left | None = None) -> web.StreamResponse:
+    """Answer with a plan. ``currency`` is that of its sums; ``stays``: what a refund of a sum leaves."""
     return visit.page(
         "change/plan.html",
         act=plan.wish.found(),
         plan=plan,
+        stays=stays,
         sealed=carried(plan),
         outcomes=count(plan.items),
         command=of_wish(plan.wish, currency=currency),
