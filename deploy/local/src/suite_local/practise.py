@@ -109,6 +109,8 @@ async def _make(suite: dict[str, Any]) -> list[str]:
         await publish_as_another(rabbitmq, unreadable_change(order, position=order["positions"][0]["id"]))
         crashed = f"{orchestrator}/admin/v1/workflows?state=crashed&order_number={number}"
         workflow = (await until(crashed, "viewer", "items"))["items"][0]["id"]
+        failed = f"{orchestrator}/admin/v1/workflow-events?state=failed&workflow_id={workflow}"
+        event = (await until(failed, "viewer", "items"))["items"][0]["id"]
         basket = {"customer": {"name": "Anna", "phone": "+79990001122"}, "positions": "milk"}
         await call("POST", f"{gateway}/api/v1/orders/", "website", basket, fine=422)
     return [
@@ -117,7 +119,7 @@ async def _make(suite: dict[str, Any]) -> list[str]:
         f"    ordersctl order refund {number} --amount 1.00 --wait",
         f"workflow {workflow} of it has crashed of a change whose quantity is no number. To repeat it is not enough:",
         f"    ordersctl workflow retry {workflow} --wait",
-        f"    ordersctl workflow show {workflow}        which event it is; then `ordersctl event skip ID`, or `mend ID --payload @FILE`",
+        f"    ordersctl event show {event}        what failed; then `ordersctl event skip {event}`, or `mend {event} --payload @FILE`",
         "a website's order was refused, for its basket is one word:",
         "    ordersctl endangered list --state open",
         "people are told of both: ordersctl status, ordersctl incident list --state open",

@@ -73,7 +73,7 @@ def filled(text: str) -> str:
     ("english", "russian"),
     [
         ("5 match, 3 shown", "подходит 5, показано 3"),
-        ("orchestrator: no order X-1 (unknown_order)", "orchestrator: Такого заказа нет (unknown_order)"),
+        ("orchestrator: no order X-1 (unknown_order)", "orchestrator: Такого заказа нет: no order X-1 (unknown_order)"),
         ("  positions.0.id: a position needs an id", "  positions.0.id: у позиции нет id"),
         (
             "2 refunds could not be asked about; nobody knows why",

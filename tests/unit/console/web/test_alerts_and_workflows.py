@@ -37,3 +37,17 @@ async def test_a_workflow_offers_what_fits_its_state_and_says_why_not(browser: B
     page = await browser.get("/w/EVIL")
     assert 'href="/runbook/orchestrator-workflows-crashed"' in page
     assert "/change/workflow/retry?" in page
+
+
+async def test_find_tells_of_an_order_when_it_came_to_be_as_ordersctl_does(
+    browser: Browser, services: Services
+) -> None:
+    orders = [
+        {"number": name, "created_at": "2026-11-29T10:00:00Z", "updated_at": "2026-11-30T11:22:33Z"}
+        for name in ("A1", "A2")
+    ]
+    services.answers["GET /admin/v1/orders"] = (200, {"items": orders, "next_cursor": None})
+    await browser.sign_in("token-operator")
+    await browser.get("/find")
+    page = await browser.post("/find", q="A")
+    assert ("2026-11-29T10:00:00" in page, "2026-11-30T11:22:33" in page) == (True, False), page

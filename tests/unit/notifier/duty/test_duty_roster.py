@@ -14,12 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifier.duty.calendar import calendar, with_names
-from notifier.duty.roster import Override, Place, Plan, Shift, Week, gaps, shift_at, shifts, swap, week_start
+from notifier.duty.roster import Override, Place, Plan, Shift, Week, gaps, shifts, swap, week_start
 from notifier.messages.document import one_line
 from notifier.people.model import Directory, Person
 
 BERLIN = ZoneInfo("Europe/Berlin")
 PLAN = Plan(zone="Europe/Berlin", first_week=date(2026, 3, 16), rotation=("anna", "boris", "clara"))
+
+
+def shift_at(plan: Plan, overrides: Sequence[Override], moment: datetime) -> Shift:
+    """Return the shift that runs at a moment."""
+    [found] = shifts(plan, overrides, since=moment, until=moment + timedelta(microseconds=1))
+    return found
 
 
 def at(zone: ZoneInfo, *moment: int) -> datetime:

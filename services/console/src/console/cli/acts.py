@@ -160,9 +160,7 @@ def _targets(act: Act, operation: Operation) -> list[Any]:
         at_most = Annotated[
             int | None,
             typer.Option(
-                min=1,
-                metavar="NUMBER",
-                help="at most so many of those that match (else all, a plan after the other)",
+                min=1, metavar="NUMBER", help="at most so many of those that match (else all, a plan after the other)"
             ),
         ]
         found.append(parameter("limit", at_most, None))

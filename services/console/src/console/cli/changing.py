@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _NOTHING_DONE = frozenset({"refused", "not_found", "changed_since"})
 _FILE_FORM = 1
+_SHORTEST_REASON = 3  # as in every service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +37,15 @@ class Manner:
 
 
 def reason_for(at: Context, reason: str | None) -> str:
-    """Return why, and ask for it where a person can be asked. ``EndedError`` (usage) where nobody can."""
-    if reason is None and at.interactive:
-        reason = line(at.out, "Reason")
-    if reason is None or not reason.strip():
-        raise EndedError("--reason: say why; it stands in the audit log")
-    return reason.strip()
+    """Return why, and ask for it, again where it is too short, where a person can be asked. ``EndedError`` (usage) where nobody can."""
+    said = (reason or "").strip()
+    while at.interactive and len(said) < _SHORTEST_REASON:
+        if reason is not None:
+            at.out.note(f"a reason has at least {_SHORTEST_REASON} characters")
+        said = (reason := line(at.out, "Reason")).strip()
+    if len(said) < _SHORTEST_REASON:
+        raise EndedError(f"--reason: say why, in at least {_SHORTEST_REASON} characters; it stands in the audit log")
+    return said
 
 
 async def change(at: Context, wish: Wish, manner: Manner) -> Exit:
@@ -64,9 +68,12 @@ async def carry_out(at: Context, plans: Sequence[Plan], manner: Manner) -> Exit:
 
     Ctrl-C lets the plan under way end where others follow, and says how far it got and how to go on; pressed again it ends at once.
     """
-    from console.client.change import whole, whole_of
+    from console.client.change import Done, whole, whole_of
+    from console.client.suite import UnreachableError
 
     plan = whole(plans)
+    if plan.items and not plan.doable:  # nothing of it would be done: there is nothing to agree to
+        return await prove(at, Done(plan=plan, items=plan.items), manner)
     if not manner.yes:
         show_plan(at, plan, aside=True, plans=len(plans))
         if plan.doable or plan.shown:
@@ -79,7 +86,7 @@ async def carry_out(at: Context, plans: Sequence[Plan], manner: Manner) -> Exit:
                     break
                 done.append(await _applied(at, each, done, progress, of=len(plan.items)))
     except BaseException as error:
-        _say_how_far(at, plans, done, unknown=not isinstance(error, Exception) or _is_silence(error))
+        _say_how_far(at, plans, done, unknown=not isinstance(error, Exception) or isinstance(error, UnreachableError))
         raise
     code = await prove(at, whole_of(done), manner) if done else Exit.INTERRUPTED
     if len(done) < len(plans):
@@ -96,12 +103,6 @@ async def _applied(at: Context, plan: Plan, before: Sequence[Done], progress: Pr
     done = await apply(at.suite, plan, progress=lambda count, _: progress(ended + count, of))
     progress(ended + len(done.items), of)
     return done
-
-
-def _is_silence(error: Exception) -> bool:
-    from console.client.suite import UnreachableError
-
-    return isinstance(error, UnreachableError)
 
 
 def _say_how_far(at: Context, plans: Sequence[Plan], done: Sequence[Done], *, unknown: bool) -> None:
@@ -150,6 +151,7 @@ async def prove(at: Context, done: Done, manner: Manner) -> Exit:
 
 
 async def _wait(at: Context, done: Done, manner: Manner, code: Exit) -> Exit:
+    from console.client.suite import or_none
     from console.client.watching import UnprovableError, shown_by, watch
 
     last: Counter[str] = Counter()
@@ -173,7 +175,11 @@ async def _wait(at: Context, done: Done, manner: Manner, code: Exit) -> Exit:
         if len(done.items) == 1 and (why := shown_by(sight, done.items[0])) is not None:
             at.out.note(f"why: ordersctl {why[0]} show {why[1]}")
             if why[0] == "workflow":
-                at.out.note("next: skip or mend the event that failed (ordersctl event skip|mend ID)")
+                failed = {"workflow_id": why[1], "state": "failed", "limit": 1}
+                events = await or_none(at.suite.get("orchestrator", "/admin/v1/workflow-events", **failed))
+                for event in (events or {}).get("items", ()):
+                    name = event["id"]
+                    at.out.note(f"next: skip or mend what failed (ordersctl event skip {name}, or event mend {name})")
             at.out.note("next: have it repaired, if you cannot (ordersctl ticket open)")
         return Exit.REFUSED if bad == sum(last.values()) and code is Exit.DONE else Exit.PARTLY
     return code

@@ -31,7 +31,7 @@ async def find(at: Context, *, words: Annotated[list[str], typer.Argument(metava
                 "name": one.name,
                 "state": one.thing.state_of(one.item),
                 "order": one.item.get("order_number") or one.item.get("number"),
-                "at": next((one.item[name] for name in _TIMES if one.item.get(name)), None),
+                "at": one.at,
                 "address": (one.thing.address or "").replace("{id}", one.name) or None,
                 "item": dict(one.item),
             }
@@ -47,9 +47,6 @@ async def find(at: Context, *, words: Annotated[list[str], typer.Argument(metava
         at.out.note("nothing found")
         return Exit.NOT_FOUND
     return None
-
-
-_TIMES = ("updated_at", "opened_at", "received_at", "state_since", "created_at")
 
 
 async def open_page(

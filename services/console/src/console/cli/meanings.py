@@ -91,6 +91,7 @@ _MEANINGS: Mapping[str, str] = {
 }
 _OF_ONE: Mapping[tuple[str, str], str] = {
     ("endangered mend", "body"): "the whole corrected order; `endangered show -o json` has it as it was sent",
+    ("event mend", "payload"): "the corrected body (as it came: `ordersctl intake show DELIVERY`)",
     ("intake mend", "body"): "the whole corrected body; as it came unless given",
     ("limits lift", "address"): "the customer's address, as it was ordered to",
     ("known-defect add", "severity"): "critical, warning or info",

@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from common.moments import rewritten
 from console.client import timeline, times
+from console.client.late import LIMITS
 from console.client.money import currency_of, sum_of
 from console.client.sentences import OF_SENTENCES, sentences
 from console.client.things import value
+from console.client.words import label, words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -363,7 +365,8 @@ def readable(
     if field.endswith("_seconds") and isinstance(held, int | float):
         return times.lasting(held, language=language)
     if isinstance(held, str) and field in OF_SENTENCES:
-        text = spoken(held, language=language, zone=zone)
+        told = words(language).gettext(label(held)) if held in LIMITS else held
+        text = spoken(told, language=language, zone=zone)
         return times.lasting_in(text, language=language) if field == "waited" else text
     if isinstance(held, list):
         return "\n".join(_line(each, currency, language, zone) for each in held)

@@ -22,7 +22,7 @@ _ASIDE = frozenset({"number", "business_key", "payment_id", "currency", "holder"
 _IN_WORDS = frozenset(
     {
         *("plan", "shifts", "overrides", "replaced", "would_have_muted", "positions", "items", "changed_by"),
-        *("changed_at", "change"),
+        *("changed_at", "change", "incidents"),
     }
 )
 """What is said in words of its own, or is a column."""
@@ -47,6 +47,9 @@ def show_plan(at: Context, plan: Plan, *, aside: bool = False, plans: int = 1) -
         show_items(out, wish.act, plan.items)
     if not aside:
         show_next(out, wish.act, plan.items, done=False)
+    if isinstance(match := wish.fields.get("match"), Mapping):
+        traits = ((name, held if isinstance(held, list | tuple) else [held]) for name, held in match.items())
+        out.note("for: " + ", ".join(f"{name}={each}" for name, patterns in traits for each in patterns))
     out.note(
         f"plan: {wish.act} on {at.profile.name}: {counted(Counter(item.outcome for item in plan.items)) or 'nothing'}"
     )
@@ -157,6 +160,8 @@ def _effects(item: Item, out: Output) -> list[str]:
         hours, messages, incidents = (muted.get(name) for name in ("hours", "messages", "incidents"))
         said.append(out.say(f"in the last {hours} h it would have muted: messages {messages}, incidents {incidents}"))
     for name, held in amount_told(item.shown, language=out.language).items():
+        if name == "incidents" and isinstance(held, list) and held:
+            said.append(out.say(f"incident {', '.join(map(str, held))} goes quiet"))
         if name in _IN_WORDS or not isinstance(held, Mapping | list) or not held:
             continue
         parts = flat(held, f"{name}.") if isinstance(held, Mapping) else {name: held}

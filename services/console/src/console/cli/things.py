@@ -149,5 +149,13 @@ async def _read_once(at: Context, delivery: Mapping[str, Any]) -> Mapping[str, A
     return {name: held for name, held in delivery.items() if name != "body_base64"}
 
 
+async def _with_body(at: Context, event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an event, to people with where its body is, if it came with a delivery."""
+    if at.out.for_programs or at.out.columns or not (delivery := value(event, "attributes.delivery_id")):
+        return event
+    return {**event, "body": f"ordersctl intake show {delivery}"}
+
+
 _WHOLE = {"order": _with_money, "endangered": _with_report, "message": _said_once, "intake": _read_once}
+_WHOLE |= {"event": _with_body}
 """Things that are shown otherwise than their service answers: with what another one knows, or without what stands there twice."""

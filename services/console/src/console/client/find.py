@@ -27,6 +27,7 @@ _NUMBERED = ("workflow", "incident", "silence", "known-defect", "unread-alert", 
 """Kinds whose names are numbers."""
 _TRACE = re.compile(r"(?:00-)?([0-9a-f]{32})(?:-[0-9a-f]{16}-[0-9a-f]{2})?")
 _EACH = 5
+_TIMES = ("created_at", "received_at", "opened_at", "state_since", "updated_at")
 _OF_TRACES = ("intake", "message")
 # What a list is asked for when a person has only words: the query that the kind knows.
 _BY_WORDS = {
@@ -51,6 +52,11 @@ class Found:
     def name(self) -> str:
         """By what it is known."""
         return str(self.item.get(self.thing.id))
+
+    @property
+    def at(self) -> str | None:
+        """When it came to be, as both tools say it: later moments of it change while one looks."""
+        return next((self.item[name] for name in _TIMES if self.item.get(name)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +83,7 @@ async def find(suite: Suite, words: str) -> Findings:
         for one in answer:
             found.setdefault((one.thing.noun, one.name), one)
     order = list(THINGS)
-    return Findings(
-        tuple(sorted(found.values(), key=lambda one: order.index(one.thing.noun))),
-        tuple(sorted(silent)),
-    )
+    return Findings(tuple(sorted(found.values(), key=lambda one: order.index(one.thing.noun))), tuple(sorted(silent)))
 
 
 def _queries(words: str) -> list[tuple[str, Mapping[str, Any]]]:

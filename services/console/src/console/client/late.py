@@ -12,7 +12,7 @@ from console.client.words import label
 
 _SOON_S = 5.0
 _EARLIER = "earlier_notice"
-_LIMITS = ("chat_limit", "asked_to_wait", _EARLIER)
+LIMITS = ("chat_limit", "asked_to_wait", _EARLIER)
 
 
 def _(text: str) -> str:
@@ -45,7 +45,7 @@ def late(copy: Mapping[str, Any], *, language: str, zone: tzinfo, translate: Cal
         said += f" ({lasting_in(sentences(language)(waited), language=language)})"
     if not held:
         return said
-    if held in _LIMITS:
+    if held in LIMITS:
         return f"{said}: {translate(label(held))}"
     said = f"{said}: {sentences(language)(held)}"
     if tried is None:

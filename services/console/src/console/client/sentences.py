@@ -75,10 +75,10 @@ class Sentences:
         return said
 
     def _refusal(self, text: str) -> str | None:
-        """What a service refused, by the code that it gave."""
+        """What a service refused, by the code that it gave, and its reason, which is English where no catalogue has it."""
         fits = _REFUSED.fullmatch(text)
         meant = fits and self._whole.get(f"error {fits[3]}")
-        return f"{fits[1]}: {meant.rstrip('.')} ({fits[3]})" if fits and meant else None
+        return f"{fits[1]}: {meant.rstrip('.')}: {self(fits[2])} ({fits[3]})" if fits and meant else None
 
 
 def _plain(text: str) -> int:

@@ -124,12 +124,6 @@ def shifts(plan: Plan, overrides: Sequence[Override], *, since: datetime, until:
     return tuple(shift for shift in found if shift.ends_at > since and shift.starts_at < until)
 
 
-def shift_at(plan: Plan, overrides: Sequence[Override], moment: datetime) -> Shift:
-    """Return the shift that runs at a moment."""
-    [found] = shifts(plan, overrides, since=moment, until=moment + timedelta(microseconds=1))
-    return found
-
-
 def running(found: Sequence[Shift], now: datetime) -> Shift | None:
     """Return the one of these shifts that runs now."""
     return next((shift for shift in found if shift.starts_at <= now < shift.ends_at), None)

@@ -39,15 +39,6 @@ class Outcome(StrEnum):
 REFUSED = frozenset({Outcome.STALE_VERSION, Outcome.STALE_FEEDBACK, Outcome.ZEROED})
 
 
-class Direction(StrEnum):
-    """How the tips of an order changed. The first three are named as the marks of ``tips_set_sum`` are."""
-
-    INCREASE = "increase"
-    DECREASE = "decrease"
-    REMOVED = "removed"
-    UNCHANGED = "unchanged"
-
-
 @dataclass(frozen=True, slots=True)
 class Written:
     """The outcome of a write.
