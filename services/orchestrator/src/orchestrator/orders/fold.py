@@ -89,9 +89,8 @@ def step(number: str, state: OrderState | None, fact: OrderFact) -> Step:
         if fact.lines is not None and quantity_is_missing(state.lines, fact.lines):
             return _without(number, state, fact, IncidentKind.QUANTITY_MISSING, **_NO_GOODS)
         if fact.lines is not None and _leaves_nothing(state, fact):
-            said: dict[str, Any] = {
-                name: getattr(fact, name) or None for name in TOTALS
-            }  # no sum of nothing is theirs
+            # A sum of nothing is not theirs either.
+            said: dict[str, Any] = {name: getattr(fact, name) or None for name in TOTALS}
             return _without(number, state, fact, IncidentKind.EMPTIED, lines=None, **said)
     if fact.sent_at is None and fact.digest is not None and (fact.hook, fact.digest) in state.repeats:
         return Step(fact, Act.REPEATS_LATEST, state, evolve(state, last=fact.key))
