@@ -19,7 +19,7 @@ RETRY = "POST /admin/v1/workflows/retry"
     [
         ("oleg is on duty already, until 2026-12-07T06:00:00Z", 409, "conflict", "oleg уже дежурит, до 7 дек"),
         ("ends_at is in the past", 422, "unprocessable", "ends_at уже в прошлом"),
-        ("99.99 is more than the 5.00 RUB left of the captured 9.00 RUB", 409, "exceeds_captured", "из списанных 9.00"),
+        ("99.99 is more than the 5.00 RUB left of the captured 9.00 RUB", 409, "exceeds_captured", "списано 9.00"),
         ("words of another release", 409, "conflict", "words of another release"),
     ],
 )
