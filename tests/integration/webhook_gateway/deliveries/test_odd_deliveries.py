@@ -51,7 +51,9 @@ async def test_each_order_in_quarantine_is_a_problem_that_ends_when_it_is_decide
         assert sorted(each.fingerprint for each in over) == sorted(set(ended))
 
 
-@pytest.mark.parametrize("stamp", ["yesterday", "99999-01-01T00:00:00Z", "17700101", -1e30, True])
+@pytest.mark.parametrize(
+    "stamp", ["yesterday", "99999-01-01T00:00:00Z", "17700101", -1e30, True, 10**23, {"at": [10**23]}]
+)
 async def test_a_time_that_nobody_can_read_is_told_once_a_source_and_the_hook_is_taken(
     start: Start, amqp_url: str, stamp: Any
 ) -> None:

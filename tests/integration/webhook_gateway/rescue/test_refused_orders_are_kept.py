@@ -126,6 +126,16 @@ async def test_a_flood_of_strangers_does_not_fill_the_database(start: Start) -> 
         )
 
 
+async def test_a_flood_of_strangers_to_a_wrong_address_leaves_customers_their_room(start: Start) -> None:
+    async with start(refused_bytes_per_hour=1024**2, unproven_bytes_per_hour=1024**2) as gateway:
+        large = json.dumps(order(404, comment="x" * 100_000)).encode()
+        for _ in range(12):
+            assert (await gateway.send(large, path="/api/v1/orders2/", headers={}))[0] == 404
+        assert await gateway.metric('gateway_endangered_not_kept_total{reason="anonymous_flood"}') == 10
+        assert (await gateway.send(order(422, positions=[]), path=ORDERS, headers=bearer("website")))[0] == 422
+        assert 422 in [item["status"] for item in await endangered(gateway, 3)]
+
+
 async def test_a_basket_that_the_front_end_lost_can_be_saved_too(start: Start, arrived: Arrived, amqp_url: str) -> None:
     body = order(422)
     reported = IntakeMessage(
@@ -142,6 +152,7 @@ async def test_a_basket_that_the_front_end_lost_can_be_saved_too(start: Start, a
         reason="front_end",
         status=0,
         headers='{"link": "https://sentry.example/17"}',
+        answer=json.dumps({"text": "a\x00b", "deep": json.loads("[" * 300 + "]" * 300)}),
     )
     async with start() as gateway:
         await publish(amqp_url, reported.to_envelope())

@@ -120,11 +120,37 @@ async def test_a_name_that_another_order_has_is_refused_endangered_and_raised(
         assert json.loads(hooks[3].body) == ANOTHER
 
 
+async def test_a_key_beside_an_id_of_its_own_stands_for_one_order_too(start: Start, arrived: Arrived) -> None:
+    async with start(**PATIENT) as gateway:
+        key = {"Idempotency-Key": "k-1"}
+        first = await send(gateway, order(externalId="1001"), **key)
+        assert first == (201, {"number": order_number("website", "1001")})
+        assert await send(gateway, order(externalId="1001"), **key) == first
+        status, problem = await send(gateway, {**ANOTHER, "externalId": "1002"}, **key)
+        assert (status, problem["code"], problem["fields"][0]["field"]) == (422, "key_reused", "Idempotency-Key")
+        assert [item["category"] for item in await endangered(gateway, 1)] == ["key_reused"]
+        assert (await send(gateway, {**ANOTHER, "externalId": "1002"}))[0] == 201
+        assert [hook.external_id for hook in await arrived(3)] == ["1001", "1001", "1002"]
+
+
 async def test_of_two_orders_under_one_name_at_two_replicas_one_is_taken(start: Start, arrived: Arrived) -> None:
     async with start("gw-1", **PATIENT) as one, start("gw-2", **PATIENT) as two:
         for name in ("R-1", "R-2", "R-3", "R-4"):
             bodies = [order(externalId=name), {**ANOTHER, "externalId": name}]
             answers = await asyncio.gather(*(send(gw, body) for gw, body in zip((one, two), bodies, strict=True)))
+            assert sorted(status for status, _ in answers) == [201, 422]
+        assert len({hook.external_id for hook in await arrived(4)}) == 4
+        assert [item["category"] for item in await endangered(one, 4)] == ["key_reused"] * 4
+
+
+async def test_of_two_orders_under_one_key_at_two_replicas_one_is_taken(start: Start, arrived: Arrived) -> None:
+    async with start("gw-1", **PATIENT) as one, start("gw-2", **PATIENT) as two:
+        for round_ in range(4):
+            bodies = [order(externalId=f"A-{round_}"), {**ANOTHER, "externalId": f"B-{round_}"}]
+            key = {"Idempotency-Key": f"k-{round_}"}
+            answers = await asyncio.gather(
+                *(send(gw, body, **key) for gw, body in zip((one, two), bodies, strict=True))
+            )
             assert sorted(status for status, _ in answers) == [201, 422]
         assert len({hook.external_id for hook in await arrived(4)}) == 4
         assert [item["category"] for item in await endangered(one, 4)] == ["key_reused"] * 4

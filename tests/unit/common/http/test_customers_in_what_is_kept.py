@@ -38,6 +38,14 @@ BLANK: dict[str, Any] = {
 }
 
 
+@pytest.mark.parametrize(("around", "within"), [(125, 127), (0, 900), (400, 400)])
+def test_a_customer_is_erased_and_masked_however_deep_a_body_nests(around: int, within: int) -> None:
+    customer = '{"customer":' + "[" * within + '"Анна"' + "]" * within + "}"
+    body = '{"x":' + "[" * around + customer + "]" * around + "}"
+    assert "Анна" not in erase_body(body.encode()).decode()
+    assert "Анна" not in mask_text(body)
+
+
 def test_an_erased_body_keeps_goods_sums_and_shape() -> None:
     body = orjson.dumps({"event_type": "order.created", "payload": PAYLOAD})
     assert orjson.loads(erase_body(body)) == {"event_type": "order.created", "payload": BLANK}

@@ -33,6 +33,8 @@ def read(payload: dict[str, Any]) -> tuple[Contact | None, Address | None, Windo
         ({"customer": {"name": "Анна"}, "contact": {"mobile": "9123456789"}}, ("Анна", "+79123456789", None)),
         ({"phone": "+49 30 901820", "customerName": "Anna"}, ("Anna", "+4930901820", None)),
         ({"customer": {"phone": "нет"}}, (None, "нет", None)),
+        ({"customer": {"phone": "8 912 345 67 89 (Анна)"}}, (None, "+79123456789", None)),
+        ({"customer": {"phone": "8 912 345 67 89 доб. 12"}}, (None, "8 912 345 67 89 доб. 12", None)),
         ({"customer": "Анна"}, ("Анна", None, None)),
         ({"customer": {}}, None),
         ({"name": "the order's"}, None),
@@ -95,6 +97,12 @@ def test_a_delivery_window_is_read_as_moments_or_as_words(payload: dict[str, Any
         ("02", None),
         ("", None),
         ("+78 912 345 67 89", "+79123456789"),
+        ("8 (912) 345-67-89 доб. 12", "+79123456789"),
+        ("tel:+7-912-345-67-89;ext=12", "+79123456789"),
+        ("8 912 345 67 89 / 8 912 345 67 90", "+79123456789"),
+        ("8 912 345 67 89/8 912 345 67 90", "+79123456789"),
+        ("8,912,345,67,89", "+79123456789"),
+        ("моб. 8 912 345 67 89, спросить Анну, 2 подъезд", "+79123456789"),
     ],
 )
 def test_every_spelling_of_a_phone_has_one_key(written: str, key: str | None) -> None:
@@ -105,6 +113,9 @@ def test_every_spelling_of_a_phone_has_one_key(written: str, key: str | None) ->
     ("contact", "reachable"),
     [
         (Contact(phone="+79123456789"), True),
+        (Contact(phone="8 912 345 67 89 / 8 912 345 67 90"), True),
+        (Contact(phone="8,912,345,67,89"), True),
+        (Contact(phone="1" * 30), False),
         (Contact(email="a@b.ru"), True),
         (Contact(name="Анна"), False),
         (Contact(phone="нет", email="нет"), False),

@@ -24,6 +24,10 @@ MOMENT = datetime(2026, 2, 2, 5, 28, 32, tzinfo=UTC)
         "20260202T052832Z",
         "Mon, 02 Feb 2026 08:28:32 +0300",
         "Mon, 02 Feb 2026 05:28:32 GMT",
+        "2 Feb 2026 08:28:32 +0300 (MSK)",
+        "Mon, 02 Feb 2026 00:28:32 EST",
+        "Mon, 02 Feb 2026 08:28:32 +03:00",
+        "Mon Feb 02 2026 08:28:32 GMT+0300 (Moscow Standard Time)",
         " 1770010112 ",
         1770010112,
         1770010112.0,
@@ -45,7 +49,9 @@ def test_digits_only_are_a_number_and_never_a_year() -> None:
     "written",
     ["", "soon", "0001-01-01T00:00:00Z", "1770-01-01T00:00:00Z", "2300-01-01T00:00:00Z", "20261121100000", "2026-13-01T00:00:00Z", "7",
      0, -1,
-     True, None, [], {}, "9" * 30, float("nan"), float("inf"), "2026-02-02T25:00:00Z", "x" * 100],
+     True, None, [], {}, "9" * 30, float("nan"), float("inf"), "2026-02-02T25:00:00Z", "x" * 100,
+     "2 Feb 2026 05:28:32 PM", "Mon, 02 Feb 2026 08:28:32 MSK", "Mon, 02 Feb 2026 08:28:32 GMT+3",
+     "Mon Feb  2 08:28:32 MSK 2026", "Feb 2, 2026, 05:28:32 PM"],
 )  # fmt: skip
 def test_an_impossible_time_is_no_time(written: object) -> None:
     assert read_moment(written) is None

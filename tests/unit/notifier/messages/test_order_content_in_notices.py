@@ -155,6 +155,14 @@ def test_a_new_order_says_when_and_to_whom_it_goes() -> None:
     assert any(line.startswith("Покупатель: И***, +7***67") for line in lines)
 
 
+def test_no_phone_stands_in_any_text_of_an_order() -> None:
+    said = "звонить +7 999 000-11-22"
+    window = DeliveryWindow(text=said)
+    order = snapshot(comment=said, replacement_policy=said, shipment_method=said, delivery_window=window, address=said)
+    told = "\n".join(lines_of(notice_of(order)))
+    assert (told.count("звонить [masked]"), "999" in told) == (5, False)
+
+
 def test_a_change_of_address_contact_window_and_store_says_what() -> None:
     fields = (
         ("customer.phone", "+7***67", "+7***00"),

@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.http.customers import masked as hidden
-from common.reading import Contact
+from common.reading import Contact, Window
 from common.telemetry import mask_names
 from orchestrator.documents.mask import masked_document
 from orchestrator.documents.model import render, without_customer
-from orchestrator.erasures.blank import blank_attributes
+from orchestrator.erasures.blank import blank_attributes, blank_state
 from orchestrator.orders.contacts import by_name, by_phone, by_words, keys_of, words_of
 from orchestrator.orders.masks import mask_address, masked
+from orchestrator.orders.model import Difference, HookType, Incident, IncidentKind, evolve
 from orchestrator.orders.views import CancellationView
 from tests.unit.orchestrator.factories import STATE, of_anna
 
@@ -119,6 +120,23 @@ def test_a_document_says_whose_it_is_and_can_do_without() -> None:
     assert "\nCustomer А***\nPhone ***67\nMail ***rg\nAddress Мо***, Тв***, д. ***\n" in masked_document(document)
     assert without_customer(document) == render(STATE)
     assert masked_document(render(STATE)) == render(STATE)
+
+
+def test_an_erasure_takes_the_customer_out_of_every_text_of_an_order() -> None:
+    said = "звонить Анне, 8 916 123 45 67"
+    texts = {"replacement_policy": said, "shipment_method": said, "delivery_window": Window(text=said)}
+    order = evolve(STATE, customer=Contact(name="Анна"), **texts)
+    left = blank_state(order)
+    assert (left.replacement_policy, left.shipment_method) == ("звонить А***, [masked]",) * 2
+    assert left.delivery_window == Window(text="звонить А***, [masked]")
+    assert blank_state(left) == left
+
+
+def test_an_erasure_takes_every_name_of_a_customer_out_of_an_orders_incidents() -> None:
+    fields = (("store_id", "89161234567", "2"), ("replacement_policy", "спросить Веру", "8 916 123 45 67"))
+    incident = Incident(IncidentKind.EMPTIED, "e1", HookType.CHANGED, STATE.created_at, Difference(fields=fields))
+    left = blank_state(evolve(STATE, customer=Contact(name="Анна"), incidents=(incident,)), [" вера"])
+    assert left.incidents[0].difference.fields == (fields[0], ("replacement_policy", "спросить В***", "[masked]"))
 
 
 def test_an_erasure_leaves_ids_and_our_people_in_what_is_said_about_an_event() -> None:

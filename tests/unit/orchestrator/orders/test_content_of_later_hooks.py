@@ -104,6 +104,13 @@ def test_goods_stay_when_a_hook_says_there_are_none_and_a_person_is_called() -> 
         state = last(first, later)
         assert (state.lines, state.total_price, incidents(state)) == (last(first).lines, 200, ["order_emptied"])
     assert last(first, paid(empty=True)).paid
+    for nothing in (paid(empty=True, total_price=0), paid(line("a", 0), total_price=0), changed(line("a", 0))):
+        state = last(first, nothing)
+        assert (state.lines, state.total_price, incidents(state)) == (last(first).lines, 200, ["order_emptied"])
+    assert last(first, paid(empty=True, total_price=150)).total_price == 150
+    assert incidents(last(first, paid(line("a", None)))) == []
+    unsaid = last(first, changed(line("a", 0), line("z", None)))
+    assert (unsaid.lines, incidents(unsaid)) == (last(first).lines, ["order_quantity_missing"])
 
 
 def test_goods_and_sums_in_another_currency_are_not_applied_and_a_person_is_called() -> None:

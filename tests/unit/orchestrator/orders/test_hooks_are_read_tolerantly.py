@@ -14,6 +14,7 @@ from common.ids import order_number
 from common.reading import Line
 from orchestrator.engine.model import ORDER_LIFE, NewEvent, WorkflowEvent
 from orchestrator.orders.hooks import UnreadableHook, event_id_of, read_all, read_facts, to_fact, to_workflow_event
+from orchestrator.orders.mend_hook import mend_hook
 from orchestrator.orders.model import HookType, OrderFact
 
 NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
@@ -153,6 +154,12 @@ def test_what_the_gateway_could_read_is_read_in_the_currency_that_it_read_it_in(
     later = event({"total": {"totalPrice": "85,5"}}, name="order.paid", currency="RUB")
     fact = to_fact(later, "JPY")
     assert (fact.currency, fact.total_price) == ("RUB", 8550)
+
+
+@pytest.mark.parametrize(("named", "known"), [(" H1 ", "H1"), (7.0, "7"), ("7", "7")])
+def test_a_mended_hook_is_of_its_order_however_its_id_is_written(named: object, known: str) -> None:
+    broken = event({"positions": "none"}, name="order.paid", external_id=known)
+    assert mend_hook(broken, {"originalOrderId": named, "positions": []}, None).attributes["external_id"] == known
 
 
 def test_one_unreadable_hook_harms_no_other_of_its_order() -> None:

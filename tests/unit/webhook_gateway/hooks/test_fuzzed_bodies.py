@@ -77,6 +77,13 @@ def test_an_order_id_is_no_longer_as_a_number_than_as_text(number: str) -> None:
     assert read_hook(raw).external_id is None
 
 
+@pytest.mark.parametrize(("number", "order"), [("1.0", "1"), ("9" * 30, None)])
+def test_a_body_that_only_one_parser_reads_is_named_and_raises_nothing(number: str, order: str | None) -> None:
+    raw = f'{{"event_type":"order.created","payload":{{"originalOrderId":{number},"x":{"[" * 1010}{"]" * 1010}}}}}'
+    reading = read_hook(raw.encode())
+    assert (reading.external_id, reading.problems[0].code) == (order, "too_deep")
+
+
 def test_of_two_equal_keys_the_last_one_counts_for_both_parsers() -> None:
     strict = b'{"event_type":"order.paid","payload":{"originalOrderId":"H1","originalOrderId":"H2","positions":[]}}'
     lenient = strict.replace(b"[]", b'[{"id":"1","quantity":NaN}]')

@@ -70,11 +70,7 @@ class _Protocol(web.RequestHandler):
         self.force_close()
 
     def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
         """Answer what never reached the application. The connection ends with it."""
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -157,12 +153,7 @@ class _Site(web.BaseSite):
                 "ssl_shutdown_timeout": _GOODBYE_SECONDS,
             }
         self._server = await loop.create_server(
-            protocol,
-            self._host,
-            self._port,
-            backlog=self._backlog,
-            reuse_port=self._reuse_port or None,
-            **over_tls,
+            protocol, self._host, self._port, backlog=self._backlog, reuse_port=self._reuse_port or None, **over_tls
         )
 
 

@@ -21,14 +21,7 @@ from common.contracts.envelope import Envelope, exchange_of
 from common.contracts.journal import JournalEntryV1
 from common.messaging.connection import pause
 from common.messaging.metrics import MessagingMetrics
-from common.messaging.publisher import (
-    BrokerAway,
-    ChannelClosed,
-    Outgoing,
-    Publisher,
-    PublishFailed,
-    PublishTimeout,
-)
+from common.messaging.publisher import BrokerAway, ChannelClosed, Outgoing, Publisher, PublishFailed, PublishTimeout
 from common.messaging.topology import QUEUES
 from common.postgres import Connection, Database, Record, is_retryable
 

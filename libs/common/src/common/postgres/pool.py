@@ -99,13 +99,7 @@ class Database:
     """
 
     def __init__(
-        self,
-        dsn: str,
-        *,
-        application_name: str,
-        min_size: int = 0,
-        max_size: int = 10,
-        command_timeout: float = 30.0,
+        self, dsn: str, *, application_name: str, min_size: int = 0, max_size: int = 10, command_timeout: float = 30.0
     ) -> None:
         self._dsn = dsn
         self._hosts = Hosts(dsn)

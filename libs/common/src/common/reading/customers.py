@@ -37,7 +37,7 @@ _SAID_WITHIN = {"cancellation": frozenset({"description", "reason", "text"})}
 _CUSTOMERS = (frozenset(_CONTACT_NAMES) - _NOBODYS) | _WHOLE | _SAID | (frozenset(_ADDRESS_NAMES) - _OF_ANY_THING)
 _LONGEST_NAME = 64
 _NO_DIGITS = re.compile(r"\D+", re.ASCII)
-_DEEPEST = 128
+_DEEPEST = 100  # twice that, within the customer's again, is what can be written as JSON
 _COMPARED_DIGITS = 10
 
 

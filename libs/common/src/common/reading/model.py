@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -11,6 +12,9 @@ MAJOR_PARTS = ("postcode", "country", "region", "city", "street", "house", "buil
 
 MINOR_PARTS = ("entrance", "floor", "flat", "intercom", "comment")
 """The parts that say more of the same place."""
+
+APART = re.compile(r"[^\W\d_]|[#*;,/]")
+"""What stands between two phones, and before an extension."""
 
 _LABELS = {
     "house": "д. ",
@@ -69,8 +73,8 @@ class Contact:
     @property
     def reachable(self) -> bool:
         """Whether the customer can be called or written to."""
-        digits = sum(character.isdigit() for character in self.phone or "")
-        if 7 <= digits <= 15:
+        phone = self.phone or ""
+        if any(7 <= sum(map(str.isdigit, part)) <= 15 for part in (phone, *APART.split(phone))):
             return True
         name, at, host = (self.email or "").rpartition("@")
         return bool(name and at and "." in host.strip("."))

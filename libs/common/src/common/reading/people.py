@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from common.reading.model import MAJOR_PARTS, MINOR_PARTS, Address, Contact, Window
+from common.reading.model import APART, MAJOR_PARTS, MINOR_PARTS, Address, Contact, Window
 from common.reading.values import LONGEST_MAIL, LONGEST_NAME, LONGEST_PHONE, read_moment, text_of
 
 _LONGEST_NAME = 64
@@ -62,6 +62,8 @@ _CLOCK = re.compile(r"[0-9]{1,2}(?::[0-9]{2}){0,2}")
 
 _NOT_IN_NAMES = re.compile(r"[\W_]+")
 _NO_DIGITS = re.compile(r"\D+", re.ASCII)
+_FEWEST_DIGITS = 7
+_WHOLE_NUMBER = 10  # with fewer digits before it, a comma or a slash between two digits stands within the number
 _Ranks = Mapping[str, tuple[str, int]]
 
 
@@ -87,9 +89,10 @@ def read_people(payload: Mapping[str, Any]) -> tuple[Contact | None, Address | N
 def phone_key(text: str) -> str | None:
     """Return a phone as ``+`` and digits, so that every spelling of one number is equal; None when it is no number.
 
-    Numbers without a country are Russian: ``8 (912) …`` and ``912 …`` are ``+7912…``.
+    Numbers without a country are Russian: ``8 (912) …`` and ``912 …`` are ``+7912…``. What follows a number (an extension, a second
+    number, whom to ask for) is no part of it.
     """
-    plain = text.strip()
+    plain = _number_in(text)
     digits = _NO_DIGITS.sub("", plain)
     if not plain.startswith("+"):
         if digits.startswith("00"):
@@ -100,7 +103,17 @@ def phone_key(text: str) -> str | None:
             digits = "7" + digits
     elif len(digits) == 12 and digits.startswith("78"):
         digits = "7" + digits[2:]
-    return f"+{digits}" if 7 <= len(digits) <= 15 else None
+    return f"+{digits}" if _FEWEST_DIGITS <= len(digits) <= 15 else None
+
+
+def _number_in(text: str) -> str:
+    plain = text.strip()
+    for mark in APART.finditer(plain):
+        digits = len(_NO_DIGITS.sub("", plain[: mark.start()]))
+        within = mark[0] in ",/" and plain[mark.end() : mark.end() + 1].isdigit()
+        if digits >= (_WHOLE_NUMBER if within else _FEWEST_DIGITS):
+            return plain[: mark.start()]
+    return plain
 
 
 def _contact(folded: Mapping[str, Any]) -> Contact | None:
@@ -112,7 +125,7 @@ def _contact(folded: Mapping[str, Any]) -> Contact | None:
     in_parts = " ".join(found[part] for part in ("last", "first", "middle") if part in found)
     name = found.get("name") or in_parts or None
     phone, email = found.get("phone"), found.get("email")
-    if phone is not None:
+    if phone is not None and _NO_DIGITS.sub("", phone) == _NO_DIGITS.sub("", _number_in(phone)):
         phone = phone_key(phone) or phone
     return Contact(name=name, phone=phone, email=email) if name or phone or email else None
 

@@ -48,6 +48,13 @@ _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 _UNITS = (1, 1_000, 1_000_000, 1_000_000_000)  # Unix time in seconds, milliseconds, microseconds, nanoseconds
 _DIGITS_ONLY = re.compile(r"-?[0-9]+(?:\.[0-9]+)?", re.ASCII)
+_MAIL = re.compile(
+    r"(?:[A-Za-z]{3,9},? )?([0-9]{1,2})[ -]([A-Za-z]{3})[ -]([0-9]{4}) ([0-9:]+)"
+    r"(?: (GMT|UTC|UT|Z|[ECMP][DS]T|[-+][0-9]{2}:?[0-9]{2})(?: \(.*\))?)?"
+)
+"""The form of mails: its own reader guesses at what else stands there, and takes a zone or a half of the day that it knows not for UTC."""
+_SCRIPT = re.compile(r"(?:[A-Za-z]{3} )?([A-Za-z]{3}) ([0-9]{1,2}) ([0-9]{4}) ([0-9:]+) GMT([-+][0-9]{4})(?: \(.*\))?")
+"""A browser's own form: ``Mon Feb 02 2026 10:00:00 GMT+0300 (Moscow Standard Time)``."""
 _ISO = re.compile(r"([0-9]{4}-?[0-9]{2}-?[0-9]{2})[Tt ]([0-9:.,]+) ?([Zz]|UTC|GMT|[-+][0-9:]+)?", re.ASCII)
 
 
@@ -202,10 +209,21 @@ def _moment(value: object, latest: datetime) -> datetime | None:
         elif text[0].isdigit() and text[:4].isdigit():
             moment = datetime.fromisoformat(text)
         else:
-            moment = parsedate_to_datetime(text)
+            moment = parsedate_to_datetime(_in_the_form_of_mails(text))
         return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     except (ValueError, ArithmeticError, OverflowError, TypeError, IndexError):
         return None
+
+
+def _in_the_form_of_mails(text: str) -> str:
+    """Raises ``ValueError`` on what may be read otherwise than it was meant."""
+    if (match := _SCRIPT.fullmatch(text)) is not None:
+        month, day, year, clock, zone = match.groups()
+    elif (match := _MAIL.fullmatch(text)) is not None:
+        day, month, year, clock, zone = match.groups()
+    else:
+        raise ValueError
+    return f"{day} {month} {year} {clock} {(zone or '+0000').replace(':', '')}"
 
 
 def _unix(number: Decimal, latest: datetime) -> datetime | None:

@@ -46,10 +46,11 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 # Not inside an id or a decimal fraction; people do write "тел.8916…" and "тел8916…".
 _START = r"(?<![A-Za-z0-9_+-])(?<!\d\.)"
+_BETWEEN = r"[\s().\-\u2010-\u2015]{0,3}"  # phones of tablets and of word processors have dots and long dashes
 _PHONES = re.compile(
-    r"\+\d[\d\s()\-\u2010-\u2015]{8,20}\d"
-    r"|" + _START + r"(?:[78][\s(-]{0,2})?9\d{2}[\s)-]{0,2}\d{3}[\s-]?\d{2}[\s-]?\d{2}(?![\w-])"
-    r"|" + _START + r"[78][\s(-]{0,2}\d{3}[\s)-]{0,2}\d{3}[\s-]?\d{2}[\s-]?\d{2}(?![\w-])"
+    r"\+\d[\d\s().\-\u2010-\u2015]{8,20}\d"
+    rf"|{_START}[78]{_BETWEEN}9\d{{2}}(?:{_BETWEEN}\d){{7}}(?![\w-])"
+    rf"|{_START}(?:[78]{_BETWEEN}\d|9)\d{{2}}{_BETWEEN}\d{{3}}{_BETWEEN}\d{{2}}{_BETWEEN}\d{{2}}(?![\w-])"
 )
 # Nothing above can match a text without one of these; most texts have none, and one search is cheaper than nine.
 _SUSPECT = re.compile(r"@|\d{3}|\+\d|(?i:bearer|basic|client-token)|xox|whsec_|DETAIL:|input_value=")

@@ -30,13 +30,7 @@ class HandleButtonAction:
     """
 
     def __init__(
-        self,
-        *,
-        act: ActOnIncident,
-        directory: Directory,
-        words: Words,
-        environment: str,
-        routes: Routes,
+        self, *, act: ActOnIncident, directory: Directory, words: Words, environment: str, routes: Routes
     ) -> None:
         self._act = act
         self._begin = BeginRecipe(act)

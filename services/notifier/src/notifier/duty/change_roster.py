@@ -126,18 +126,9 @@ async def _add(
     change: Change, action: str, place: Place, person: str | None, starts_at: datetime, ends_at: datetime
 ) -> Override:
     made = await RosterStore(change.connection).add(
-        place=place,
-        person=person,
-        starts_at=starts_at,
-        ends_at=ends_at,
-        reason=change.reason,
-        by=change.principal.name,
+        place=place, person=person, starts_at=starts_at, ends_at=ends_at, reason=change.reason, by=change.principal.name
     )
-    await change.record(
-        action,
-        f"roster_override:{made.id}",
-        after=_recorded(made),
-    )
+    await change.record(action, f"roster_override:{made.id}", after=_recorded(made))
     return made
 
 

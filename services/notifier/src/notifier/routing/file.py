@@ -13,16 +13,7 @@ from notifier.messages.channels import CHANNELS
 from notifier.routing.model import Destination, Route, Routes
 
 Label = Literal[
-    "environment",
-    "kind",
-    "severity",
-    "source",
-    "store_id",
-    "zone",
-    "service",
-    "alert",
-    "order_number",
-    "fingerprint",
+    "environment", "kind", "severity", "source", "store_id", "zone", "service", "alert", "order_number", "fingerprint"
 ]
 _Equal = Literal["environment", "service", "source", "store_id", "zone", "order_number"]
 Match = dict[Label, list[str]]
@@ -101,12 +92,7 @@ def read_routes(text: str | bytes, *, name: str) -> Routes:
         return Routes(
             destinations={key: Destination(name=key, **each.model_dump()) for key, each in file.destinations.items()},
             routes=tuple(
-                Route(
-                    name=route.name,
-                    match=frozen(route.match),
-                    to=tuple(route.to),
-                )
-                for route in file.routes
+                Route(name=route.name, match=frozen(route.match), to=tuple(route.to)) for route in file.routes
             ),
             stores={store: roles for store, roles in file.stores.items() if store != "default"},
             default_store=file.stores.get("default", {}),

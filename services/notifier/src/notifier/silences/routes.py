@@ -38,14 +38,7 @@ class SilenceQuery(PageQuery):
 class SilenceRoutes:
     """The handlers; ``routes`` is the table of them."""
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        clock: Clock,
-        follows: Follows,
-        wake: Callable[[], None],
-    ) -> None:
+    def __init__(self, *, database: Database, clock: Clock, follows: Follows, wake: Callable[[], None]) -> None:
         self._follows = follows
         self._database = database
         self._clock = clock

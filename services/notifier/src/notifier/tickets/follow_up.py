@@ -22,13 +22,7 @@ from notifier.messages.problem_words import phrase
 from notifier.messages.words import Words
 from notifier.people.model import Directory
 from notifier.tickets.follow_up_store import FollowUpBatch, FollowUpStore
-from notifier.tickets.model import (
-    HistoryLine,
-    Queues,
-    TicketComment,
-    ticket_for,
-    wants_ticket,
-)
+from notifier.tickets.model import HistoryLine, Queues, TicketComment, ticket_for, wants_ticket
 
 _AT_A_TIME = 200
 _SAME_TICKET = timedelta(days=7)

@@ -12,13 +12,7 @@ from notifier.incidents.act import patiently
 from notifier.metrics import PeopleMetrics
 from notifier.people.model import Directory, Person
 from notifier.tickets.acknowledge_from_comment import AcknowledgeFromComment
-from notifier.tickets.model import (
-    CommentToSend,
-    OutsideComment,
-    TicketToCreate,
-    TicketToRead,
-    TrackerRefused,
-)
+from notifier.tickets.model import CommentToSend, OutsideComment, TicketToCreate, TicketToRead, TrackerRefused
 from notifier.tickets.tracker_store import TrackerStore
 from notifier.tickets.yandex import YandexTracker
 

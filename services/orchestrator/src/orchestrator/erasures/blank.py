@@ -16,6 +16,9 @@ from orchestrator.orders.model import PERSONAL, Difference, OrderState
 _SAID = frozenset({"reason", "why", "mend_reason", "text", "comment"})
 """Names of what our people wrote, in the details of a line and in what is said about an event; so is all that is longer than a word."""
 
+_IN_WORDS = frozenset({"replacement_policy", "shipment_method", "delivery_window"})
+"""What an order keeps, and what may name its customer all the same."""
+
 
 def blank_text(text: str | None, names: Sequence[str]) -> str | None:
     """Return a text that somebody wrote without these names, phones and mails."""
@@ -30,10 +33,26 @@ def blank_said(values: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any
     }
 
 
-def blank_state(order: OrderState) -> OrderState:
-    """Return the order without the customer, also in the incidents that it had; when it was awaited stays."""
-    incidents = tuple(replace(item, difference=_blank_difference(item.difference)) for item in order.incidents)
-    return replace(order, customer=None, address=None, comment=None, cancel_description=None, incidents=incidents)
+def blank_state(order: OrderState, names: Sequence[str] = ()) -> OrderState:
+    """Return the order without the customer, also in the incidents that it had; when it was awaited stays, but for whom to ask for.
+
+    ``names``: what the customer was ever called, beside the name that the order holds.
+    """
+    names = [*names, *([order.customer.name] if order.customer is not None and order.customer.name else [])]
+    window = order.delivery_window
+    return replace(
+        order,
+        customer=None,
+        address=None,
+        comment=None,
+        cancel_description=None,
+        replacement_policy=blank_text(order.replacement_policy, names),
+        shipment_method=blank_text(order.shipment_method, names),
+        delivery_window=None if window is None else replace(window, text=blank_text(window.text, names)),
+        incidents=tuple(
+            replace(item, difference=_blank_difference(item.difference, names)) for item in order.incidents
+        ),
+    )
 
 
 def blank_attributes(values: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
@@ -50,8 +69,13 @@ def blank_details(details: Mapping[str, Any], names: Sequence[str]) -> dict[str,
     return blank_said({name: value for name, value in details.items() if name not in PERSONAL}, names)
 
 
-def _blank_difference(difference: Difference) -> Difference:
+def _blank_difference(difference: Difference, names: Sequence[str]) -> Difference:
     fields = tuple(
-        (name, None, None) if name in PERSONAL else (name, before, after) for name, before, after in difference.fields
+        (name, None, None)
+        if name in PERSONAL
+        else (name, blank_text(before, names), blank_text(after, names))
+        if name in _IN_WORDS
+        else (name, before, after)
+        for name, before, after in difference.fields
     )
     return replace(difference, fields=fields)

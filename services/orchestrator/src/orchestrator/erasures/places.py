@@ -127,7 +127,8 @@ async def _names(connection: Connection, numbers: Sequence[str]) -> _NamesOf:
 
 async def _orders(connection: Connection, numbers: Sequence[str]) -> int:
     states = [decode_state(row["document"]) for row in await connection.fetch(_ORDERS, numbers)]
-    blanked = [left for state in states if (left := blank_state(state)) != state]
+    names = await _names(connection, numbers)
+    blanked = [left for state in states if (left := blank_state(state, names.get(state.number, ()))) != state]
     await connection.executemany(_BLANK_ORDER, [(state.number, encode_state(state)) for state in blanked])
     return len(blanked)
 

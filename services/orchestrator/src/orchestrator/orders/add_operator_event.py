@@ -16,14 +16,7 @@ from common.ids import derived_id, new_id
 from common.postgres import Connection
 from common.telemetry import current_traceparent
 from orchestrator.engine.append import append_events
-from orchestrator.engine.model import (
-    ORDER_LIFE,
-    NewEvent,
-    StaleVersion,
-    WorkflowEvent,
-    WorkflowState,
-    require_version,
-)
+from orchestrator.engine.model import ORDER_LIFE, NewEvent, StaleVersion, WorkflowEvent, WorkflowState, require_version
 from orchestrator.engine.store import event_of
 from orchestrator.orders.content import quantity_is_missing
 from orchestrator.orders.decisions import decide

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from common.postgres import Connection
-from common.reading import Contact
+from common.reading import Contact, phone_key
 from orchestrator.engine.append import columns
 from orchestrator.orders.fold import Step
 
@@ -54,7 +54,7 @@ def keys_of(number: str, contact: Contact) -> ContactKeys:
     """Return what is kept of a contact. The same contact gives the same keys."""
     words = words_of(contact.name or "")
     name = "".join(f" {word}" for word in words) or None
-    phone = _NO_DIGITS.sub("", contact.phone or "") or None
+    phone = _NO_DIGITS.sub("", phone_key(contact.phone or "") or contact.phone or "") or None
     email = (contact.email or "").strip().lower() or None
     said = "\x00".join((name or "", phone or "", email or ""))
     return ContactKeys(
@@ -106,7 +106,7 @@ class Condition:
 
 def by_phone(said: str) -> Condition:
     """Whose phone it is, however it is spelled; fewer digits are the last ones. Raises ``ValueError`` below four."""
-    digits = _NO_DIGITS.sub("", said)
+    digits = _NO_DIGITS.sub("", phone_key(said) or said)
     if len(digits) < FEWEST_DIGITS:
         raise ValueError(f"a phone is looked for by {FEWEST_DIGITS} digits or more")
     return _begins("reverse(phone)", digits[-_OF_A_NUMBER:][::-1])

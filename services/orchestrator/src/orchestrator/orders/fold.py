@@ -86,10 +86,12 @@ def step(number: str, state: OrderState | None, fact: OrderFact) -> Step:
         if fact.hook is not HookType.CREATED and fact.currency not in {None, state.currency}:
             named = Difference(fields=(("currency", state.currency, fact.currency),))
             return _without(number, state, fact, IncidentKind.CURRENCY_DIFFERS, named, currency=None, **_NO_GOODS)
-        if fact.lines == ():
-            return _without(number, state, fact, IncidentKind.EMPTIED, lines=None)
         if fact.lines is not None and quantity_is_missing(state.lines, fact.lines):
             return _without(number, state, fact, IncidentKind.QUANTITY_MISSING, **_NO_GOODS)
+        if fact.lines is not None and _leaves_nothing(state, fact):
+            # A sum of nothing is not theirs either.
+            said: dict[str, Any] = {name: getattr(fact, name) or None for name in TOTALS}
+            return _without(number, state, fact, IncidentKind.EMPTIED, lines=None, **said)
     if fact.sent_at is None and fact.digest is not None and (fact.hook, fact.digest) in state.repeats:
         return Step(fact, Act.REPEATS_LATEST, state, evolve(state, last=fact.key))
     seen = _remember(state, fact)
@@ -119,6 +121,17 @@ def step(number: str, state: OrderState | None, fact: OrderFact) -> Step:
             if incident.identity not in {known.identity for known in state.incidents}:
                 after = evolve(seen, incidents=(*state.incidents, incident))
     return Step(fact, act, state, after, difference)
+
+
+def _leaves_nothing(state: OrderState, fact: OrderFact) -> bool:
+    """Whether a hook names no goods, or none of any. An operator's correction may: a person has seen it."""
+    if not fact.lines:
+        return True
+    if fact.hook is HookType.CORRECTED or any(line.pieces for line in fact.lines):
+        return False
+    return any(line.quantity for line in state.lines) and not any(
+        line.quantity for line in complete(state.lines, fact.lines)
+    )
 
 
 def _without(
@@ -230,13 +243,7 @@ def _shipped(state: OrderState, moment: datetime) -> OrderState:
     return evolve(state, closed=True, shipped=True, shipped_at=moment, written_off=tuple(entries.values()))
 
 
-_CONTENT = (
-    "store_id",
-    "shipment_method",
-    "replacement_policy",
-    "payment_method",
-    "payment_id",
-)
+_CONTENT = ("store_id", "shipment_method", "replacement_policy", "payment_method", "payment_id")
 TOTALS = ("total_price", "total_discount_price")
 
 

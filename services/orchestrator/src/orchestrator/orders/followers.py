@@ -5,14 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from orchestrator.engine.model import (
-    ORDER_DOCUMENT,
-    REFUND_REQUEST,
-    SERVICE,
-    UPDATE_TRANSACTIONS,
-    NewEvent,
-    new_event,
-)
+from orchestrator.engine.model import ORDER_DOCUMENT, REFUND_REQUEST, SERVICE, UPDATE_TRANSACTIONS, NewEvent, new_event
 from orchestrator.orders.model import OrderState, Status
 
 ORDER_FINISHED = "order.finished"

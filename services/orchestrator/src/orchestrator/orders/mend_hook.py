@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from common.errors import Conflict, FieldError, Unprocessable
+from common.reading import identifier
 from orchestrator.engine.model import WorkflowEvent
 from orchestrator.orders.hooks import UnreadableHook, to_fact
 from orchestrator.orders.model import HookType
@@ -31,7 +32,7 @@ def mend_hook(event: WorkflowEvent, payload: Mapping[str, Any] | None, at: datet
         inner = payload.get("payload")
         said = inner if "event_type" in payload and isinstance(inner, dict) else payload
         named = said.get("originalOrderId")
-        if named is not None and str(named) != attributes["external_id"]:
+        if named is not None and identifier(named) != attributes["external_id"]:
             field = FieldError("payload.originalOrderId", "another_order", "the event is about another order")
             raise Unprocessable("the payload is of another order", fields=(field,))
         body = orjson.dumps(said)

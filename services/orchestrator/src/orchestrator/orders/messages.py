@@ -76,6 +76,10 @@ _ACTS: Mapping[Act, str] = {
 }
 
 
+_WORDS = frozenset({"comment", "replacement_policy", "delivery_window"})
+"""What a customer or a shop may say in words."""
+
+
 def announcement(
     item: Announcement, *, version: int, zone: str, tariff: str, now: datetime, traceparent: str | None
 ) -> Encoded:
@@ -119,12 +123,12 @@ def announced_type(item: Announcement) -> str:
 
 
 def public_difference(difference: Difference, names: Iterable[str | None] = ()) -> dict[str, Any]:
-    """Return the contract's difference: what is a customer's is masked; of the comment, which whoever packs has to read, only ``names``."""
+    """Return the contract's difference: what is a customer's is masked; of texts that whoever packs has to read, only ``names``."""
     document = encode_difference(difference)
     names = [*names, *(each for name, *both in difference.fields if name == "customer.name" for each in both)]
 
     def shown(name: str, value: str | None) -> str | None:
-        return mask_names(value, names) if name == "comment" else masked(name, value)
+        return mask_names(value, names) if name in _WORDS else masked(name, value)
 
     document["fields"] = [[name, shown(name, before), shown(name, after)] for name, before, after in difference.fields]
     return document
@@ -150,7 +154,7 @@ def snapshot(order: OrderState, *, version: int, zone: str, tariff: str, updated
         "tariff": tariff,
         "comment": mask_names(order.comment, _names(order)),
         "shipment_method": order.shipment_method,
-        "replacement_policy": order.replacement_policy,
+        "replacement_policy": mask_names(order.replacement_policy, _names(order)),
         "currency": order.currency,
         "positions": [encode_line(line) for line in order.lines],
         "total_price": order.total_price,
@@ -161,7 +165,7 @@ def snapshot(order: OrderState, *, version: int, zone: str, tariff: str, updated
         "address": None if order.address is None else masked_address(order.address),
         "delivery_window": None
         if window is None
-        else {"starts": window.starts, "ends": window.ends, "text": window.text},
+        else {"starts": window.starts, "ends": window.ends, "text": mask_names(window.text, _names(order))},
         "updated_at": updated_at,
     }
 

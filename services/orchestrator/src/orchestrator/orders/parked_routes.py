@@ -9,13 +9,7 @@ from functools import partial
 from common.clock import Clock
 from common.http import BULK_ERRORS, Answer, BulkAnswer, Changes, Page, Request, Route, change_route, listed, read_route
 from common.postgres import Database
-from orchestrator.orders.give_up_parked import (
-    GiveUpParked,
-    ParkedOrder,
-    ParkedQuery,
-    give_up_parked,
-    select_parked,
-)
+from orchestrator.orders.give_up_parked import GiveUpParked, ParkedOrder, ParkedQuery, give_up_parked, select_parked
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,13 +75,7 @@ async def move(
 
 
 async def announce(
-    store: RefundStore,
-    refund: Refund,
-    *,
-    now: datetime,
-    actor: str,
-    detail: str,
-    lines: Sequence[RefundedLine] = (),
+    store: RefundStore, refund: Refund, *, now: datetime, actor: str, detail: str, lines: Sequence[RefundedLine] = ()
 ) -> None:
     """Publish the two events of a change of state: for other services, and for the order's timeline."""
     version = str(refund.version)

@@ -17,13 +17,7 @@ class EventRoutes:
     """The change leaves an audit record in its own transaction."""
 
     def __init__(
-        self,
-        changes: Changes,
-        *,
-        sources: Mapping[str, Source],
-        sites: Sites,
-        tokens: TokenBook,
-        sending: Sending,
+        self, changes: Changes, *, sources: Mapping[str, Source], sites: Sites, tokens: TokenBook, sending: Sending
     ) -> None:
         self._changes = changes
         self._sources = sources
@@ -50,6 +44,5 @@ class EventRoutes:
         """Enter an event."""
         feeds: dict[str, Feed] = {**self._sites.feeds(self._tokens.sources()), **self._sources}
         return await self._changes.carry_out(
-            request,
-            lambda change: enter(change, request.body, feeds=feeds, sending=self._sending),
+            request, lambda change: enter(change, request.body, feeds=feeds, sending=self._sending)
         )

@@ -11,13 +11,7 @@ from common.contracts.alerts import ProblemRaisedV1
 from common.contracts.envelope import Envelope
 from common.contracts.intake import IntakeMessage
 from common.contracts.notices import NOTHING, ON_CALL, ORDERS_PEOPLE, notice, notices_of
-from common.contracts.orders import (
-    OrderCancelledV1,
-    OrderChangedV1,
-    OrderCorrectedV1,
-    OrderCreatedV1,
-    OrderPaidV1,
-)
+from common.contracts.orders import OrderCancelledV1, OrderChangedV1, OrderCorrectedV1, OrderCreatedV1, OrderPaidV1
 from common.messaging import topology
 from common.postgres import Connection, is_retryable, undone
 from webhook_gateway.deliveries.record import RecordDeliveries

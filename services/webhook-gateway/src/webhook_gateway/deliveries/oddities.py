@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
-
-import orjson
 
 from common.contracts.alerts import ProblemRaisedV1
 from common.contracts.envelope import Envelope
@@ -57,7 +56,9 @@ def _unreadable_time(hook: IntakeMessage) -> str | None:
     value = document.get("timestamp") if isinstance(document, dict) else None
     if value is None or value == "":
         return None
-    return storable(value if isinstance(value, str) else orjson.dumps(value, default=str).decode())[:_SHOWN]
+    if isinstance(value, dict | list):
+        return "{…}" if isinstance(value, dict) else "[…]"  # however deep it nests, and whatever is in it
+    return storable(value if isinstance(value, str) else json.dumps(value))[:_SHOWN]
 
 
 def _ignored(hook: IntakeMessage, event: str) -> Envelope:

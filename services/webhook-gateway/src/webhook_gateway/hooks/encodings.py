@@ -15,13 +15,13 @@ READ = "gzip, deflate"
 _CODINGS: dict[str, Coding] = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
 _PLAIN = frozenset({"", "identity", "none"})
 _SINGLE_BYTE = re.compile(
-    r"(iso-?8859-?(1|2|3|4|5|6|7|8|9|10|11|13|14|15|16)|(windows|cp)-?125[0-8]|cp(437|850|852|855|866)|koi8-?[rut])"
+    r"(iso-?8859-?(1|2|3|4|5|6|7|8|9|10|11|13|14|15|16)|(windows|cp)-?125[0-8]|(cp|ibm)(437|850|852|855|866)|koi8-?[rut])"
 )
 _CHARSETS = {
-    **dict.fromkeys(("utf-8", "utf8", "us-ascii", "ascii", "unicode-1-1-utf-8"), "utf-8"),
+    **dict.fromkeys(("utf-8", "utf8", "csutf8", "utf-8-sig", "us-ascii", "ascii", "unicode-1-1-utf-8"), "utf-8"),
     **dict.fromkeys(("latin1", "latin-1", "l1"), "latin-1"),
     **{name: name for name in ("utf-16", "utf-16le", "utf-16be", "utf-32", "big5", "gbk", "gb2312", "gb18030")},
-    **{name: name for name in ("shift_jis", "euc-jp", "euc-kr", "iso-2022-jp")},
+    **{name: name for name in ("euc-jp", "euc-kr", "iso-2022-jp")},
     "x-mac-cyrillic": "mac-cyrillic", "shift-jis": "shift_jis", "utf16": "utf-16", "utf32": "utf-32",
 }  # fmt: skip
 _CHARSET_PARAMETER = re.compile(r";\s*charset\s*=\s*[\"']?([\w.:-]{1,40})", re.IGNORECASE)
@@ -50,7 +50,7 @@ def _is_plain(name: str) -> bool:
 
 
 def _codec(name: str) -> str | None:
-    name = name.strip().lower()
+    name = name.strip("\"' \t").lower().replace("_", "-")  # RFC 2978 has iso_8859-1 too, and many write utf_8
     return _CHARSETS.get(name) or (name if _SINGLE_BYTE.fullmatch(name) else None)
 
 

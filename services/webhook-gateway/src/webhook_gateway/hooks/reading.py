@@ -203,9 +203,9 @@ def _parse(body: bytes) -> tuple[Any, bool]:
 def _order_id(value: object, body: bytes) -> str | None:
     if isinstance(value, float):  # an integer past 64 bits comes out of the fast parser as a rounded float
         document = parse_leniently(body)
-        value = document["payload"]["originalOrderId"]
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
+        if document is not None:  # else it nests so deep that only the fast parser reads it: the float is all there is
+            value = document["payload"]["originalOrderId"]
+            value = int(value) if isinstance(value, float) and value.is_integer() else value
     return identifier(value)
 
 

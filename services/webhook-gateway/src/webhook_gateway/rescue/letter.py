@@ -56,16 +56,7 @@ def letter_of(orders: Sequence[LostOrder], *, cause: str | None, remedy: str | N
                 f"Запись: {order.link}",
             ]
     text = "\n".join(
-        (
-            *opening,
-            "",
-            "Причина",
-            cause or CAUSE_WANTED,
-            "",
-            "Что сделали или сделаем",
-            remedy or REMEDY_WANTED,
-            *about,
-        )
+        (*opening, "", "Причина", cause or CAUSE_WANTED, "", "Что сделали или сделаем", remedy or REMEDY_WANTED, *about)
     )
     return Letter(subject, text + "\n")
 

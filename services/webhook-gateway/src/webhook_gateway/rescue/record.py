@@ -12,10 +12,12 @@ import orjson
 
 from common.contracts.intake import FRONTEND_ERROR_REPORTED, HOOK_RECEIVED, WEBSITE_ORDER_REFUSED, IntakeMessage
 from common.postgres import Connection
+from common.reading import storable
 from webhook_gateway.hooks.model import REPLAY_OF
 from webhook_gateway.website.basket import Rescue, rescue_from
 from webhook_gateway.website.model import Category, category_of, is_website
 
+_DEEPEST = 64
 _ENDANGERING = frozenset({WEBSITE_ORDER_REFUSED, FRONTEND_ERROR_REPORTED})
 _SAVE = """
 INSERT INTO endangered_orders (
@@ -125,11 +127,24 @@ def _row(hook: IntakeMessage) -> EndangeredRow:
 
 
 def json_or_none(text: str | None) -> Any:
-    """Read JSON that came with a delivery; None when there is none, or it is none."""
+    """Read JSON that came with a delivery, as a table holds it; None when there is none, or it is none."""
     try:
-        return None if text is None else orjson.loads(text)
+        return None if text is None else _as_a_table_holds_it(orjson.loads(text))
     except orjson.JSONDecodeError:
         return None
+
+
+def _as_a_table_holds_it(value: Any, depth: int = 0) -> Any:
+    """Return a value without NUL, and without what nests deeper than anybody reads: a front end's report holds what it likes."""
+    if isinstance(value, str):
+        return storable(value)
+    if not isinstance(value, dict | list):
+        return value
+    if depth >= _DEEPEST:
+        return None
+    if isinstance(value, list):
+        return [_as_a_table_holds_it(item, depth + 1) for item in value]
+    return {storable(name): _as_a_table_holds_it(item, depth + 1) for name, item in value.items()}
 
 
 def _values(row: EndangeredRow) -> tuple[Any, ...]:

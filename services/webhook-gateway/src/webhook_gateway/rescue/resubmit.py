@@ -105,14 +105,7 @@ async def resubmit(
 
 
 def resubmitted(
-    found: LockedOrder,
-    mended: object | None,
-    *,
-    now: datetime,
-    replica: str,
-    currency: str,
-    actor: str,
-    why: str,
+    found: LockedOrder, mended: object | None, *, now: datetime, replica: str, currency: str, actor: str, why: str
 ) -> tuple[IntakeMessage, State]:
     """Return what is published, and the order's new state. The order's time is when its customer placed it.
 

@@ -28,6 +28,8 @@ from webhook_gateway.website.sites import Site
 
 _log = get_logger()
 _UNPROVEN = frozenset({401, 403, 413})
+_OF_NGINX = "edge-"
+"""So begin the keys that nginx gives to requests without one, each another: under none of them does a second order come."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,11 +146,19 @@ class AcceptWebsiteOrder:
         """Ask whether the caller orders too often, and whether another order came under this name. A manager is never limited."""
         source = submission.site.source
         caller = callers.Caller() if submission.manager else _caller(submission, order)
-        name = None if named is None else NamedOrder(source, named, order.identity(source, named))
+        key = submission.idempotency_key
+        beside = None
+        if key is not None and order.external_id is not None and not key.startswith(_OF_NGINX):
+            beside = model.external_id_from_key(key)
+        name = None
+        if named is not None:
+            by_key = None if beside is None else (beside, order.identity(source, beside))
+            name = NamedOrder(source, named, order.identity(source, named), by_key)
         admission = await self._limits.admit(caller, order=name, source=source)
         self._metrics.admitted(admission)
         if admission.outcome == "reused":
-            field = "externalId" if order.external_id is not None else "Idempotency-Key"
+            by_id = order.external_id is not None and not admission.by
+            field = "externalId" if by_id else "Idempotency-Key"
             fault = FieldError(field, "key_reused", "another order came under this name; a new order needs a new one")
             return Refusal(
                 status=422,
@@ -182,7 +192,7 @@ class AcceptWebsiteOrder:
             manager=submission.manager or submission.manager_sign or model.marked_by_manager(submission.body),
         )
         self._metrics.endangered("anonymous" if submission.anonymous else category)
-        proven = refusal.status not in _UNPROVEN
+        proven = not submission.anonymous and refusal.status not in _UNPROVEN
         if self._budget.take(proven=proven, ip=submission.ip, size=len(submission.body)):
             await self._keep_refused(self._refused_hook(submission, refusal, category))
         else:

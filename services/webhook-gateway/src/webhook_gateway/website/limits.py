@@ -51,15 +51,29 @@ _ALGORITHM = GCRA()
 
 @dataclass(frozen=True, slots=True)
 class NamedOrder:
-    """An order by the name that its website gave it. ``content`` tells it from another order under that name."""
+    """An order by the name that its website gave it. ``content`` tells it from another order under that name.
+
+    ``key``: what the ``Idempotency-Key`` beside that name stands for, and the content under it.
+    """
 
     source: str
     name: str
     content: bytes
+    key: tuple[str, bytes] | None = None
+
+    @property
+    def contents(self) -> dict[bytes, bytes]:
+        """What has to be this order's, by ``name_key``."""
+        names = [(self.name, self.content), *([] if self.key is None else [self.key])]
+        return {name_key(self.source, name): content for name, content in names}
 
 
 class _ReusedError(Exception):
     """Another order has this name: nothing is to be counted."""
+
+    def __init__(self, by_key_alone: bool) -> None:
+        super().__init__()
+        self.by_key_alone = by_key_alone
 
 
 class OrderLimits:
@@ -149,8 +163,8 @@ class OrderLimits:
     async def _ask(self, keys: Mapping[bytes, str], order: NamedOrder | None) -> Admission:
         try:
             return await self._count(keys, order)
-        except _ReusedError:
-            return Admission(outcome="reused")
+        except _ReusedError as reused:
+            return Admission(outcome="reused", by=("key",) if reused.by_key_alone else ())
 
     async def _count(self, keys: Mapping[bytes, str], order: NamedOrder | None) -> Admission:
         named = None if order is None else self.key("order", f"{order.source}\0{order.name}")
@@ -161,9 +175,9 @@ class OrderLimits:
             state = {bytes(row["key"]): int(row["state"]) for row in rows}
             admission, changed = self._decide(keys, named, state, now)
             if order is not None and admission.outcome != "limited":
-                key = name_key(order.source, order.name)
-                if (await claim(connection, {key: order.content}))[key] != order.content:
-                    raise _ReusedError
+                had = await claim(connection, order.contents)
+                if had != order.contents:
+                    raise _ReusedError(had[name_key(order.source, order.name)] == order.content)
             if changed:
                 until = {
                     key: now / 1000 + _PASS_HOURS * 3600 if key == named else value / 1e6

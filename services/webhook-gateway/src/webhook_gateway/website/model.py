@@ -41,7 +41,8 @@ def is_website(source: str) -> bool:
 class Admission:
     """Whether an order may pass the limits. ``by`` names what there are too many of, ``retry_after`` is in seconds.
 
-    ``failed_open``: nobody could be asked, so it passed. ``reused``: another order came under this name before.
+    ``failed_open``: nobody could be asked, so it passed. ``reused``: another order came under this name before, or (``by`` has ``key``)
+    under the key beside it.
     """
 
     outcome: Literal["passed", "repeated", "limited", "reused", "failed_open"]
