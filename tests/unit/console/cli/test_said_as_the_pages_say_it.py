@@ -111,8 +111,9 @@ def test_a_reason_that_is_too_short_is_asked_for_again(
     monkeypatch.setattr(Context, "interactive", property(lambda _: True))
     monkeypatch.setattr(changing, "line", lambda *_: typed.pop(0))
     services.on(RETRY, {"plan": "a" * 64, "matched": 0, "more": False, "items": []})
-    ended = ordersctl("workflow", "retry", "7", "-r", "x", "-y", "--language", "ru")
-    assert ended.remarks.count("причина — не короче 3 знаков") == 3
+    assert ordersctl("workflow", "retry", "7", "-r", "", "-y").code == 2  # who gave one is asked for none
+    ended = ordersctl("workflow", "retry", "7", "-y", "--language", "ru")
+    assert ended.remarks.count("причина — не короче 3 знаков") == 2
     assert services.calls[0].body["reason"] == "it is mended"
 
 

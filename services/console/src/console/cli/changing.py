@@ -37,12 +37,11 @@ class Manner:
 
 
 def reason_for(at: Context, reason: str | None) -> str:
-    """Return why, and ask for it, again where it is too short, where a person can be asked. ``EndedError`` (usage) where nobody can."""
+    """Return why; where none was given and a person can be asked, ask until it is long enough. Else ``EndedError`` (usage)."""
     said = (reason or "").strip()
-    while at.interactive and len(said) < _SHORTEST_REASON:
-        if reason is not None:
+    if reason is None and at.interactive:
+        while len(said := line(at.out, "Reason").strip()) < _SHORTEST_REASON:
             at.out.note(f"a reason has at least {_SHORTEST_REASON} characters")
-        said = (reason := line(at.out, "Reason")).strip()
     if len(said) < _SHORTEST_REASON:
         raise EndedError(f"--reason: say why, in at least {_SHORTEST_REASON} characters; it stands in the audit log")
     return said
