@@ -41,9 +41,9 @@ def reason_for(at: Context, reason: str | None) -> str:
     said = (reason or "").strip()
     if reason is None and at.interactive:
         while len(said := line(at.out, "Reason").strip()) < _SHORTEST_REASON:
-            at.out.note(f"a reason has at least {_SHORTEST_REASON} characters")
+            at.out.note("a reason has three characters or more")
     if len(said) < _SHORTEST_REASON:
-        raise EndedError(f"--reason: say why, in at least {_SHORTEST_REASON} characters; it stands in the audit log")
+        raise EndedError("--reason: say why, in three characters or more; it stands in the audit log")
     return said
 
 
