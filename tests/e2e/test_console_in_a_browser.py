@@ -167,7 +167,7 @@ async def test_a_recipe_is_started_from_its_incident_on_a_phone(client: Client, 
         await change(page, "Retry the workflow", "the hook was looked at")
         await expect(page.locator("#watched")).to_contain_text("Seen: 1 crashed again", timeout=PATIENCE_MS)
         await page.goto(client.suite.url("console") + f"/i/{incident}")
-        await expect(page.locator("main")).to_contain_text("done oleg")
+        await expect(page.locator("main")).to_contain_text("started oleg")
         for address, said in (
             ("/", "What waits in the services"),
             ("/tips", "Does the service decide as the own rules do?"),

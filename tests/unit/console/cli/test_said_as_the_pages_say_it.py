@@ -106,13 +106,14 @@ def test_a_reason_that_is_too_short_is_asked_for_again(
     services: Services, ordersctl: Ordersctl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended = ordersctl("workflow", "retry", "7", "-r", " x ", "-y", "--language", "ru")
-    assert (ended.code, services.calls, "не короче 3 знаков" in ended.remarks) == (2, [], True)
+    assert (ended.code, services.calls, "не короче трёх знаков" in ended.remarks) == (2, [], True)
     typed = ["", "no", "it is mended "]
     monkeypatch.setattr(Context, "interactive", property(lambda _: True))
     monkeypatch.setattr(changing, "line", lambda *_: typed.pop(0))
     services.on(RETRY, {"plan": "a" * 64, "matched": 0, "more": False, "items": []})
-    ended = ordersctl("workflow", "retry", "7", "-r", "x", "-y", "--language", "ru")
-    assert ended.remarks.count("причина — не короче 3 знаков") == 3
+    assert ordersctl("workflow", "retry", "7", "-r", "", "-y").code == 2  # who gave one is asked for none
+    ended = ordersctl("workflow", "retry", "7", "-y", "--language", "ru")
+    assert ended.remarks.count("причина — не короче трёх знаков") == 2
     assert services.calls[0].body["reason"] == "it is mended"
 
 

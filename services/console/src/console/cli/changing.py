@@ -37,14 +37,13 @@ class Manner:
 
 
 def reason_for(at: Context, reason: str | None) -> str:
-    """Return why, and ask for it, again where it is too short, where a person can be asked. ``EndedError`` (usage) where nobody can."""
+    """Return why; where none was given and a person can be asked, ask until it is long enough. Else ``EndedError`` (usage)."""
     said = (reason or "").strip()
-    while at.interactive and len(said) < _SHORTEST_REASON:
-        if reason is not None:
-            at.out.note(f"a reason has at least {_SHORTEST_REASON} characters")
-        said = (reason := line(at.out, "Reason")).strip()
+    if reason is None and at.interactive:
+        while len(said := line(at.out, "Reason").strip()) < _SHORTEST_REASON:
+            at.out.note("a reason has three characters or more")
     if len(said) < _SHORTEST_REASON:
-        raise EndedError(f"--reason: say why, in at least {_SHORTEST_REASON} characters; it stands in the audit log")
+        raise EndedError("--reason: say why, in three characters or more; it stands in the audit log")
     return said
 
 
