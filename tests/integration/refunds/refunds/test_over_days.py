@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
-
-import pytest
 
 from refunds.refunds.model import Restarted
 from refunds.refunds.states import RefundState
 from sandbox.faults import FaultMode, FaultOrder
-from tests.support.refund_world import World, open_world
+from tests.integration.refunds.factories import InWorld
+from tests.support.refund_world import World
 
-Story = Callable[[World], None]
 DAY = 86400.0
-
-
-@pytest.fixture
-def in_world(database_for: Callable[[str], Awaitable[str]]) -> Callable[[Story], Awaitable[None]]:
-    """A function that plays a story in a world of its own."""
-
-    async def play(story: Story) -> None:
-        dsn = await database_for("refunds")
-
-        def run() -> None:
-            world = open_world(dsn)
-            try:
-                story(world)
-            finally:
-                world.close()
-
-        await asyncio.to_thread(run)
-
-    return play
 
 
 def _ill(world: World, system: str, mode: FaultMode, match: str | None = None, *, effect: bool = False) -> None:
@@ -66,7 +43,7 @@ def _put(world: World, system: str, payment_id: str, **order: Any) -> None:
 
 
 async def test_after_a_day_without_trust_every_refund_finishes_by_itself(
-    in_world: Callable[[Story], Awaitable[None]],
+    in_world: InWorld,
 ) -> None:
     def story(world: World) -> None:
         for number in range(5):
@@ -99,7 +76,7 @@ async def test_after_a_day_without_trust_every_refund_finishes_by_itself(
 
 
 async def test_when_trust_fails_for_good_a_person_gets_one_problem_and_restarts_it(
-    in_world: Callable[[Story], Awaitable[None]],
+    in_world: InWorld,
 ) -> None:
     def story(world: World) -> None:
         _put(world, "trust", "pay-1", captured=100)
@@ -147,7 +124,7 @@ async def test_when_trust_fails_for_good_a_person_gets_one_problem_and_restarts_
 
 
 async def test_what_yookassa_did_is_found_by_key_and_past_its_keys_nothing_is_sent_again(
-    in_world: Callable[[Story], Awaitable[None]],
+    in_world: InWorld,
 ) -> None:
     def story(world: World) -> None:
         for name in ("yk-paid", "yk-lost"):
@@ -192,7 +169,7 @@ async def test_what_yookassa_did_is_found_by_key_and_past_its_keys_nothing_is_se
 
 
 async def test_reconciliation_finds_reversals_strangers_and_what_the_gateway_lost(
-    in_world: Callable[[Story], Awaitable[None]],
+    in_world: InWorld,
 ) -> None:
     def story(world: World) -> None:
         for number in range(3):
@@ -240,7 +217,7 @@ async def test_reconciliation_finds_reversals_strangers_and_what_the_gateway_los
 
 
 async def test_a_day_whose_register_did_not_answer_is_taken_up_again(
-    in_world: Callable[[Story], Awaitable[None]],
+    in_world: InWorld,
 ) -> None:
     """What somebody refunded by hand stands in the register only: a day without it has not been reconciled."""
 
@@ -270,7 +247,7 @@ async def test_a_day_whose_register_did_not_answer_is_taken_up_again(
 
 
 async def test_a_payment_that_was_not_captured_is_cancelled_instead_of_refunded(
-    in_world: Callable[[Story], Awaitable[None]],
+    in_world: InWorld,
 ) -> None:
     def story(world: World) -> None:
         _put(world, "trust", "held", captured=0, held=100)
