@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, cast
 
 import asyncpg
@@ -56,7 +57,7 @@ async def test_an_order_that_comes_during_an_erasure_is_found_by_the_next(
         order = f"H{at}"
         whom = Subject(order_number=gateway.number(order)) if by == "number" else Subject(phone="+79161234567")
         async with pool.transaction() as connection:
-            asked = _Interrupted(connection, at=at, by=lambda order=order: anna(api, gateway, order))
+            asked = _Interrupted(connection, at=at, by=partial(anna, api, gateway, order))
             await erase_subject(cast("Connection", asked), whom)
         statements = asked.statements
         await erase(api, phone="+7 916 123-45-67")
