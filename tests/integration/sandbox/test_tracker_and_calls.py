@@ -38,7 +38,7 @@ async def test_an_issue_is_created_once_by_its_unique_value(sandbox: RunningSand
 
 
 async def test_no_key_is_given_again_after_a_restart_or_a_reset(tmp_path: Path) -> None:
-    keys = []
+    keys: list[str] = []
     for number in range(3):
         async with running_sandbox(tracker_token="tracker", keep_file=tmp_path / "kept") as sandbox:
             for queue in ("TRAVELORDERSUP", "TRAVELSUP", "TRAVELORDERSUP"):

@@ -170,7 +170,7 @@ async def test_a_payment_is_unknown_only_when_the_gateway_itself_says_so(server:
         ]
 
 
-async def test_a_status_that_is_new_to_us_is_neither_yes_nor_no_and_keeps_no_register_unread(
+async def test_a_status_that_is_new_to_us_is_neither_yes_nor_no_nor_an_unread_register(
     server: tuple[Scripted, str],
 ) -> None:
     scripted, url = server
