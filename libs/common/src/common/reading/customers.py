@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from string import digits
 from typing import Any
 
@@ -137,10 +138,16 @@ def mentions(value: Any, *, phone: str | None = None, email: str | None = None) 
 
 
 def _of_a_thing(name: Any) -> bool:
-    folded = _folded(name)
-    return folded in _GOODS or (
-        bool(folded) and _THINGS.search(name) is not None and folded not in _CUSTOMERS and not folded.endswith(_REACHED)
-    )
+    return isinstance(name, str) and len(name) <= _LONGEST_NAME and _names_a_thing(name)
+
+
+@lru_cache(maxsize=4096)
+def _names_a_thing(name: str) -> bool:
+    """Cached: every delivery is asked about the same few names."""
+    folded = _folded_name(name)
+    if folded in _GOODS:
+        return True
+    return _THINGS.search(name) is not None and folded not in _CUSTOMERS and not folded.endswith(_REACHED)
 
 
 def _folded(name: Any) -> str:
