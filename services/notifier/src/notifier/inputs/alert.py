@@ -13,25 +13,12 @@ from notifier.inputs.body import count_beginnings
 from notifier.inputs.documents import documents_of, salvaged
 from notifier.inputs.lenient import labels_of, moment_of, opened, spelled, text_of, texts_of
 
-_OVER = frozenset(
-    {
-        *(
-            "resolved",
-            "resolve",
-            "autoresolved",
-            "ok",
-            "normal",
-            "inactive",
-            "closed",
-            "recovered",
-            "recovery",
-            "clear",
-        ),
-        *("cleared", "up", "fixed", "ended", "success", "healthy", "green"),
-        *("решено", "решена", "закрыто", "восстановлено", "устранено", "норма"),
-    }
-)
-"""What other systems call an end, as ``spelled``; what stands in brackets behind it ("Normal (Updated)") is left out."""
+_OVER = {
+    *("resolved", "resolve", "autoresolved", "ok", "normal", "inactive", "closed", "recovered", "recovery", "clear"),
+    *("cleared", "up", "fixed", "ended", "success", "healthy", "green"),
+    *("решено", "решена", "закрыто", "восстановлено", "устранено", "норма"),
+}
+"""What others call an end, as ``spelled``; what stands in brackets behind it ("Normal (Updated)") is left out."""
 _LONGEST_FINGERPRINT = 200
 _LONGEST_TEXT = 20_000
 # Which some senders write beside the labels instead of among them.

@@ -33,12 +33,7 @@ _METHODS = ("method", "http_method")
 _ADDRESSES = ("url", "uri", "route", "path", "handler", "endpoint")
 _RESPONSIBLE = ("responsible", "owner")
 _SEVERITY = ("severity", "priority", "level")
-_ENVIRONMENT = (
-    "environment",
-    "env",
-    "deployment_environment_name",
-    "deployment_environment",
-)  # the last by OpenTelemetry
+_ENVIRONMENT = ("environment", "env", "deployment_environment_name", "deployment_environment")  # OpenTelemetry's, too
 _SERVICE = ("service", "service_name", "job")
 _ELSEWHERE = {"alertname", "service", "source", "store_id", "zone", *_SEVERITY, *_ENVIRONMENT, *_RESPONSIBLE}
 _TEXTS = ("summary", "message", "description", "title")
@@ -50,6 +45,8 @@ _TELLING = (
     *("cluster", "namespace", "pod", "container", "deployment", "statefulset", "daemonset", "node", "instance"),
     *("host", "queue", "database", "job_name", "job"),
 )
+_PLACES = {name: place for place, name in enumerate(_TELLING)}
+_READ = (*_ELSEWHERE, *_SERVICE, *_METHODS, *_ADDRESSES, *_TELLING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,9 +227,7 @@ def problem_of(alert: Alert, fingerprint: str, *, now: datetime, vocabulary: Voc
     Labels ``responsible`` or ``owner`` name whom to tag, several with commas between. An alert about requests that fail names method
     and address first, whatever its labels call them.
     """
-    labels = _scrubbed(
-        alert.labels, (*_ELSEWHERE, *_SERVICE, *_METHODS, *_ADDRESSES, *_TELLING), longest=_LONGEST_LABEL
-    )
+    labels = _scrubbed(alert.labels, _READ, longest=_LONGEST_LABEL)
     translated = [f"{each}_{words.language}" for each in _TEXTS]
     annotations = _scrubbed(alert.annotations, (*_TEXTS, *translated, *_LINKS), longest=_LONGEST_TEXT)
     annotations = _in_language(annotations, words)
@@ -337,13 +332,8 @@ def _request(labels: Mapping[str, str]) -> tuple[str, set[str]]:
 
 def _shown(texts: Mapping[str, str], unread: int, *, most: int, more_as: str, words: Words) -> dict[str, str]:
     """Return what a message shows of labels or annotations, and how many more there are."""
-    private = len(_TELLING) + 1  # what senders keep for themselves: "__orgId__"
-    ordered = sorted(
-        texts,
-        key=lambda each: (
-            private if each.startswith("__") else _TELLING.index(each) if each in _TELLING else len(_TELLING)
-        ),
-    )
+    # What senders keep for themselves ("__orgId__") comes last.
+    ordered = sorted(texts, key=lambda each: (each.startswith("__"), _PLACES.get(each, len(_PLACES))))
     shown = {each: texts[each] for each in ordered[:most]}
     left_out = max(len(ordered) - most, 0) + unread
     if left_out:

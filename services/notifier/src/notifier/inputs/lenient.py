@@ -51,12 +51,12 @@ _LONGEST = 10_000
 _CONTROL = re.compile(r"[\x00\ud800-\udfff]")
 _APART = re.compile(r"[\W_]+")
 _HUMP = re.compile(r"(?<=[^\W\d_A-ZА-ЯЁ])(?=[A-ZА-ЯЁ])")
-# Letters of one look: whoever writes P1 on a Russian keyboard means it.
+# Letters of one look: whoever says how grave it is on a Russian keyboard means the same.
 _LOOKALIKES = str.maketrans("асеіорхувмнткз", "aceiopxybmhtk3")
 # Of numbered ones ("sev-1", "s1", "priority 0") the first two are critical.
 _NUMBERED = re.compile(r"(?:s|sev|severity|p|pri|prio|priority|level)?0*([0-9])")
 _FRACTION = re.compile(r"(\.\d{6})\d+")
-# "2026-11-29 11:00:00 +0000 UTC" as Go writes it; a name without an offset is only believed of UTC.
+# As Go writes it: 2026-11-29 11:00:00 +0000 UTC; a zone's name without an offset is only believed of that one.
 _OF_GO = re.compile(r"\s+(?=[+-]\d{4})|(?<=[+-]\d{4})\s.*|\s*(?:UTC|GMT|(?<=\d)z)$")
 _NUMBER = re.compile(r"\d{9,19}(\.\d+)?")
 _NAMED = r"\s*([^\W\d][\w.\-/]*)\s*="

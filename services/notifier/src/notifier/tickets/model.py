@@ -314,9 +314,7 @@ class TrackerRefused(SuiteError):
 
 
 def says_no_call(text: str, wordings: Sequence[str] = NO_CALL) -> bool:
-    """Whether one of the wordings stands in the text as whole words. Case, punctuation and ё do not count, nor do quoted lines ("> …") and
-    questions.
-    """
+    """Whether one of the wordings stands in the text as whole words; quoted lines ("> …") and questions do not count."""
     said = f" {_plain(_QUOTED.sub(' ', text))} "
     return any(f" {words} " in said for words in map(_plain, wordings) if words)
 
