@@ -113,7 +113,7 @@ async def _expected(request: web.Request) -> None:
     """Ask for the body where the caller waits for that; whatever else it expects is no reason to refuse it (RFC 9110, 10.1.1)."""
     if "100-continue" in request.headers.get("Expect", "").lower() and request.version >= HttpVersion11:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # type: ignore[attr-defined]  # as aiohttp's own does: the answer itself has not begun
+        request.writer.output_size = 0  # as aiohttp does itself: the answer has not begun
 
 
 def _refuse_doubles(routes: Sequence[Route]) -> None:
