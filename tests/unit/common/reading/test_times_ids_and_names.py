@@ -19,6 +19,7 @@ MOMENT = datetime(2026, 2, 2, 5, 28, 32, tzinfo=UTC)
         "2026-02-02T05:28:32Z",
         "2026-02-02T08:28:32+03:00",
         "2026-02-02 08:28:32 +0300",
+        "2026-02-02T08:28:32+03:00[Europe/Moscow]",
         "2026-02-02 05:28:32",
         "2026-02-02T05:28:32.000z",
         "20260202T052832Z",
@@ -55,6 +56,14 @@ def test_digits_only_are_a_number_and_never_a_year() -> None:
 )  # fmt: skip
 def test_an_impossible_time_is_no_time(written: object) -> None:
     assert read_moment(written) is None
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("2026-02-02T05:28:32Z", MOMENT), (1770010112, MOMENT), ("2026-02-02T05:28:32", None), ("2026-02-02", None)],
+)
+def test_a_clock_on_a_wall_is_no_moment_where_the_zone_counts(written: object, read: datetime | None) -> None:
+    assert read_moment(written, zoned=True) == read
 
 
 def test_what_lies_more_than_a_day_ahead_is_no_time() -> None:

@@ -55,7 +55,7 @@ _MAIL = re.compile(
 """The form of mails: its own reader guesses at what else stands there, and takes a zone or a half of the day that it knows not for UTC."""
 _SCRIPT = re.compile(r"(?:[A-Za-z]{3} )?([A-Za-z]{3}) ([0-9]{1,2}) ([0-9]{4}) ([0-9:]+) GMT([-+][0-9]{4})(?: \(.*\))?")
 """A browser's own form: ``Mon Feb 02 2026 10:00:00 GMT+0300 (Moscow Standard Time)``."""
-_ISO = re.compile(r"([0-9]{4}-?[0-9]{2}-?[0-9]{2})[Tt ]([0-9:.,]+) ?([Zz]|UTC|GMT|[-+][0-9:]+)?", re.ASCII)
+_ISO = re.compile(r"([0-9]{4}-?[0-9]{2}-?[0-9]{2})[Tt ]([0-9:.,]+) ?(?:([Zz]|UTC|GMT|[-+][0-9:]+)(?:\[[\w/+-]+\])?)?", re.ASCII)
 
 
 class Unfit(ValueError):
@@ -182,14 +182,16 @@ def event_name(name: object) -> str | None:
     return _SPELLINGS.get(plain, plain)
 
 
-def read_moment(value: object, *, now: datetime | None = None) -> datetime | None:
+def read_moment(value: object, *, now: datetime | None = None, zoned: bool = False) -> datetime | None:
     """Return a moment with its zone, None when it is none; with ``now``, times more than a day ahead are none.
 
     Digits only are Unix time, in whichever of seconds, milliseconds, microseconds and nanoseconds gives a year from 2000 on. Else
-    ISO 8601 or the form of mails (RFC 5322). Without a zone it is UTC.
+    ISO 8601 (also with a zone's name behind, RFC 9557) or the form of mails (RFC 5322). Without a zone it is UTC, or none if ``zoned``.
     """
     latest = _LATEST if now is None else now + timedelta(days=1)
     moment = _moment(value, latest)
+    if moment is not None and moment.tzinfo is None:
+        moment = None if zoned else moment.replace(tzinfo=UTC)
     return moment if moment is not None and _EARLIEST <= moment <= latest else None
 
 
@@ -205,12 +207,10 @@ def _moment(value: object, latest: datetime) -> datetime | None:
         match = _ISO.fullmatch(text)
         if match is not None:
             zone = "" if match[3] is None else "+00:00" if match[3].upper() in {"Z", "UTC", "GMT"} else match[3]
-            moment = datetime.fromisoformat(f"{match[1]}T{match[2].replace(',', '.')}{zone}")
-        elif text[0].isdigit() and text[:4].isdigit():
-            moment = datetime.fromisoformat(text)
-        else:
-            moment = parsedate_to_datetime(_in_the_form_of_mails(text))
-        return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+            return datetime.fromisoformat(f"{match[1]}T{match[2].replace(',', '.')}{zone}")
+        if text[0].isdigit() and text[:4].isdigit():
+            return datetime.fromisoformat(text)
+        return parsedate_to_datetime(_in_the_form_of_mails(text))
     except (ValueError, ArithmeticError, OverflowError, TypeError, IndexError):
         return None
 
