@@ -219,11 +219,18 @@ async def test_text_in_its_declared_charset_is_read(start: Start) -> None:
         read, lenient = await gateway.deliveries(2)
         assert (read["outcome"], lenient["outcome"]) == ("confirmed", "quarantined")
         assert "Позвонить за час" in (await gateway.get(f"/admin/v1/deliveries/{read['id']}", role="operator"))["body"]
-        order = json.dumps({**ORDER, "comment": "ёлка"}, ensure_ascii=False).encode("windows-1251")
-        status, _, _ = await request(
-            gateway.url, "POST", "/api/v1/orders/", order, WEBSITE, "Content-Encoding: windows-1251"
-        )
-        assert status == 201
+        named = ("Content-Type: application/json; charset=cp-1251", "Content-Encoding: windows1251")
+        for label in named:
+            assert (await request(gateway.url, "POST", "/hooks/v1/sbermarket", text, TOKEN, label))[0] == 200
+        marked = ("\ufeff" + text.decode("windows-1251")).encode("utf-16-le")
+        assert (await request(gateway.url, "POST", "/hooks/v1/sbermarket", marked, TOKEN))[0] == 200
+        assert len(await gateway.deliveries(4, "&outcome=confirmed")) == 4
+        order = json.dumps({**ORDER, "comment": "ёлка"}, ensure_ascii=False)
+        for sent in (order.encode("windows-1251"), ("\ufeff" + order).encode("utf-16-be")):
+            status, _, _ = await request(
+                gateway.url, "POST", "/api/v1/orders/", sent, WEBSITE, "Content-Encoding: windows-1251"
+            )
+            assert status == 201
 
 
 async def test_the_ledger_tells_what_came_in_apart_from_what_became_of_it(start: Start) -> None:

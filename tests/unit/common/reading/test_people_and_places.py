@@ -104,13 +104,17 @@ def test_an_address_in_words_or_in_parts_is_read(payload: dict[str, Any], full: 
             Window(starts=FROM, ends=TO),
         ),
         ({"deliveryInterval": "2026-11-21T07:00:00Z/2026-11-21T09:00:00Z"}, Window(starts=FROM, ends=TO)),
-        ({"delivery": {"date": "2026-11-21", "timeFrom": "22:00", "timeTo": "02:00"}}, Window(text="2026-11-21 22:00 – 02:00")),
+        (
+            {"delivery": {"date": "2026-11-21", "timeFrom": "22:00", "timeTo": "02:00"}},
+            Window(text="2026-11-21 22:00 – 02:00"),
+        ),
         (
             {"delivery_window": {"from": "2026-11-21T10:00:00", "to": "2026-11-21T12:00:00"}},
             Window(text="2026-11-21T10:00:00 – 2026-11-21T12:00:00"),
         ),
         ({"delivery_time": "2026-11-21 10:00"}, Window(text="2026-11-21 10:00")),
         ({"delivery_date": "2026-11-21"}, Window(text="2026-11-21")),
+        ({"deliveryDate": "2026-11-21", "delivery": {"timeFrom": "10:00"}}, Window(text="2026-11-21 10:00")),
         ({"deliveryWindow": ["2026-11-21T10:00+03:00", "2026-11-21T12:00+03:00"]}, Window(starts=FROM, ends=TO)),
         ({"delivery_window": [{"from": "10:00", "to": "12:00"}]}, Window(text="10:00 – 12:00")),
         (

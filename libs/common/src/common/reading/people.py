@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -47,7 +48,6 @@ _ADDRESS = {
     "intercom": "intercom doorphone doorcode entryphone домофон",
     "comment": "comment comments note notes instructions комментарий",
 }
-_POINT = {"lat": "lat latitude", "lon": "lon lng long longitude"}
 _POINTS = ("coordinates", "location", "geo", "point")
 
 _WINDOWS = (
@@ -78,11 +78,12 @@ def _ranked(spellings: Mapping[str, str]) -> _Ranks:
 
 
 _CONTACT_NAMES, _ADDRESS_NAMES, _WINDOW_NAMES = _ranked(_CONTACT), _ranked(_ADDRESS), _ranked(_WINDOW)
-_POINT_NAMES = _ranked(_POINT)
+_POINT_NAMES = _ranked({"lat": "lat latitude", "lon": "lon lng long longitude"})
 _LOOSE_PLACES = ("delivery", "shipping", "address")
 """So begin the names of parts that stand beside the order's own fields: ``delivery_city``."""
 _LOOSE = (*_LOOSE_PLACES, "expected")
-_TELLING = frozenset({*_PEOPLE, *_PLACES, *_WINDOWS, *(_CONTACT_NAMES.keys() - _NOBODYS)})
+_OF_PEOPLE = _CONTACT_NAMES.keys() - _NOBODYS
+_TELLING = frozenset({*_PEOPLE, "billing", *_PLACES, *_WINDOWS, *_OF_PEOPLE})
 """Names of fields that say something of people, places or times; with those that begin with one of ``_LOOSE`` there are no others."""
 
 
@@ -185,7 +186,7 @@ def _address(folded: Mapping[str, Any]) -> Address | None:
             fields = _fields(place)
             found = _address_of(fields) or _address_of(_fields(fields.get("address")))
         elif isinstance(place, str) or (isinstance(place, list) and all(isinstance(line, str) for line in place)):
-            found = Address(text=text) if (text := _text(place)) else None
+            found = Address(text=text) if (text := words_in(place)) else None
         if found is not None:
             return found
     loose = ({key.removeprefix(by): folded[key] for key in folded if key.startswith(by)} for by in _LOOSE_PLACES)
@@ -202,8 +203,7 @@ def _address_of(fields: Mapping[str, Any]) -> Address | None:
     if whole is None and not any(part in said for part in MAJOR_PARTS):
         for place in (fields, *(_fields(fields.get(key)) for key in _POINTS)):
             point = _gathered(place, _POINT_NAMES)
-            if len(point) == len(_POINT):
-                whole = f"{point['lat']}, {point['lon']}"
+            whole = f"{point['lat']}, {point['lon']}" if len(point) > 1 else whole
     return Address(text=whole, parts=parts) if whole or parts else None
 
 
@@ -224,7 +224,7 @@ def _window(folded: Mapping[str, Any]) -> Window | None:
                 return found
     loose = {key: value for key, value in folded.items() if key.startswith(_LOOSE)}
     hours = {key: value for key, value in inside.items() if key not in _OF_ANY_DELIVERY}
-    return _window_of(_gathered(loose, _WINDOW_NAMES)) or _window_of(_gathered(hours, _WINDOW_NAMES))
+    return _window_of(_gathered(hours, _WINDOW_NAMES) | _gathered(loose, _WINDOW_NAMES))
 
 
 def _moment(said: object) -> datetime | None:
@@ -233,7 +233,7 @@ def _moment(said: object) -> datetime | None:
 
 
 def _window_in_words(value: Any, fields: Mapping[str, Any]) -> Window | None:
-    text = _text(value)
+    text = words_in(value)
     if text is None:
         return None
     starts, slash, ends = text.partition("/")
@@ -242,20 +242,22 @@ def _window_in_words(value: Any, fields: Mapping[str, Any]) -> Window | None:
         return Window(starts=first, ends=last)
     if not slash and first is not None:
         return Window(starts=first)
-    day = _gathered(fields, _WINDOW_NAMES).get("day")
-    return Window(text=text if day is None or day in text else f"{day} {text}")
+    return _in_words(text, _gathered(fields, _WINDOW_NAMES).get("day"))
 
 
 def _window_of(said: Mapping[str, str]) -> Window | None:
     starts, ends, day, text = (said.get(name) for name in ("starts", "ends", "day", "text"))
     if starts is None and ends is None:
-        words = " ".join(filter(None, (day, text)))
-        return Window(text=words) if words else None
+        return _in_words(text, day)
     first, last = _moment(starts), _moment(ends)
     if (starts is None or first is not None) and (ends is None or last is not None):
         return Window(starts=first, ends=last)
-    text = " – ".join(filter(None, (starts, ends)))
-    return Window(text=text if day is None or day in text else f"{day} {text}")
+    return _in_words(" – ".join(filter(None, (starts, ends))), day)
+
+
+def _in_words(text: str | None, day: str | None) -> Window | None:
+    words = text if text and (day is None or day in text) else " ".join(filter(None, (day, text)))
+    return Window(text=words) if words else None
 
 
 def _folded(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -279,12 +281,13 @@ def _gathered(fields: Mapping[str, Any], names: _Ranks) -> dict[str, str]:
         if known is None:
             continue
         field, rank = known
-        if rank < ranks.get(field, _LONGEST_NAME) and (text := _text(value)) is not None:
+        if rank < ranks.get(field, _LONGEST_NAME) and (text := words_in(value)) is not None:
             found[field], ranks[field] = text, rank
     return found
 
 
-def _text(value: Any) -> str | None:
+def words_in(value: Any) -> str | None:
+    """Return a text, of a list all texts with commas between them, of an object the one that it is known by; None where nothing is said."""
     items = value if isinstance(value, list) else (value,)
     return ", ".join(text for item in items if (text := _one_text(item)) is not None) or None
 
@@ -293,6 +296,5 @@ def _one_text(value: Any) -> str | None:
     if not isinstance(value, dict):
         return text_of(value)
     inside = _folded(value)  # {"city": {"name": "Москва"}}
-    return next(
-        (text for key in ("name", "value", "title", "number", "text", "datetime") if (text := text_of(inside.get(key))) is not None), None
-    )
+    texts = (text_of(inside.get(key)) for key in ("name", "value", "title", "number", "text", "datetime"))
+    return next((text for text in texts if text is not None), None)

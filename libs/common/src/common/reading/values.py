@@ -31,6 +31,8 @@ _MOST_DIGITS = 30
 _SIX_DIGITS = Decimal("0.000001")
 _ONE = Decimal(1)
 _GROUP = 3
+INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
+"""Marks that nobody sees: they come along with what is copied out of a page, a table or a phone's contacts."""
 _SPACES = "\u0020\u00a0\u2009\u202f\u2007"
 _GROUPS = rf"[{_SPACES}'’]"
 _NUMBER = re.compile(
@@ -55,7 +57,9 @@ _MAIL = re.compile(
 """The form of mails: its own reader guesses at what else stands there, and takes a zone or a half of the day that it knows not for UTC."""
 _SCRIPT = re.compile(r"(?:[A-Za-z]{3} )?([A-Za-z]{3}) ([0-9]{1,2}) ([0-9]{4}) ([0-9:]+) GMT([-+][0-9]{4})(?: \(.*\))?")
 """A browser's own form: ``Mon Feb 02 2026 10:00:00 GMT+0300 (Moscow Standard Time)``."""
-_ISO = re.compile(r"([0-9]{4}-?[0-9]{2}-?[0-9]{2})[Tt ]([0-9:.,]+) ?(?:([Zz]|UTC|GMT|[-+][0-9:]+)(?:\[[\w/+-]+\])?)?", re.ASCII)
+_ISO = re.compile(
+    r"([0-9]{4}-?[0-9]{2}-?[0-9]{2})[Tt ]([0-9:.,]+) ?(?:([Zz]|UTC|GMT|[-+][0-9:]+)(?:\[[\w/+-]+\])?)?", re.ASCII
+)
 
 
 class Unfit(ValueError):
@@ -80,7 +84,7 @@ def number_of(value: object) -> Number:
     """Return a number. Raises ``Unfit``: ``not_a_number``, ``too_large``; what may mean two things is for the caller to decide."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise _not_a_number()
-    text = value.strip() if isinstance(value, str) else repr(value)
+    text = _bare(value) if isinstance(value, str) else repr(value)
     match = _NUMBER.fullmatch(text) if 0 < len(text) <= _LONGEST_NUMBER else None
     if match is None:
         raise _not_a_number()
@@ -136,10 +140,15 @@ def read_quantity(value: object) -> Decimal:
     return number.quantize(_SIX_DIGITS) if isinstance(exponent, int) and exponent < -6 else number
 
 
+def _bare(text: str) -> str:
+    text = text.strip()
+    return text if text.isprintable() else text.strip(INVISIBLE).strip()
+
+
 def identifier(value: object) -> str | None:
     """Return an id as text (ids may come as numbers), or None when it cannot serve as one: 1 to 255 printable characters.
 
-    Blanks around it are no part of it: two hooks that differ in them are of one order.
+    Blanks and invisible marks around it are no part of it: two hooks that differ in them are of one order.
     """
     if not isinstance(value, str):
         if isinstance(value, float):
@@ -147,7 +156,7 @@ def identifier(value: object) -> str | None:
         if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 10**LONGEST_ID:
             return None
         value = str(value)
-    value = value.strip()
+    value = _bare(value)
     return value if 0 < len(value) <= LONGEST_ID and value.isprintable() else None
 
 
@@ -176,7 +185,7 @@ def event_name(name: object) -> str | None:
     """Return the suite's name of an event, one unknown as it came but trimmed and in lower case; None when it is none."""
     if not isinstance(name, str) or len(name) > _LONGEST_NAME:
         return None
-    plain = name.strip().lower()
+    plain = _bare(name).lower()
     if not plain or not plain.isprintable():
         return None
     return _SPELLINGS.get(plain, plain)
@@ -198,7 +207,7 @@ def read_moment(value: object, *, now: datetime | None = None, zoned: bool = Fal
 def _moment(value: object, latest: datetime) -> datetime | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
-    text = value.strip() if isinstance(value, str) else repr(value)
+    text = _bare(value) if isinstance(value, str) else repr(value)
     if not text or len(text) > _LONGEST_NUMBER:
         return None
     try:
