@@ -134,13 +134,14 @@ class World:
         books = ReconciliationStore(self.database, owner=owner)
         reconcile = Reconcile(transactions, calls, books, compare, self.time)
         metrics = ReconciliationMetrics(new_registry())
+        days: Any = WithCrashPoints(books, crash_point)
         return Instance(
             calls=calls,
             advance=AdvanceRefund(transactions, calls, apply_answer, self.time),
             queue=WithCrashPoints(RefundQueue(self.database, owner=owner, lease=LEASE), crash_point),
             notice=HandleNotification(transactions, compare, reread, self.time),
             reconcile=reconcile,
-            daily=DailyReconciliation(reconcile, books, metrics, self.time, hour=0, back=timedelta(days=30)),
+            daily=DailyReconciliation(reconcile, days, metrics, self.time, hour=0, back=timedelta(days=30)),
             restart=RestartRefund(transactions, calls, find, reread, apply_answer, self.time),
             close=CloseRefund(transactions, find, apply_answer, self.time),
             check=CheckRefund(transactions, compare, reread, self.time),
