@@ -92,6 +92,7 @@ def test_no_time_makes_the_reader_raise(written: object) -> None:
         (17.0, "17"),
         (" a ", "a"),
         ("\ufeffH1\u200b ", "H1"),
+        ("и\u0306-1", "й-1"),
         ("\u202dH1\u202c", "H1"),
         ("a\u200bb", None),
         ("a\ud83d", None),
@@ -133,7 +134,14 @@ def test_texts_are_such_as_a_database_holds(written: object, read: str | None) -
         ("\u200border.created\ufeff", "order.created"),
         ("Order.Updated", "order.changed"),
         ("order.canceled", "order.cancelled"),
+        *(
+            (name, "order.created")
+            for name in ("order_created", "orderCreated", "ORDER-CREATED", "order:created", "order created")
+        ),
+        ("ORDER_CANCELED", "order.cancelled"),
+        ("о\u0440der.created", "о\u0440der.created"),
         ("Courier.Assigned", "courier.assigned"),
+        ("courier_assigned", "courier_assigned"),
         ("", None),
         ("a\x00b", None),
         (7, None),

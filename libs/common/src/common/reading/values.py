@@ -7,6 +7,7 @@ fraction; what could mean two things is not read. A reader returns its value, or
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from email.utils import parsedate_to_datetime
@@ -45,7 +46,11 @@ _NUMBER = re.compile(
 )
 _LIKE_THOUSANDS = re.compile(r"[-+−]?[1-9][0-9]{0,2}\.[0-9]{3}", re.ASCII)
 _NO_DIGITS = re.compile(r"[^0-9]+")
-_SPELLINGS = {"order.updated": "order.changed", "order.canceled": "order.cancelled"}
+_HOOKS = {
+    f"order{what}": f"order.{what}" for what in ("created", "changed", "paid", "received", "delivered", "cancelled")
+}
+_SPELLINGS = {**_HOOKS, "orderupdated": "order.changed", "ordercanceled": "order.cancelled"}
+_BETWEEN_WORDS = re.compile(r"[\W_]+")
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 _UNITS = (1, 1_000, 1_000_000, 1_000_000_000)  # Unix time in seconds, milliseconds, microseconds, nanoseconds
@@ -148,7 +153,8 @@ def _bare(text: str) -> str:
 def identifier(value: object) -> str | None:
     """Return an id as text (ids may come as numbers), or None when it cannot serve as one: 1 to 255 printable characters.
 
-    Blanks and invisible marks around it are no part of it: two hooks that differ in them are of one order.
+    Blanks and invisible marks around it are no part of it: two hooks that differ in them are of one order. So are two that spell a
+    letter with its mark apart, as some systems do, or in one.
     """
     if not isinstance(value, str):
         if isinstance(value, float):
@@ -157,6 +163,7 @@ def identifier(value: object) -> str | None:
             return None
         value = str(value)
     value = _bare(value)
+    value = value if value.isascii() else unicodedata.normalize("NFC", value)
     return value if 0 < len(value) <= LONGEST_ID and value.isprintable() else None
 
 
@@ -182,13 +189,16 @@ def storable(text: str) -> str:
 
 
 def event_name(name: object) -> str | None:
-    """Return the suite's name of an event, one unknown as it came but trimmed and in lower case; None when it is none."""
+    """Return the suite's name of an event, whatever stands between its words (``order_created``, ``orderCreated``).
+
+    One unknown is returned as it came but trimmed and in lower case; None when it is none.
+    """
     if not isinstance(name, str) or len(name) > _LONGEST_NAME:
         return None
     plain = _bare(name).lower()
     if not plain or not plain.isprintable():
         return None
-    return _SPELLINGS.get(plain, plain)
+    return _SPELLINGS.get(_BETWEEN_WORDS.sub("", plain), plain)
 
 
 def read_moment(value: object, *, now: datetime | None = None, zoned: bool = False) -> datetime | None:
