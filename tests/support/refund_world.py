@@ -99,6 +99,7 @@ class World:
     stack: AsyncExitStack
     metrics: RefundMetrics
     gateway_metrics: GatewayMetrics
+    dsn: str
     problems: Counter[str] = field(default_factory=Counter)
     resolved: Counter[str] = field(default_factory=Counter)
     raised: list[ProblemRaisedV1] = field(default_factory=list)
@@ -394,4 +395,4 @@ def open_world(dsn: str) -> World:
     registry = new_registry()
     metrics, gateway_metrics = RefundMetrics(registry), GatewayMetrics(registry, gateways=("trust", "yookassa"))
     database, sandbox, session = runner.run(open_all())
-    return World(runner, database, sandbox, session, ManualClock(START), outside, stack, metrics, gateway_metrics)
+    return World(runner, database, sandbox, session, ManualClock(START), outside, stack, metrics, gateway_metrics, dsn)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import date, datetime, timedelta
 from itertools import count
@@ -16,31 +15,12 @@ from refunds.reconciliation.reconcile import Reconcile
 from refunds.refunds.model import Restarted
 from refunds.refunds.states import RefundState
 from sandbox.faults import FaultMode, FaultOrder
+from tests.integration.refunds.factories import InWorld
 from tests.support.crash_points import KilledError
 from tests.support.poisoned import Fault
-from tests.support.refund_world import START, World, open_world
+from tests.support.refund_world import START, World
 
-Story = Callable[[World], None]
 DAY = 86400.0
-
-
-@pytest.fixture
-def in_world(database_for: Callable[[str], Awaitable[str]]) -> Callable[[Story], Awaitable[None]]:
-    """A function that plays a story in a world of its own."""
-
-    async def play(story: Story) -> None:
-        dsn = await database_for("refunds")
-
-        def run() -> None:
-            world = open_world(dsn)
-            try:
-                story(world)
-            finally:
-                world.close()
-
-        await asyncio.to_thread(run)
-
-    return play
 
 
 def _ill(world: World, system: str, mode: FaultMode, match: str | None = None, *, effect: bool = False) -> None:
@@ -78,7 +58,7 @@ def _put(world: World, system: str, payment_id: str, **order: Any) -> None:
 
 
 async def test_after_a_day_without_trust_every_refund_finishes_by_itself(
-    in_world: Callable[[Story], Awaitable[None]],
+    in_world: InWorld,
 ) -> None:
     def story(world: World) -> None:
         for number in range(5):
@@ -111,7 +91,7 @@ async def test_after_a_day_without_trust_every_refund_finishes_by_itself(
 
 
 async def test_when_trust_fails_for_good_a_person_gets_one_problem_and_restarts_it(
-    in_world: Callable[[Story], Awaitable[None]],
+    in_world: InWorld,
 ) -> None:
     def story(world: World) -> None:
         _put(world, "trust", "pay-1", captured=100)
@@ -159,7 +139,7 @@ async def test_when_trust_fails_for_good_a_person_gets_one_problem_and_restarts_
 
 
 async def test_what_yookassa_did_is_found_by_key_and_past_its_keys_nothing_is_sent_again(
-    in_world: Callable[[Story], Awaitable[None]],
+    in_world: InWorld,
 ) -> None:
     def story(world: World) -> None:
         for name in ("yk-paid", "yk-lost"):
@@ -204,7 +184,7 @@ async def test_what_yookassa_did_is_found_by_key_and_past_its_keys_nothing_is_se
 
 
 async def test_reconciliation_finds_reversals_strangers_and_what_the_gateway_lost(
-    in_world: Callable[[Story], Awaitable[None]],
+    in_world: InWorld,
 ) -> None:
     def story(world: World) -> None:
         for number in range(3):
@@ -252,7 +232,7 @@ async def test_reconciliation_finds_reversals_strangers_and_what_the_gateway_los
 
 
 async def test_a_day_whose_register_did_not_answer_is_taken_up_again(
-    in_world: Callable[[Story], Awaitable[None]],
+    in_world: InWorld,
 ) -> None:
     """What somebody refunded by hand stands in the register only: a day without it has not been reconciled."""
 
@@ -281,7 +261,7 @@ async def test_a_day_whose_register_did_not_answer_is_taken_up_again(
 
 
 async def test_days_that_nobody_reconciled_are_made_up_for_in_one_run_by_one_replica(
-    in_world: Callable[[Story], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+    in_world: InWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fault, walked = Fault(), list[datetime]()
     whole = Reconcile.__call__
@@ -319,7 +299,7 @@ async def test_days_that_nobody_reconciled_are_made_up_for_in_one_run_by_one_rep
 
 
 async def test_a_day_whose_replica_died_anywhere_is_reconciled_and_told_once(
-    in_world: Callable[[Story], Awaitable[None]],
+    in_world: InWorld,
 ) -> None:
     def story(world: World) -> None:
         points = 0
@@ -348,7 +328,7 @@ async def test_a_day_whose_replica_died_anywhere_is_reconciled_and_told_once(
 
 
 async def test_a_payment_that_was_not_captured_is_cancelled_instead_of_refunded(
-    in_world: Callable[[Story], Awaitable[None]],
+    in_world: InWorld,
 ) -> None:
     def story(world: World) -> None:
         _put(world, "trust", "held", captured=0, held=100)

@@ -45,11 +45,8 @@ class DailyReconciliation:
         """Reconcile if it is time, and if nobody has; else look again at what the last run of this replica has left."""
         now, found = self._clock.now(), self._left
         if (day := await self._days.claim_day((now - self._hour).date(), now=now)) is not None:
-            self._day, self._left, found = (
-                day,
-                None,
-                None,
-            )  # also begun again where it fails: that is no round without work
+            # Also begun again where it fails: that is no round without work.
+            self._day, self._left, found = day, None, None
         if self._day is None:
             return
         if found is None:
