@@ -211,7 +211,9 @@ class _Reader:
         value = self._payload.get(name)
         if not isinstance(value, dict | list):
             return self.text(self._payload, name)
-        return self.part(name, words_in(list(value.values()) if isinstance(value, dict) else value))
+        text = words_in(list(value.values()) if isinstance(value, dict) else value)
+        self.part(name, text)
+        return text
 
     def text(self, fields: Mapping[str, Any], key: str, where: str | None = None) -> str | None:
         value = fields.get(key)

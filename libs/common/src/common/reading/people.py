@@ -153,8 +153,8 @@ def _people(folded: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
                     yield {one: _inside(fields[several])}
         elif isinstance(person, str) and key in {"customer", "recipient", "client"}:
             yield {"name": person}
-    for fields in (folded, *(_fields(place) for place in _places(folded))):
-        yield {key: value for key, value in fields.items() if key not in _NOBODYS}
+    for told in (folded, *(_fields(place) for place in _places(folded))):
+        yield {key: value for key, value in told.items() if key not in _NOBODYS}
 
 
 def _first(value: Any) -> Any:
