@@ -30,7 +30,7 @@ from tests.support.terminal import Terminal
 pytestmark = [pytest.mark.chaos, pytest.mark.cluster, pytest.mark.timeout(1500)]
 _ON_ITS_WAY = (
     r"(?m)^(?:(ledger)\tdiffers\t\d+ orders? \w+ acknowledged and \w+ not arrived \(intake unarrived\)"
-    r"|(refunds)\tdiffers\trefunds that were asked for and not answered, by business key: [^;\t]+)$"
+    r"|(refunds)\tdiffers\trefunds that were asked for and not answered, by business key: [^;\t]+)(?=\t|$)"
 )
 PART_PAYMENTS = [f"part-{number}" for number in range(5)]
 
