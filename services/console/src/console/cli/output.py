@@ -23,7 +23,7 @@ from console.client.late import LIMITS
 from console.client.money import currency_of, sum_of
 from console.client.sentences import OF_SENTENCES, sentences
 from console.client.things import value
-from console.client.words import label, words
+from console.client.words import called, label, words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -226,15 +226,18 @@ class Output:
         said = [self._said(item) for item in items]
         rows = [[printable(self.readable(item, column), lines=True) for column in chosen] for item in said]
         whole = [column == columns.name or column.rpartition(".")[2] in _COPIED for column in chosen]
-        widths = _widths([list(cells) for cells in zip(chosen, *rows, strict=True)], whole, self.console.width)
+        heads = [
+            called(column.rpartition(".")[2], self.language) if self.language != "en" else column for column in chosen
+        ]
+        widths = _widths([list(cells) for cells in zip(heads, *rows, strict=True)], whole, self.console.width)
         if items and widths is None:
             for row in rows:
-                self._over_lines([(name, text) for name, text in zip(chosen, row, strict=True) if text])
+                self._over_lines([(name, text) for name, text in zip(heads, row, strict=True) if text])
                 self.console.print()
             return
         table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP - 1, 0, 0))
-        for place, column in enumerate(chosen):
-            table.add_column(Text(column), overflow="fold", width=None if widths is None else widths[place])
+        for place, head in enumerate(heads):
+            table.add_column(Text(head), overflow="fold", width=None if widths is None else widths[place])
         for row in rows:
             table.add_row(*map(Text, row))
         self.console.print(table, soft_wrap=False)
@@ -364,6 +367,8 @@ def readable(
     field = path.rpartition(".")[2]
     if field.endswith("_seconds") and isinstance(held, int | float):
         return times.lasting(held, language=language)
+    if isinstance(held, str) and field == "kind":
+        return called(held, language)
     if isinstance(held, str) and field in OF_SENTENCES:
         told = words(language).gettext(label(held)) if held in LIMITS else held
         text = spoken(told, language=language, zone=zone)

@@ -37,6 +37,13 @@ def _catalogue(name: str) -> gettext.GNUTranslations:
     return gettext.GNUTranslations(compiled)
 
 
+def called(name: str, language: str) -> str:
+    """Return a name of ours in a language; as it stands where the catalogue does not have it, as in English."""
+    asked = label(name)
+    found = words(language).gettext(asked)
+    return name if found == asked else found
+
+
 def label(name: str) -> str:
     """Return a field's, column's or state's name as English words: the key of its translation."""
     if name == "reserved":  # of a payment: by its own name it looks like one more sum beside what was refunded
