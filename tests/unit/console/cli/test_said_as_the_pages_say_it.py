@@ -88,7 +88,7 @@ def test_a_mended_events_plan_says_what_it_changes(services: Services, ordersctl
         said = ["The order was changed", "removed: Milk: 2 × 85.00 RUB", "comment: – → у двери"]
         assert [line for line in lines if line in said] == said
     assert "убрано: Milk: 2 × 85,00" in ordersctl(*mend, "-y", "--language", "ru").remarks
-    assert ordersctl(*mend, "--dry-run", "-o", "json").json["items"][0]["effect"] == effect
+    assert ordersctl(*mend, "--dry-run", "-o", "json").json["items"][0]["shown"]["effect"] == effect
 
 
 def test_what_failed_is_named_where_it_is_to_be_skipped_or_mended(services: Services, ordersctl: Ordersctl) -> None:
