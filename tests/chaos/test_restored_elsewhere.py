@@ -26,7 +26,8 @@ from tests.support.lost_suite import WAVE_EVERY_S, Follower, Key, OneSuite, Worl
 from tests.support.servers import cutting_proxy, eventually
 from tests.support.terminal import Terminal
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1500)]
+# A loss of everything is what a cluster must withstand, too: `make cluster` runs it beside the loss of one part.
+pytestmark = [pytest.mark.chaos, pytest.mark.cluster, pytest.mark.timeout(1500)]
 _ON_ITS_WAY = (
     r"(?m)^(?:(ledger)\tdiffers\t\d+ orders? \w+ acknowledged and \w+ not arrived \(intake unarrived\)"
     r"|(refunds)\tdiffers\trefunds that were asked for and not answered, by business key: [^;\t]+)$"

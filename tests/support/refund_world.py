@@ -99,6 +99,7 @@ class World:
     stack: AsyncExitStack
     metrics: RefundMetrics
     gateway_metrics: GatewayMetrics
+    dsn: str
     problems: Counter[str] = field(default_factory=Counter)
     resolved: Counter[str] = field(default_factory=Counter)
     raised: list[ProblemRaisedV1] = field(default_factory=list)
@@ -134,13 +135,14 @@ class World:
         books = ReconciliationStore(self.database, owner=owner)
         reconcile = Reconcile(transactions, calls, books, compare, self.time)
         metrics = ReconciliationMetrics(new_registry())
+        days: Any = WithCrashPoints(books, crash_point)
         return Instance(
             calls=calls,
             advance=AdvanceRefund(transactions, calls, apply_answer, self.time),
             queue=WithCrashPoints(RefundQueue(self.database, owner=owner, lease=LEASE), crash_point),
             notice=HandleNotification(transactions, compare, reread, self.time),
             reconcile=reconcile,
-            daily=DailyReconciliation(reconcile, books, metrics, self.time, hour=0, back=timedelta(days=30)),
+            daily=DailyReconciliation(reconcile, days, metrics, self.time, hour=0, back=timedelta(days=30)),
             restart=RestartRefund(transactions, calls, find, reread, apply_answer, self.time),
             close=CloseRefund(transactions, find, apply_answer, self.time),
             check=CheckRefund(transactions, compare, reread, self.time),
@@ -393,4 +395,4 @@ def open_world(dsn: str) -> World:
     registry = new_registry()
     metrics, gateway_metrics = RefundMetrics(registry), GatewayMetrics(registry, gateways=("trust", "yookassa"))
     database, sandbox, session = runner.run(open_all())
-    return World(runner, database, sandbox, session, ManualClock(START), outside, stack, metrics, gateway_metrics)
+    return World(runner, database, sandbox, session, ManualClock(START), outside, stack, metrics, gateway_metrics, dsn)

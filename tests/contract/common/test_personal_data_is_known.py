@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import tomllib
 from collections.abc import Awaitable, Callable, Mapping, Set
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import asyncpg
 import pytest
 
 from common.messaging import topology
+from common.service import Subject
 from common.service.settings import ProcessSettings
 from console.web.settings import ConsoleSettings
 from notifier.erase import PLACES as NOTIFIER
 from notifier.settings import NotifierSettings
-from orchestrator.erasures.places import places as of_orchestrator
+from orchestrator.erasures.places import erase_subject as of_orchestrator
 from orchestrator.settings import OrchestratorSettings
 from refunds.erase import PLACES as REFUNDS
 from refunds.settings import RefundsSettings
@@ -31,9 +34,12 @@ COMMON = "Every service"
 SETTINGS: tuple[type[ProcessSettings], ...] = (
     GatewaySettings, OrchestratorSettings, TipsSettings, RefundsSettings, NotifierSettings, ConsoleSettings,
 )  # fmt: skip
+_EMPTY: Any = AsyncMock(**{"fetch.return_value": [], "execute.return_value": "DELETE 0"})
+"""A database without anything."""
+
 KINDS: Mapping[str, Set[str]] = {
     "webhook-gateway": set(of_gateway(SimpleNamespace(), SimpleNamespace())),  # type: ignore[arg-type] # only its kinds are read
-    "orchestrator": set(of_orchestrator()),
+    "orchestrator": set(asyncio.run(of_orchestrator(_EMPTY, Subject(order_number="nobody's")))),
     "refunds": set(REFUNDS),
     "notifier": set(NOTIFIER),
 }

@@ -14,7 +14,8 @@ import pytest
 from common.messaging import Broker
 from refunds.settings import RefundsSettings
 from sandbox.testing import RunningSandbox, running_sandbox
-from tests.integration.refunds.factories import TOKENS, RefundsClient, Start, serving
+from tests.integration.refunds.factories import TOKENS, InWorld, RefundsClient, Start, serving
+from tests.support.refund_world import World, open_world
 from tests.support.servers import as_served
 
 
@@ -71,3 +72,22 @@ async def broker(amqp_url: str) -> AsyncIterator[Broker]:
     yield link
     await link.stop()
     await task
+
+
+@pytest.fixture
+def in_world(database_for: Callable[[str], Awaitable[str]]) -> InWorld:
+    """A function that plays a story in a world of its own."""
+
+    async def play(story: Callable[[World], None]) -> None:
+        dsn = await database_for("refunds")
+
+        def run() -> None:
+            world = open_world(dsn)
+            try:
+                story(world)
+            finally:
+                world.close()
+
+        await asyncio.to_thread(run)
+
+    return play

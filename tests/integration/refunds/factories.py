@@ -16,7 +16,11 @@ from common.service import running
 from refunds.app import build
 from refunds.settings import RefundsSettings
 from sandbox.testing import RunningSandbox
+from tests.support.refund_world import World
 from tests.support.servers import eventually
+
+InWorld = Callable[[Callable[[World], None]], Awaitable[None]]
+"""Plays a story in a world of its own."""
 
 TOKENS = {"internal": "token-internal", "viewer": "token-viewer", "operator": "token-operator", "admin": "token-admin"}
 

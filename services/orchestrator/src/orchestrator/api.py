@@ -24,7 +24,7 @@ from orchestrator.engine.mend import Mender
 from orchestrator.engine.model import ORDER_LIFE, REFUND_REQUEST
 from orchestrator.engine.routes import WorkflowRoutes
 from orchestrator.engine.search import WorkflowSearch
-from orchestrator.erasures.places import KEPT, places
+from orchestrator.erasures.places import KEPT, erase_subject
 from orchestrator.orders.foretell import ForetellLife
 from orchestrator.orders.hooks import known_as
 from orchestrator.orders.mend_hook import mend_hook
@@ -76,7 +76,7 @@ def routes(
         *TipsRoutes(database, changes, clock).routes(),
         *RefundRoutes(RefundStore(database), changes, clock).routes(),
         *DocumentRoutes(DocumentStore(database), changes, clock).routes(),
-        *erasure_routes(changes, places(), kept=KEPT),
+        *erasure_routes(changes, erase_subject, kept=KEPT),
         *dead_letter_routes(database, service=NAME, foretell=life.of_letter, after_commit=notify, known_as=known_as),
         *audit_routes(database, of_order=_TARGETS_OF_ORDER),
         *repeated_acts_routes(database),

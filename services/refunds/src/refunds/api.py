@@ -11,6 +11,7 @@ from common.service import (
     LookAtQueues,
     dead_letter_routes,
     erasure_routes,
+    in_turn,
     queue_routes,
     repeated_acts_routes,
     verdict_routes,
@@ -69,5 +70,5 @@ def routes(
         *repeated_acts_routes(database),
         *verdict_routes(database),
         *queue_routes(queues),
-        *erasure_routes(changes, erase.PLACES, kept=erase.KEPT),
+        *erasure_routes(changes, in_turn(erase.PLACES), kept=erase.KEPT),
     ]

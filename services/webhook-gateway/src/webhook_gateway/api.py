@@ -11,6 +11,7 @@ from common.service import (
     LookAtQueues,
     dead_letter_routes,
     erasure_routes,
+    in_turn,
     queue_routes,
     repeated_acts_routes,
     verdict_routes,
@@ -65,7 +66,7 @@ def routes(
         *rescue.routes(),
         *bans.routes(),
         *countdowns.routes(),
-        *erasure_routes(Changes(database, committed=committed), erasures, kept=erase.KEPT),
+        *erasure_routes(Changes(database, committed=committed), in_turn(erasures), kept=erase.KEPT),
         *dead_letter_routes(
             database, service=SERVICE, foretell=foretell.of_letter, after_commit=committed, known_as=known_as
         ),

@@ -12,7 +12,7 @@ from common.errors import Unavailable
 from common.health import Health
 from common.http import Changes, HttpServer, TokenBook, build_app
 from common.postgres import Connection, Database
-from common.service import Subject, erasure_routes
+from common.service import Subject, erasure_routes, in_turn
 from common.telemetry.metrics import new_registry
 
 _SCHEMA = """
@@ -75,7 +75,7 @@ async def archive(database_for: Callable[[str], Awaitable[str]], away: list[bool
         service="archive",
         routes=erasure_routes(
             Changes(database),
-            {"letters": letters, "documents": documents},
+            in_turn({"letters": letters, "documents": documents}),
             kept={"payments": "the law wants five years"},
         ),
         health=Health(),

@@ -74,6 +74,23 @@ def a_worker(database: Database, owner: str, limits: WorkerLimits, *, handler: t
     return worker_of(WorkflowStore(database), {ORDER_LIFE: life}, owner=owner, limits=limits)
 
 
+async def dies(mortal: MortalDatabase, other: Database, *, at: int) -> bool:
+    """Have a worker die at this await and another do the rest; return whether there was such an await."""
+    mortal.crash_point = CrashPoint(dies_at=at)
+    worker = a_worker(mortal, f"mortal-{at}", WorkerLimits(lease_seconds=-1))
+    killed = False
+    try:
+        while await worker.work_once():
+            pass
+    except KilledError:
+        killed = True
+        await WorkflowStore(other).release_expired()
+    alive = a_worker(other, f"alive-{at}", WorkerLimits())
+    while await alive.work_once():
+        pass
+    return killed
+
+
 async def test_a_worker_may_die_at_every_await_of_setting_an_event_aside(
     databases_of_two: tuple[MortalDatabase, Database],
 ) -> None:
@@ -87,17 +104,7 @@ async def test_a_worker_may_die_at_every_await_of_setting_an_event_aside(
         hooks = [hook(name, "order.created", minute=1), bad, hook(name, "order.changed", minute=3, quantity=5)]
         async with other.transaction() as connection:
             await append_hooks(connection, hooks)
-        mortal.crash_point = CrashPoint(dies_at=deaths)
-        worker = a_worker(mortal, f"mortal-{deaths}", WorkerLimits(lease_seconds=-1))
-        try:
-            while await worker.work_once():
-                pass
-            killed = False
-        except KilledError:
-            await WorkflowStore(other).release_expired()
-        alive = a_worker(other, f"alive-{deaths}", WorkerLimits())
-        while await alive.work_once():
-            pass
+        killed = await dies(mortal, other, at=deaths)
         async with other.acquire() as connection:
             (workflow,) = await connection.fetch(
                 "SELECT * FROM workflow WHERE order_number = $1", order_number(SOURCE, name)
@@ -151,16 +158,6 @@ async def test_a_retry_ends_its_incident_once_wherever_its_worker_dies(
             while again and await flawed.work_once():
                 pass
         assert await ends_of(other, workflow) == 0
-        mortal.crash_point = CrashPoint(dies_at=deaths)
-        worker = a_worker(mortal, f"mortal-{deaths}", WorkerLimits(lease_seconds=-1))
-        try:
-            while await worker.work_once():
-                pass
-            killed = False
-        except KilledError:
-            await WorkflowStore(other).release_expired()
-        alive = a_worker(other, f"alive-{deaths}", WorkerLimits())
-        while await alive.work_once():
-            pass
+        killed = await dies(mortal, other, at=deaths)
         assert await ends_of(other, workflow) == 1
     assert deaths > 5

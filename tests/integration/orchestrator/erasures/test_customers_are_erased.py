@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -24,18 +25,18 @@ WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND table_name <> 'o
 """
 
 
+def _readable(body: bytes) -> str:
+    """A body as it stands and with its escaped letters; hashes of the audit log, too, which may hold any byte."""
+    text = body.decode("utf-8", "replace")
+    return text + re.sub(r"\\u([0-9a-fA-F]{4})", lambda found: chr(int(found[1], 16)), text)
+
+
 async def left(database: asyncpg.Connection) -> set[tuple[str, str]]:
     """Where any of the customer's words still stand: (table, word), in any column of any table, bodies decoded."""
     found: set[tuple[str, str]] = set()
     for (table,) in await database.fetch(_TABLES):
         for row in await database.fetch(f'SELECT * FROM "{table}"'):  # noqa: S608 - names of tables
-            text = " ".join(
-                value.decode("utf-8", "replace").encode().decode("unicode_escape", "replace")
-                + value.decode("utf-8", "replace")
-                if isinstance(value, bytes)
-                else str(value)
-                for value in row.values()
-            )
+            text = " ".join(_readable(value) if isinstance(value, bytes) else str(value) for value in row.values())
             found |= {(table, word) for word in WORDS if word in text}
     return found
 

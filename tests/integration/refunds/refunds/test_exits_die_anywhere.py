@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
-
-import pytest
 
 from refunds.refunds.model import Settled
 from refunds.refunds.states import RefundState
 from sandbox.faults import FaultMode, FaultOrder
-from tests.support.refund_world import Instance, World, open_world
+from tests.integration.refunds.factories import InWorld
+from tests.support.refund_world import Instance, World
 
 Press = Callable[[World, Instance, str], Coroutine[Any, Any, Any]]
 _MOST_POINTS = 120
@@ -55,28 +53,6 @@ def _state(world: World, refund_id: str) -> tuple[str, int, int]:
 def _paid(world: World) -> int:
     (ledger,) = world.ledgers().values()
     return sum(one["payouts"] for one in ledger["refunds"])
-
-
-@pytest.fixture
-def in_world(database_for: Callable[[str], Awaitable[str]]) -> Callable[[Callable[[World], None]], Awaitable[None]]:
-    """A function that plays a story in a world of its own."""
-
-    async def play(story: Callable[[World], None]) -> None:
-        dsn = await database_for("refunds")
-
-        def run() -> None:
-            world = open_world(dsn)
-            try:
-                story(world)
-            finally:
-                world.close()
-
-        await asyncio.to_thread(run)
-
-    return play
-
-
-InWorld = Callable[[Callable[[World], None]], Awaitable[None]]
 
 
 def _swept(world: World, press: Press, prepare: Callable[[str], str], ends: tuple[str, int, int]) -> int:

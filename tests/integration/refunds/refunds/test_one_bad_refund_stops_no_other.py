@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncpg
@@ -11,12 +9,10 @@ import pytest
 
 from refunds.reconciliation.reconcile import Reconcile
 from refunds.refunds.advance import AdvanceRefund
-from tests.integration.refunds.factories import Start
+from tests.integration.refunds.factories import InWorld, Start
 from tests.support.poisoned import Fault, Poisoned, every_job_fails
-from tests.support.refund_world import World, open_world
+from tests.support.refund_world import World
 from tests.support.servers import eventually
-
-Story = Callable[[World, str], None]
 
 
 async def test_a_refund_that_cannot_be_carried_on_keeps_no_other_unpaid(
@@ -42,31 +38,12 @@ async def test_a_refund_that_cannot_be_carried_on_keeps_no_other_unpaid(
     assert [refund["payouts"] for refund in (await service.ledger("pay-0"))["refunds"]] == [1]
 
 
-@pytest.fixture
-def in_world(database_for: Callable[[str], Awaitable[str]]) -> Callable[[Story], Awaitable[None]]:
-    """A function that plays a story in a world of its own."""
-
-    async def play(story: Story) -> None:
-        dsn = await database_for("refunds")
-
-        def run() -> None:
-            world = open_world(dsn)
-            try:
-                story(world, dsn)
-            finally:
-                world.close()
-
-        await asyncio.to_thread(run)
-
-    return play
-
-
 async def test_a_line_of_the_register_that_no_table_holds_keeps_no_other_unreconciled(
-    in_world: Callable[[Story], Awaitable[None]],
+    in_world: InWorld,
 ) -> None:
     """What somebody refunded by hand stands in the register only; one of them is of a payment with a NUL in its name."""
 
-    def story(world: World, dsn: str) -> None:
+    def story(world: World) -> None:
         money = world.sandbox.world.trust.money
         made = []
         for number in range(3):
@@ -95,7 +72,7 @@ async def test_a_line_of_the_register_that_no_table_holds_keeps_no_other_unrecon
 
         world.pass_time(60)
         instance = world.instance()
-        owner = world.run(asyncpg.connect(dsn))
+        owner = world.run(asyncpg.connect(world.dsn))
         task = Poisoned(world.database, owner)
         for _ in range(4):
             world.run(round_of(task, instance))
@@ -117,13 +94,13 @@ async def test_a_line_of_the_register_that_no_table_holds_keeps_no_other_unrecon
 
 
 async def test_a_reconciliation_that_fails_as_a_whole_is_begun_again_until_it_ends(
-    in_world: Callable[[Story], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+    in_world: InWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each round fails, so that the third is told: none in between passes because there is nothing to claim."""
     fault = Fault()
     monkeypatch.setattr(Reconcile, "_walk_register", fault.over(Reconcile._walk_register, lambda *_: True))
 
-    def story(world: World, _dsn: str) -> None:
+    def story(world: World) -> None:
         instance = world.instance()
         for _ in range(3):
             with pytest.raises(KeyError):

@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import date, datetime, timedelta
+from itertools import count
 from typing import Any
 
 import pytest
 
+from refunds.reconciliation.model import Reconciliation
+from refunds.reconciliation.reconcile import Reconcile
 from refunds.refunds.model import Restarted
 from refunds.refunds.states import RefundState
 from sandbox.faults import FaultMode, FaultOrder
-from tests.support.refund_world import World, open_world
+from tests.integration.refunds.factories import InWorld
+from tests.support.crash_points import KilledError
+from tests.support.poisoned import Fault
+from tests.support.refund_world import START, World
 
-Story = Callable[[World], None]
 DAY = 86400.0
-
-
-@pytest.fixture
-def in_world(database_for: Callable[[str], Awaitable[str]]) -> Callable[[Story], Awaitable[None]]:
-    """A function that plays a story in a world of its own."""
-
-    async def play(story: Story) -> None:
-        dsn = await database_for("refunds")
-
-        def run() -> None:
-            world = open_world(dsn)
-            try:
-                story(world)
-            finally:
-                world.close()
-
-        await asyncio.to_thread(run)
-
-    return play
 
 
 def _ill(world: World, system: str, mode: FaultMode, match: str | None = None, *, effect: bool = False) -> None:
@@ -61,12 +48,17 @@ def _states(world: World) -> list[str]:
     return [RefundState(row["state"]).name for row in _rows(world)]
 
 
+def _days(world: World) -> list[tuple[date, bool]]:
+    rows = world.run(world.fetch("SELECT day, finished_at FROM reconciliation_days ORDER BY day"))
+    return [(row["day"], row["finished_at"] is not None) for row in rows]
+
+
 def _put(world: World, system: str, payment_id: str, **order: Any) -> None:
     world.run(world.sandbox.control("PUT", f"/sandbox/{system}/payments/{payment_id}", order))
 
 
 async def test_after_a_day_without_trust_every_refund_finishes_by_itself(
-    in_world: Callable[[Story], Awaitable[None]],
+    in_world: InWorld,
 ) -> None:
     def story(world: World) -> None:
         for number in range(5):
@@ -99,7 +91,7 @@ async def test_after_a_day_without_trust_every_refund_finishes_by_itself(
 
 
 async def test_when_trust_fails_for_good_a_person_gets_one_problem_and_restarts_it(
-    in_world: Callable[[Story], Awaitable[None]],
+    in_world: InWorld,
 ) -> None:
     def story(world: World) -> None:
         _put(world, "trust", "pay-1", captured=100)
@@ -147,7 +139,7 @@ async def test_when_trust_fails_for_good_a_person_gets_one_problem_and_restarts_
 
 
 async def test_what_yookassa_did_is_found_by_key_and_past_its_keys_nothing_is_sent_again(
-    in_world: Callable[[Story], Awaitable[None]],
+    in_world: InWorld,
 ) -> None:
     def story(world: World) -> None:
         for name in ("yk-paid", "yk-lost"):
@@ -192,7 +184,7 @@ async def test_what_yookassa_did_is_found_by_key_and_past_its_keys_nothing_is_se
 
 
 async def test_reconciliation_finds_reversals_strangers_and_what_the_gateway_lost(
-    in_world: Callable[[Story], Awaitable[None]],
+    in_world: InWorld,
 ) -> None:
     def story(world: World) -> None:
         for number in range(3):
@@ -240,7 +232,7 @@ async def test_reconciliation_finds_reversals_strangers_and_what_the_gateway_los
 
 
 async def test_a_day_whose_register_did_not_answer_is_taken_up_again(
-    in_world: Callable[[Story], Awaitable[None]],
+    in_world: InWorld,
 ) -> None:
     """What somebody refunded by hand stands in the register only: a day without it has not been reconciled."""
 
@@ -252,8 +244,7 @@ async def test_a_day_whose_register_did_not_answer_is_taken_up_again(
         _ill(world, "trust", FaultMode.ERROR, "list_refunds")
 
         def days() -> list[bool]:
-            rows = world.run(world.fetch("SELECT finished_at FROM reconciliation_days ORDER BY day"))
-            return [row["finished_at"] is not None for row in rows]
+            return [finished for _, finished in _days(world)]
 
         world.run(world.instance().daily())
         assert days() == [False]
@@ -269,8 +260,75 @@ async def test_a_day_whose_register_did_not_answer_is_taken_up_again(
     await in_world(story)
 
 
+async def test_days_that_nobody_reconciled_are_made_up_for_in_one_run_by_one_replica(
+    in_world: InWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault, walked = Fault(), list[datetime]()
+    whole = Reconcile.__call__
+
+    async def walk(self: Reconcile, *, since: datetime, until: datetime, dry_run: bool = False) -> Reconciliation:
+        walked.append(since)
+        return await whole(self, since=since, until=until, dry_run=dry_run)
+
+    monkeypatch.setattr(Reconcile, "__call__", walk)
+    monkeypatch.setattr(Reconcile, "_walk_register", fault.over(Reconcile._walk_register, lambda *_: True))
+
+    def story(world: World) -> None:
+        world.pass_time(16.5 * 3600)  # 23:30
+        replica = world.instance()
+        with pytest.raises(KeyError):
+            world.run(replica.daily())
+        world.pass_time(3600)
+        with pytest.raises(KeyError):
+            world.run(replica.daily())  # on the next day
+        world.pass_time(4 * DAY)  # nothing runs
+        fault.mended = True
+        walked.clear()
+        replicas = [world.instance() for _ in range(3)]
+
+        async def together() -> None:
+            await asyncio.gather(*(one.daily() for one in replicas))
+
+        for _ in range(2):
+            world.run(together())
+        first = START.replace(hour=0)
+        assert walked == [first - timedelta(days=30)]
+        assert _days(world) == [(first.date() + timedelta(days=number), True) for number in range(6)]
+
+    await in_world(story)
+
+
+async def test_a_day_whose_replica_died_anywhere_is_reconciled_and_told_once(
+    in_world: InWorld,
+) -> None:
+    def story(world: World) -> None:
+        points = 0
+        for dies_at in count(1):
+            world.run(world.fresh())
+            _put(world, "trust", f"pay-{dies_at}", captured=100)
+            body = {"payment_id": f"pay-{dies_at}", "amount": 40, "currency": "RUB"}
+            money = world.sandbox.world.trust.money
+            money.create(key=f"k{dies_at}", body=body, declined=False, now=world.time.now()).status = "success"
+            world.pass_time(60)
+            dying = world.instance(dies_at=dies_at)
+            with suppress(KilledError):
+                world.run(dying.daily())
+            world.pass_time(31 * 60)
+            world.run(world.instance().daily())
+            world.run(world.deliver())
+            assert all(finished for _, finished in _days(world))
+            assert [times for name, times in world.problems.items() if name.endswith(":unknown_to_us")] == [1]
+            if dying.crash_point.points < dies_at:
+                break
+            points = dies_at
+            world.pass_time(DAY)
+        assert points >= 4  # around the claim, and around the end
+
+    await in_world(story)
+
+
 async def test_a_payment_that_was_not_captured_is_cancelled_instead_of_refunded(
-    in_world: Callable[[Story], Awaitable[None]],
+    in_world: InWorld,
 ) -> None:
     def story(world: World) -> None:
         _put(world, "trust", "held", captured=0, held=100)

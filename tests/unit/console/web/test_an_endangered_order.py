@@ -39,18 +39,6 @@ async def test_a_body_is_rehearsed_as_goods_and_sums(browser: Browser, services:
     assert ("2 × 9\u00a0900,00\u00a0₽ = 19\u00a0800,00\u00a0₽" in russian, "19800.00 RUB" in russian) == (True, False)
 
 
-async def test_a_likely_duplicate_leads_to_the_form_with_its_box_ticked(browser: Browser, services: Services) -> None:
-    refused = {"id": "e1", "version": 1, "outcome": "refused", "code": "likely_duplicates", "detail": "looks like W-1"}
-    services.answers["POST /admin/v1/endangered-orders/resubmit"] = (200, planned(refused))
-    await browser.sign_in("token-operator")
-    await browser.get(f"{RESUBMIT}?ids=e1")
-    page = await browser.post(RESUBMIT, ids="e1", reason="it is another order")
-    address = f"{RESUBMIT}?ids=e1&amp;field.despite_duplicates=1"
-    assert address.replace("&amp;", "&") in page.replace("&amp;", "&")
-    page = await browser.get(address.replace("&amp;", "&"))
-    assert 'name="field.despite_duplicates" value="1" checked' in page
-
-
 async def test_a_page_that_was_sent_offers_no_other_language(browser: Browser, services: Services) -> None:
     services.answers["POST /admin/v1/endangered-orders/resubmit"] = (
         200,
@@ -103,7 +91,9 @@ async def test_what_the_service_refuses_of_a_mended_body_stands_at_its_place(
     assert ("many" in marked, "a number is needed" in marked) == (True, True)
 
 
-async def test_the_way_on_keeps_the_reason(browser: Browser, services: Services) -> None:
+async def test_a_likely_duplicate_leads_to_the_form_with_box_and_reason_given(
+    browser: Browser, services: Services
+) -> None:
     refused = {"id": "e1", "version": 1, "outcome": "refused", "code": "likely_duplicates", "detail": "looks like W-1"}
     services.answers["POST /admin/v1/endangered-orders/resubmit"] = (200, planned(refused))
     await browser.sign_in("token-operator")

@@ -86,6 +86,36 @@ def test_a_total_moves_by_the_difference_that_the_goods_make() -> None:
     assert last(first, changed(line("a", 1, 25_000), line("b", 1))).total_price is None
 
 
+@pytest.mark.parametrize(
+    ("later", "total"),
+    [
+        ([line("a", 2, 10_000)], 35_000),
+        ([line("a", 2, total_price=20_000)], 35_000),
+        ([line("a", 3, 10_000)], 45_000),
+        ([line("a", 3, total_price=30_000)], 45_000),
+        ([line("a", 2, 10_000), line("b", 1, 1_000)], 36_000),
+        ([line("a", 0, 10_000), line("b", 1, 1_000)], 16_000),
+    ],
+)
+def test_prices_told_for_the_first_time_leave_the_delivery_in_the_total(later: list[Line], total: int) -> None:
+    for first in (
+        created(line("a", 2), total_price=35_000),
+        created(line("a", 2), total_price=35_000, total_discount_price=35_000),
+    ):
+        for act in (paid(*later), changed(*later)):
+            assert last(first, act).total_price == total
+    assert last(first, paid(*later)).total_discount_price == total
+    assert last(first, changed(line("b", 1, 1_000))).total_price == 1_000  # nobody ever said what the delivery was
+
+
+def test_discounts_told_for_the_first_time_leave_the_discounted_total() -> None:
+    first = created(line("a", 2), total_price=35_000, total_discount_price=33_000)
+    state = last(first, paid(line("a", 2, 10_000, discount_price=9_000)))
+    assert (state.total_price, state.total_discount_price) == (35_000, 33_000)
+    more = last(first, changed(line("a", 3, 10_000, discount_price=9_000)))
+    assert (more.total_price, more.total_discount_price) == (45_000, 42_000)
+
+
 def test_a_total_that_is_said_counts() -> None:
     assert last(created(line("a", 1, 25_000), total_price=35_000), paid(line("a", 2), total_price=1)).total_price == 1
 

@@ -240,14 +240,19 @@ class LocalPostgres:
 
 def wait_for_postgres(dsn: str, *, timeout_s: float) -> None:
     """Return when the server at the address answers a query; `NotReadyError` with the last refusal otherwise."""
+    asyncio.run(_until_it_answers(dsn, timeout_s))
+
+
+async def _until_it_answers(dsn: str, timeout_s: float) -> None:
+    # One loop for all attempts: over TLS, one that was refused is closed a little later than it fails.
     deadline = time.monotonic() + timeout_s
     while True:
         try:
-            asyncio.run(_ask(dsn))
+            await _ask(dsn)
         except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError) as error:
             if time.monotonic() > deadline:
                 raise NotReadyError(f"PostgreSQL does not answer after {timeout_s:.0f} s: {error}") from error
-            time.sleep(0.1)
+            await asyncio.sleep(0.1)
         else:
             return
 

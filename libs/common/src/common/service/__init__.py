@@ -5,7 +5,7 @@ from common.service.audit_chain import guard_audit
 from common.service.cli import service_cli
 from common.service.dead_letter_erasure import erase_dead_letters
 from common.service.dead_letters import dead_letter_routes
-from common.service.erasures import Erase, Erased, Subject, erasure_routes
+from common.service.erasures import Erase, EraseAll, Erased, Subject, erasure_routes, in_turn
 from common.service.files import ReadFile, read_file, watch_files
 from common.service.identity_provider import accepted_tokens, trust_provider
 from common.service.jobs import PeriodicJob, ReadyGate, every, tell_of_failures
@@ -25,6 +25,7 @@ __all__ = [
     "PLATFORM_TABLES",
     "Application",
     "Erase",
+    "EraseAll",
     "Erased",
     "Issuer",
     "Lifecycle",
@@ -54,6 +55,7 @@ __all__ = [
     "every",
     "guard_audit",
     "in_halves",
+    "in_turn",
     "keep_verdict",
     "kept_apart",
     "load_settings",

@@ -74,11 +74,21 @@ Erase = Callable[[Connection, Subject], Awaitable[int]]
 """Blanks what one kind of place holds of a customer, in the caller's transaction, and returns in how many. It deletes no row: numbers,
 sums and audit records stay. What is blank already is not counted, so that a second erasure finds nothing."""
 
+EraseAll = Callable[[Connection, Subject], Awaitable[Mapping[str, int]]]
+"""The same of all kinds of places, by kind."""
 
-def erasure_routes(
-    changes: Changes, places: Mapping[str, Erase], *, kept: Mapping[str, str] | None = None
-) -> list[Route]:
-    """Return ``POST /admin/v1/erasures``. ``places`` by kind are asked in their order; ``kept`` names what stays and the reason.
+
+def in_turn(places: Mapping[str, Erase]) -> EraseAll:
+    """Return what asks each of these places, in their order."""
+
+    async def _erase_all(connection: Connection, subject: Subject) -> Mapping[str, int]:
+        return {kind: await erase(connection, subject) for kind, erase in places.items()}
+
+    return _erase_all
+
+
+def erasure_routes(changes: Changes, erase: EraseAll, *, kept: Mapping[str, str] | None = None) -> list[Route]:
+    """Return ``POST /admin/v1/erasures``, which erases with ``erase``; ``kept`` names what stays and the reason.
 
     All places are blanked in one transaction with the audit record, which names an order, or a phone or mail masked. Stored answers to
     requests with an ``Idempotency-Key`` and plans go by themselves within two days.
@@ -90,7 +100,7 @@ def erasure_routes(
         subject = Subject(order_number=asked.order_number, phone=asked.phone, email=asked.email)
 
         async def _work(change: Change) -> Erased:
-            found = {kind: await erase(change.connection, subject) for kind, erase in places.items()}
+            found = dict(await erase(change.connection, subject))
             await change.record("customer_data.erase", subject.target, after={"by_kind": found})
             return Erased(dry_run=change.dry_run, places=sum(found.values()), by_kind=found, kept=stays)
 

@@ -1,6 +1,7 @@
 """Where the orchestrator holds customers' data, and how each place is blanked, in the caller's transaction and a fixed order.
 
-Whoever works on one of the orders meanwhile has to begin anew: it has read the customer and would write them back.
+Whoever works on one of the orders meanwhile has to begin anew: it has read the customer and would write them back. Whose orders they are
+is asked once, and contacts are forgotten that were known before all else: an order that comes meanwhile stays whole and is found later.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 from common.http.kept_bodies import erase_body, message_mentions
 from common.postgres import Connection, Record
 from common.reading import phone_key
-from common.service import Erase, Subject, erase_dead_letters
+from common.service import Subject, erase_dead_letters
 from orchestrator.documents.model import digest, without_customer
 from orchestrator.erasures.blank import blank_attributes, blank_details, blank_state, blank_text
 from orchestrator.orders.contacts import Condition, by_email, by_phone
@@ -58,7 +59,7 @@ _DOCUMENTS = (
 _BLANK_DOCUMENT = "UPDATE order_document SET content = $3, digest = $4 WHERE order_number = $1 AND version = $2"
 _LINES = "SELECT order_number, id, summary, details FROM timeline WHERE order_number = ANY($1::text[])"
 _BLANK_LINE = "UPDATE timeline SET details = $3, summary = $4 WHERE order_number = $1 AND id = $2"
-_NAMES = "SELECT number, array_agg(name) AS names FROM order_contact WHERE number = ANY($1::text[]) AND name IS NOT NULL GROUP BY number"
+_CONTACTS = "SELECT number, digest, name FROM order_contact WHERE number = ANY($1::text[]) ORDER BY number, digest"
 # What people and programs wrote about an order: table, key, columns; the order's number stands in the table, or in its workflow.
 _TEXTS = (
     ("refund_request", ("business_key",), ("reason",), "t.order_number"),
@@ -67,7 +68,7 @@ _TEXTS = (
     ("workflow", ("id",), ("error", "error_stack"), "t.order_number"),
 )
 _WORKFLOW = "JOIN workflow AS w ON w.id = t.workflow_id"
-_FORGET = "DELETE FROM order_contact WHERE number = ANY($1::text[])"
+_FORGET = "DELETE FROM order_contact WHERE (number, digest) IN (SELECT * FROM unnest($1::text[], $2::bytea[]))"
 
 
 async def numbers_of(connection: Connection, subject: Subject) -> list[str]:
@@ -97,15 +98,36 @@ def _whole(email: str) -> Condition:
     return Condition(f"{begins.text} AND email = {{}}", (*begins.values, email.strip().lower()))
 
 
+async def erase_subject(connection: Connection, subject: Subject) -> dict[str, int]:
+    """Blank everything about the subject (``common.service.erasure_routes``)."""
+    numbers = await numbers_of(connection, subject)
+    letters = await erase_dead_letters(connection, subject, orders=numbers)
+    return {"dead_letters": letters, **await erase_orders(connection, numbers)}
+
+
 async def erase_orders(connection: Connection, numbers: Sequence[str]) -> dict[str, int]:
     """Blank everything about these orders; return in how many places of each kind. What is blank already is not counted."""
-    return {kind: await erase(connection, numbers) for kind, erase in _OF_ORDERS.items()}
-
-
-async def _events(connection: Connection, numbers: Sequence[str]) -> int:
+    # Whoever is waited for may give contacts, and begin other workflows. Who is known here has all workflows among those that follow.
+    await connection.fetch(_LOCK, numbers)
+    contacts = await connection.fetch(_CONTACTS, numbers)
     workflows = [row["id"] for row in await connection.fetch(_LOCK, numbers)]
     await connection.execute(_TAKE_BACK, workflows)
-    names = await _names(connection, numbers)
+    names: dict[str, list[str]] = {}
+    for row in contacts:
+        if row["name"] is not None:
+            names.setdefault(row["number"], []).append(row["name"])
+    return {
+        "events": await _events(connection, workflows, names),
+        "orders": await _orders(connection, numbers, names),
+        "documents": await _documents(connection, numbers),
+        "timeline": await _timeline(connection, numbers, names),
+        "texts": await _texts(connection, numbers, names),
+        # Last: it is what the others are found by.
+        "contacts": await _forget(connection, contacts),
+    }
+
+
+async def _events(connection: Connection, workflows: Sequence[int], names: _NamesOf) -> int:
     blanked = [
         (row["workflow_id"], row["seq"], *left)
         for row in await connection.fetch(_EVENTS, workflows)
@@ -120,14 +142,8 @@ def _blank_event(row: Record, names: _NamesOf) -> tuple[bytes, dict[str, Any]]:
     return payload, blank_attributes(row["attributes"], names.get(row["order_number"], ()))
 
 
-async def _names(connection: Connection, numbers: Sequence[str]) -> _NamesOf:
-    """Return what the customers of these orders were ever called."""
-    return {row["number"]: row["names"] for row in await connection.fetch(_NAMES, numbers)}
-
-
-async def _orders(connection: Connection, numbers: Sequence[str]) -> int:
+async def _orders(connection: Connection, numbers: Sequence[str], names: _NamesOf) -> int:
     states = [decode_state(row["document"]) for row in await connection.fetch(_ORDERS, numbers)]
-    names = await _names(connection, numbers)
     blanked = [left for state in states if (left := blank_state(state, names.get(state.number, ()))) != state]
     await connection.executemany(_BLANK_ORDER, [(state.number, encode_state(state)) for state in blanked])
     return len(blanked)
@@ -143,8 +159,7 @@ async def _documents(connection: Connection, numbers: Sequence[str]) -> int:
     return len(blanked)
 
 
-async def _timeline(connection: Connection, numbers: Sequence[str]) -> int:
-    names = await _names(connection, numbers)
+async def _timeline(connection: Connection, numbers: Sequence[str], names: _NamesOf) -> int:
     blanked = []
     for row in await connection.fetch(_LINES, numbers):
         of_order = names.get(row["order_number"], ())
@@ -155,9 +170,8 @@ async def _timeline(connection: Connection, numbers: Sequence[str]) -> int:
     return len(blanked)
 
 
-async def _texts(connection: Connection, numbers: Sequence[str]) -> int:
+async def _texts(connection: Connection, numbers: Sequence[str], names: _NamesOf) -> int:
     """What people wrote stays, but for whom they named."""
-    names = await _names(connection, numbers)
     changed = 0
     for table, key, columns, number in _TEXTS:
         wanted = ", ".join(f"t.{name}" for name in (*key, *columns))
@@ -178,32 +192,6 @@ async def _texts(connection: Connection, numbers: Sequence[str]) -> int:
     return changed
 
 
-async def _contacts(connection: Connection, numbers: Sequence[str]) -> int:
-    """Last: it is what the others are found by."""
-    return int((await connection.execute(_FORGET, numbers)).rpartition(" ")[2])
-
-
-_OF_ORDERS = {
-    "events": _events,
-    "orders": _orders,
-    "documents": _documents,
-    "timeline": _timeline,
-    "texts": _texts,
-    "contacts": _contacts,
-}
-
-
-def places() -> Mapping[str, Erase]:
-    """Return how each kind of place is blanked, in their order."""
-
-    async def _dead_letters(connection: Connection, subject: Subject) -> int:
-        return await erase_dead_letters(connection, subject, orders=await numbers_of(connection, subject))
-
-    return {"dead_letters": _dead_letters, **{kind: _for_subject(kind) for kind in _OF_ORDERS}}
-
-
-def _for_subject(kind: str) -> Erase:
-    async def _erase(connection: Connection, subject: Subject) -> int:
-        return await _OF_ORDERS[kind](connection, await numbers_of(connection, subject))
-
-    return _erase
+async def _forget(connection: Connection, contacts: Sequence[Record]) -> int:
+    keys = ([row[name] for row in contacts] for name in ("number", "digest"))
+    return int((await connection.execute(_FORGET, *keys)).rpartition(" ")[2])

@@ -36,8 +36,8 @@ def quantity_is_missing(before: Sequence[Line], given: Sequence[Line]) -> bool:
 def totals(state: OrderState | None, lines: Sequence[Line], fact: OrderFact) -> tuple[int | None, int | None]:
     """Return the order's sum and its discounted sum with these lines.
 
-    As the hook gives them. Else, where they were known before (delivery may be in them), with the difference that the goods make added.
-    Else added up, and None when a position has no price.
+    As the hook gives them. Else, where they were known before (delivery may be in them), with the difference that the goods make added:
+    a price that is told for the first time makes none. Else added up, and None when a position has no price.
     """
     total, discounted = fact.total_price, fact.total_discount_price
     if total is None:
@@ -73,11 +73,35 @@ def _total_after(
         return _add_up(lines, sums)
     if state.lines == lines:
         return known
-    before, after = _add_up(state.lines, moving), _add_up(lines, moving)
+    before, after = _add_up(_priced(state.lines, lines), moving), _add_up(lines, moving)
     if before is None or after is None:
         return _add_up(lines, sums)
     total = max(known + after - before, 0)
     return total if total <= LARGEST_SUM else None
+
+
+def _priced(before: Sequence[Line], after: Sequence[Line]) -> list[Line]:
+    """The positions before; those without a sum with what the same ones cost now: the known total counted them, at a price not told."""
+    now = dict(numbered(after))
+    return [_priced_as(line, now.get(key)) for key, line in numbered(before)]
+
+
+def _priced_as(line: Line, now: Line | None) -> Line:
+    if now is None or _to_pay(line) != (None, None):
+        return line
+    full, discounted = _sum_of(line.quantity, now, _full), _sum_of(line.quantity, now, _discounted)
+    return replace(line, total_price=full, total_discount_price=discounted)
+
+
+def _sum_of(quantity: Decimal | None, line: Line, sums: _Sums) -> int | None:
+    """What so many of a position cost, by its price, else by its share of the position's sum."""
+    total, price = sums(line)
+    if total is not None and quantity == line.quantity:
+        return total
+    if quantity is None or (price is None and (total is None or not line.quantity)):
+        return None
+    cost = price * quantity if price is not None else Decimal(total or 0) * quantity / (line.quantity or 1)
+    return int(cost.quantize(Decimal(1), rounding=ROUND_HALF_UP))
 
 
 def _with_quantity(line: Line) -> Line:
@@ -122,10 +146,8 @@ def _add_up(lines: Sequence[Line], sums: _Sums) -> int | None:
         return None
     result = 0
     for line in lines:
-        total, price = sums(line)
+        total = _sum_of(line.quantity, line, sums)
         if total is None:
-            if price is None or line.quantity is None:
-                return None
-            total = int((price * line.quantity).quantize(Decimal(1), rounding=ROUND_HALF_UP))
+            return None
         result += total
     return result if result <= LARGEST_SUM else None

@@ -1,8 +1,8 @@
-"""Reconciles once a day, whichever replica comes first."""
+"""Reconciles once a day, whichever replica comes first, and makes up for days on which nobody did."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from common.clock import Clock
 from common.telemetry import get_logger
@@ -15,10 +15,11 @@ _log = get_logger()
 
 
 class DailyReconciliation:
-    """From ``hour`` (UTC) on, ``back`` far back. Safe to call at any time, by any number of replicas.
+    """From ``hour`` (UTC) on, from ``back`` before it up to now. Safe to call at any time, by any number of replicas.
 
     A day counts as reconciled once every gateway's register was seen, and no refund is kept apart because it failed by a fault: until
-    then it is taken up again when its lease is over. What is kept apart is tried again before that, as items of any task are.
+    then it is taken up again when its lease is over, also on a later day, and also after days on which no replica ran; a run that comes
+    to its end from the oldest of them up to now reconciles all. What is kept apart is tried again before that, as items of any task are.
     """
 
     def __init__(
@@ -35,22 +36,26 @@ class DailyReconciliation:
         self._days = days
         self._metrics = metrics
         self._clock = clock
-        self._hour = hour
+        self._hour = timedelta(hours=hour)
         self._back = back
-        self._due = False
+        self._day: date | None = None
         self._left: Reconciliation | None = None
 
     async def __call__(self) -> None:
         """Reconcile if it is time, and if nobody has; else look again at what the last run of this replica has left."""
         now, found = self._clock.now(), self._left
-        if now.hour >= self._hour and await self._days.claim_day(now.date(), now=now):
-            self._due = True  # until a run has come to its end: one that fails is begun again, and does not pass for a round without work
-        if self._due:
-            self._left = found = await self._reconcile(since=now - self._back, until=now)
-            self._due = False
+        if (day := await self._days.claim_day((now - self._hour).date(), now=now)) is not None:
+            # Also begun again where it fails: that is no round without work.
+            self._day, self._left, found = day, None, None
+        if self._day is None:
+            return
+        if found is None:
+            begin = datetime.combine(self._day, time(), UTC) + self._hour
+            self._left = found = await self._reconcile(since=begin - self._back, until=now)
             self._metrics.reconciled(found)
             _log.info(
                 "refunds_reconciled",
+                day=str(self._day),
                 examined=found.examined,
                 advanced=found.advanced,
                 unanswered=found.unanswered,
@@ -58,9 +63,9 @@ class DailyReconciliation:
                 failed=len(found.failed),
                 registers=found.registers,
             )
-        elif found is not None:
+        else:
             await self._reconcile.again(found)
-        if found is not None and not found.failed:
-            self._left = None
+        if not found.failed:
+            day, self._day, self._left = self._day, None, None
             if not found.unseen:
-                await self._days.finish_day(found.until.date(), now=self._clock.now())
+                await self._days.finish_days(day, (found.until - self._hour).date(), now=self._clock.now())

@@ -17,17 +17,31 @@ WHERE r.state_since >= $1 AND r.state_since < $2 AND ($3::uuid IS NULL OR r.id >
               AND (a.gateway_refund_id IS NOT NULL OR (r.state IN (7, 12) AND a.sent_at IS NOT NULL)))
 ORDER BY r.id LIMIT $4
 """
+# Days of which nobody wrote a row, because nothing ran, are days too.
 _CLAIM_DAY = """
-INSERT INTO reconciliation_days AS d (day, owner, lease_until) VALUES ($1, $2, $4)
+WITH days AS (
+    SELECT greatest(coalesce(min(day), $4::date), $5::date - 30) AS first FROM reconciliation_days
+), oldest AS (
+    SELECT min(first + n) AS day FROM days, generate_series(0, $5::date - first) AS n
+    WHERE NOT EXISTS (SELECT FROM reconciliation_days AS r WHERE r.day = first + n AND r.finished_at IS NOT NULL)
+)
+INSERT INTO reconciliation_days AS d (day, owner, lease_until) SELECT day, $1, $3 FROM oldest WHERE day IS NOT NULL
 ON CONFLICT (day) DO UPDATE SET owner = excluded.owner, lease_until = excluded.lease_until
-WHERE d.finished_at IS NULL AND d.lease_until <= $3
-RETURNING true
+WHERE d.finished_at IS NULL AND d.lease_until <= $2
+RETURNING day
 """
 # The first payment stands for the beginning where nothing was reconciled yet: an empty service has nothing to reconcile.
 _RECONCILED = """
 SELECT coalesce((SELECT max(finished_at) FROM reconciliation_days), (SELECT min(created_at) FROM payments), now()) AS at
 """
-_FINISH_DAY = "UPDATE reconciliation_days SET finished_at = $3 WHERE day = $1 AND owner = $2"
+_FINISH_DAYS = """
+WITH claimed AS (
+    UPDATE reconciliation_days SET finished_at = $4 WHERE day = $1 AND owner = $3 AND finished_at IS NULL RETURNING day
+)
+INSERT INTO reconciliation_days AS d (day, owner, lease_until, finished_at)
+SELECT day + n, $3, $4, $4 FROM claimed, generate_series(1, $2::date - day) AS n
+ON CONFLICT (day) DO UPDATE SET finished_at = excluded.finished_at WHERE d.finished_at IS NULL
+"""
 
 
 class ReconciliationStore:
@@ -53,15 +67,21 @@ class ReconciliationStore:
         async with self._database.transaction() as connection:
             await keep_verdict(connection, verdict)
 
-    async def claim_day(self, day: date, *, now: datetime) -> bool:
-        """Take the day's reconciliation, for the length of the lease. False when it is done, or another replica is at it."""
-        async with self._database.acquire() as connection:
-            return bool(await connection.fetchval(_CLAIM_DAY, day, self._owner, now, now + self._lease))
+    async def claim_day(self, last: date, *, now: datetime) -> date | None:
+        """Take the oldest day up to ``last`` that is not reconciled, at most 30 back, for the length of the lease.
 
-    async def finish_day(self, day: date, *, now: datetime) -> None:
-        """Note that the day is reconciled."""
+        None when all are, or another replica is at it: whoever walks that day walks up to now, and so those behind it.
+        """
         async with self._database.acquire() as connection:
-            await connection.execute(_FINISH_DAY, day, self._owner, now)
+            day: date | None = await connection.fetchval(
+                _CLAIM_DAY, self._owner, now, now + self._lease, now.date(), last
+            )
+        return day
+
+    async def finish_days(self, day: date, last: date, *, now: datetime) -> None:
+        """Note that the day that was claimed is reconciled, and with it those after it up to ``last``; nothing where another took it."""
+        async with self._database.acquire() as connection:
+            await connection.execute(_FINISH_DAYS, day, last, self._owner, now)
 
     async def last_reconciled(self) -> datetime:
         """Return when a day's reconciliation last ended, whichever replica did it; before the first, since when one is due."""
