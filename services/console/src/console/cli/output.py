@@ -23,7 +23,7 @@ from console.client.late import LIMITS
 from console.client.money import currency_of, sum_of
 from console.client.sentences import OF_SENTENCES, sentences
 from console.client.things import value
-from console.client.words import called, label, words
+from console.client.words import called, headings, label, words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 # Control characters, what turns the direction of writing, and halves of characters, which no terminal can show.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]")
 _UNSAFE_BUT_LINES = re.compile(_UNSAFE.pattern.replace("\x00-\x1f", "\x00-\x09\x0b-\x1f"))
-
 
 _COPIED = frozenset(
     {"id", "number", "order_number", "order", "name", "state", "state_name", "status", "phone", "severity"}
@@ -223,12 +222,11 @@ class Output:
         from rich.text import Text
 
         chosen = self._chosen(columns)
-        said = [self._said(item) for item in items]
-        rows = [[printable(self.readable(item, column), lines=True) for column in chosen] for item in said]
-        whole = [column == columns.name or column.rpartition(".")[2] in _COPIED for column in chosen]
-        heads = [
-            called(column.rpartition(".")[2], self.language) if self.language != "en" else column for column in chosen
+        rows = [
+            [printable(self.readable(item, each), lines=True) for each in chosen] for item in map(self._said, items)
         ]
+        whole = [column == columns.name or column.rpartition(".")[2] in _COPIED for column in chosen]
+        heads = headings(chosen, self.language)
         widths = _widths([list(cells) for cells in zip(heads, *rows, strict=True)], whole, self.console.width)
         if items and widths is None:
             for row in rows:

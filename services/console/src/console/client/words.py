@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -42,6 +43,11 @@ def called(name: str, language: str) -> str:
     asked = label(name)
     found = words(language).gettext(asked)
     return name if found == asked else found
+
+
+def headings(columns: Sequence[str], language: str) -> Sequence[str]:
+    """Return what stands over columns: in Russian their own names, without what they are parts of."""
+    return columns if language == "en" else [called(each.rpartition(".")[2], language) for each in columns]
 
 
 def label(name: str) -> str:
