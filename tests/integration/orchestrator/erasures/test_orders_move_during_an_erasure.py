@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, cast
 
 import asyncpg
 import pytest
 
-from common.postgres import Connection, Database
+from common.postgres import Database
 from common.service import Subject
 from orchestrator.engine.append import append_events
 from orchestrator.engine.model import ORDER_LIFE, REFUND_REQUEST, new_event
@@ -19,32 +17,8 @@ from orchestrator.erasures.places import erase_orders, erase_subject
 from orchestrator.orders.followers import REFUND_PUBLISHED
 from tests.integration.orchestrator.conftest import Gateway, Start
 from tests.integration.orchestrator.erasures.test_customers_are_erased import anna, erase, left
+from tests.support.interrupted import InterruptedConnection
 from tests.support.servers import eventually
-
-_ASKING = ("execute", "executemany", "fetch", "fetchrow", "fetchval")
-
-
-class _Interrupted:
-    """A connection on which something else happens right before one of its statements."""
-
-    def __init__(self, connection: Connection, *, at: int, by: Callable[[], Awaitable[Any]]) -> None:
-        self._connection = connection
-        self._at = at
-        self._by = by
-        self.statements = 0
-
-    def __getattr__(self, name: str) -> Any:
-        asked = getattr(self._connection, name)
-        if name not in _ASKING:
-            return asked
-
-        async def ask(*arguments: Any) -> Any:
-            if self.statements == self._at:
-                await self._by()
-            self.statements += 1
-            return await asked(*arguments)
-
-        return ask
 
 
 @pytest.mark.parametrize("by", ["number", "phone"])
@@ -57,8 +31,8 @@ async def test_an_order_that_comes_during_an_erasure_is_found_by_the_next(
         order = f"H{at}"
         whom = Subject(order_number=gateway.number(order)) if by == "number" else Subject(phone="+79161234567")
         async with pool.transaction() as connection:
-            asked = _Interrupted(connection, at=at, by=partial(anna, api, gateway, order))
-            await erase_subject(cast("Connection", asked), whom)
+            asked = InterruptedConnection(connection, at=at, by=partial(anna, api, gateway, order))
+            await erase_subject(asked.itself, whom)
         statements = asked.statements
         await erase(api, phone="+7 916 123-45-67")
         assert await left(database) == set(), f"came before statement {at} of {statements}"
