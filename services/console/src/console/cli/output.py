@@ -222,9 +222,8 @@ class Output:
         from rich.text import Text
 
         chosen = self._chosen(columns)
-        rows = [
-            [printable(self.readable(item, each), lines=True) for each in chosen] for item in map(self._said, items)
-        ]
+        said = map(self._said, items)
+        rows = [[printable(self.readable(item, column), lines=True) for column in chosen] for item in said]
         whole = [column == columns.name or column.rpartition(".")[2] in _COPIED for column in chosen]
         heads = headings(chosen, self.language)
         widths = _widths([list(cells) for cells in zip(heads, *rows, strict=True)], whole, self.console.width)
@@ -244,9 +243,8 @@ class Output:
         """Return an item with its sentences in the person's language."""
         faults = [{**each, "message": self.say(str(each.get("message")))} for each in item.get("faults") or ()]
         notices = item.get("notices") or ()  # of a plan who is told; of an incident what was, one by one
-        told: dict[str, Any] = (
-            {"notices": list(map(self.notice, notices))} if notices and isinstance(notices[0], str) else {}
-        )
+        in_lines = bool(notices) and isinstance(notices[0], str)
+        told: dict[str, Any] = {"notices": list(map(self.notice, notices))} if in_lines else {}
         if timeline.is_line(item):
             told["summary"] = self.told(item)
         return {**item, **({"faults": faults} if faults else {}), **told}
