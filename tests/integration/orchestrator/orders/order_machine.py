@@ -253,16 +253,14 @@ class OrderMachine(RuleBasedStateMachine):
                     if act == "skip" or hook.spoilt:
                         await skip_event(change, workflow, seq, expected_version=None, now=now)
                     else:
-                        await mend_event(
-                            change,
-                            workflow,
-                            seq,
-                            payload=payload_of(hook),
-                            as_of_now=False,
-                            menders={ORDER_LIFE: Mender(mend_hook, ForetellLife(SystemClock()).effect)},
-                            expected_version=None,
-                            now=now,
-                        )
+                        said: Any = {
+                            "payload": payload_of(hook),
+                            "as_of_now": False,
+                            "expected_version": None,
+                            "now": now,
+                        }
+                        menders = {ORDER_LIFE: Mender(mend_hook, ForetellLife(SystemClock()).effect)}
+                        await mend_event(change, workflow, seq, menders=menders, **said)
             except Conflict:
                 assert not failed
                 return
