@@ -226,6 +226,21 @@ async def test_nobody_is_on_duty_and_backup_at_once_after_swaps_and_overrides(ki
     assert all(shift["on_duty"] != shift["backup"] for shift in roster["shifts"])
 
 
+async def test_time_that_is_over_is_given_to_nobody(kit: Kit) -> None:
+    await put_roster(kit, "oleg", "anna", first_week=(monday().date() - timedelta(weeks=4)).isoformat())
+    over = [(monday().date() - timedelta(weeks=ago)).isoformat() for ago in (3, 2)]
+    refused = [
+        await override(kit, "anna", timedelta(days=-8), timedelta(minutes=-1)),
+        await override(kit, None, timedelta(hours=-3), timedelta(hours=-2), place="backup"),
+        await kit.call("POST", OVERRIDES, body={"swap": over, "reason": "a slip"}),
+    ]
+    assert [status for status, _ in refused] == [422] * 3
+    assert all(problem["detail"].startswith("that time was over at ") for _, problem in refused)
+    assert (await kit.call("GET", OVERRIDES, role="viewer"))[1]["items"] == []
+    with_this_week = [over[0], monday().date().isoformat()]  # whose duty has to be given back still
+    assert (await kit.call("POST", OVERRIDES, body={"swap": with_this_week, "reason": "owed"}))[0] == 200
+
+
 @pytest.mark.parametrize("dry_run", [True, False])
 async def test_who_is_on_duty_already_takes_nothing_over_and_is_told_until_when(kit: Kit, dry_run: bool) -> None:
     roster = await put_roster(

@@ -49,6 +49,7 @@ async def test_each_problem_keeps_its_order_within_a_batch(
     try:
         await take(
             database,
+            a_problem("a", severity="info"),
             a_problem("a"),
             over("b", minutes=60),  # over before it was reported
             a_problem("b", occurred_at=NOW + timedelta(minutes=30)),
@@ -63,7 +64,7 @@ async def test_each_problem_keeps_its_order_within_a_batch(
             database, "SELECT fingerprint, state, severity, occurrences FROM incidents ORDER BY fingerprint, id"
         )
         assert incidents == [
-            ("a", "resolved", "critical", 2),
+            ("a", "resolved", "critical", 3),
             ("a", "open", "warning", 1),
             ("c", "open", "warning", 1),
         ]
@@ -74,6 +75,7 @@ async def test_each_problem_keeps_its_order_within_a_batch(
         )
         assert notified == [
             ("a", False, "opened"),
+            ("a", False, "graver"),
             ("a", False, "escalated"),
             ("a", False, "resolved"),
             ("a", True, "opened"),

@@ -46,7 +46,7 @@ async def test_a_business_key_used_for_another_sum_is_refused_and_says_the_sum(s
         await service.request(amount=1_000, currency="USD"),
         await service.request(amount=None),
         await service.request(amount=1_000, lines=[LINE]),
-        await service.request(amount=None, lines=[LINE], business_key="lines"),
+        await service.request(amount=None, lines=[LINE], business_key=" lines\n"),
         await service.request(amount=100, lines=[LINE], business_key="lines"),
         await service.request(amount=None, lines=[LINE | {"quantity": "2"}], business_key="lines"),
         await service.request(amount=None, business_key="everything"),
@@ -82,6 +82,10 @@ async def test_a_request_for_a_refund_is_audited_and_has_a_real_reason(start: St
     for reason in (" ", "", "ok", None, "\u200b\u200b\u200b"):
         assert (await service.request(reason=reason))[0] == 422
     assert (await service.request(amout=100))[0] == 422, "a misspelt sum would be everything that was captured"
+    for amount in (0, -1, True, "100", 0.5, 100.0, 10**16):
+        assert (await service.request(amount=amount))[0] == 422
+    for currency in ("rub", "XXX", "RUR", "643", " RUB", ""):
+        assert (await service.request(currency=currency))[0] == 422
     assert (await service.request(business_key="   "))[0] == 422
     body = {
         "order_number": NUMBER,

@@ -134,6 +134,19 @@ async def test_malformed_http_is_a_4xx_and_only_what_is_genuine_is_kept(start: S
         await eventually(counted, what="each of them in the ledger, once")
 
 
+@pytest.mark.parametrize("expected", [b"100-Continue", b"200-ok", b"x, 100-continue", b""])
+async def test_whatever_else_a_sender_expects_its_hook_is_taken(start: Start, expected: bytes) -> None:
+    async with start() as gateway:
+        reader, writer = await connect(gateway.url)
+        writer.write(with_length(GOOD, b"Expect: " + expected))
+        continued = b"100-continue" in expected.lower()
+        if continued:
+            assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert (await reader.readuntil(b"\r\n")) == b"HTTP/1.1 200 OK\r\n"
+        writer.close()
+        assert len(await gateway.deliveries(1)) == 1
+
+
 async def test_pipelined_hooks_are_answered_in_order(start: Start) -> None:
     async with start() as gateway:
         reader, writer = await connect(gateway.url)

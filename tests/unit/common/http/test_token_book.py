@@ -77,8 +77,12 @@ def test_only_a_bearer_header_counts(header: str | None, name: str | None) -> No
         ({"tokens": [{"name": "a", "role": "admin", "sha256": "secret-1"}]}, "is malformed at tokens.0.sha256"),
         ({"tokens": [{**ANNA, "expires_at": "2026-12-01T00:00:00"}]}, "is malformed at tokens.0.expires_at"),
         ({"tokens": [{**ANNA, "name": ""}]}, "is malformed: a token has an empty name"),
+        ({"tokens": [{**ANNA, "name": "an\0na"}]}, "is malformed: a token has a name that cannot be read"),
+        ({"tokens": [{**ANNA, "name": "\u200b"}]}, "is malformed: a token has a name that cannot be read"),
+        ({"tokens": [{**ANNA, "name": "a" * 201}]}, "a name that cannot be read, or is longer than 200"),
         ({"tokens": [{**ANNA, "role": "king"}]}, "is malformed: the token of 'anna' has the unknown role 'king'"),
         ({"tokens": [ANNA, {**ANNA, "name": "bob"}]}, "is malformed: the token of 'bob' is given to someone else too"),
+        ({"tokens": [ANNA, {**ANNA, "name": "bob", "token": "t-anna\n"}]}, "the token of 'bob' is given to someone"),
         ({"tokens": [{**ANNA, "scopes": []}]}, "is malformed at tokens.0.scopes: List should have at least 1 item"),
         ({"tokens": [{**ANNA, "scopes": None}]}, "at tokens.0.scopes: Value error, name the scopes, or leave this out"),
         ({"tokens": [{**ANNA, "scopes": "*:admin"}]}, "is malformed at tokens.0.scopes"),
@@ -119,6 +123,15 @@ def test_one_token_as_text_and_as_digest_is_given_twice(tmp_path: Path) -> None:
     path = write(tmp_path / "tokens.json", {"tokens": [ANNA, {"name": "bob", "role": "viewer", "sha256": digest}]})
     with pytest.raises(ConfigurationError, match="the token of 'bob' is given to someone else too"):
         TokenBook.load(path)
+
+
+@pytest.mark.parametrize("written", ["t-anna\n", "t-anna\r\n", " t-anna\t"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_file_of_any_editor_lets_in_whom_it_names(written: str, mark: bytes) -> None:
+    book = TokenBook()
+    document = json.dumps({"tokens": [{**ANNA, "token": written}]}, indent=1).replace("\n", "\r\n")
+    book.read(mark + document.encode())
+    assert book.from_header("Bearer t-anna") == Principal(name="anna", role="operator")
 
 
 def test_a_token_is_nobody_s_from_the_moment_it_expires(tmp_path: Path) -> None:

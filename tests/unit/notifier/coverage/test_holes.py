@@ -43,7 +43,7 @@ def test_a_whole_chain_has_no_hole() -> None:
         ({"routes": read_routes(DEFAULT_ROUTES.read_bytes(), name="default")}, {"routes"}),
         ({"channels": {"slack"}}, {"channels"}),
         ({"directory": Directory()}, {"people", "roster"}),
-        ({"directory": Directory(people={"vera": VIEWER}), "duty": Duty(on_duty="vera")}, {"people"}),
+        ({"directory": Directory(people={"vera": VIEWER}), "duty": Duty(on_duty="vera")}, {"people", "roster"}),
         ({"duty": Duty(on_duty=None)}, {"roster"}),
         ({"duty": Duty(on_duty="who")}, {"roster"}),
         ({"directory": Directory(people={"oleg": Person(id="oleg", name="O", role="operator")})}, {"roster"}),

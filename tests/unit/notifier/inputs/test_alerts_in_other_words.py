@@ -52,6 +52,15 @@ def lines(problem: ProblemFact) -> list[str]:
         ("", "warning"),
         ("purple", "warning"),
         ("INFO", "info"),
+        ("VeryHigh", "critical"),
+        ("SeverityCritical", "critical"),
+        ("2 - High", "critical"),
+        ("Р1", "critical"),  # on a Russian keyboard
+        ("сritical", "critical"),
+        ("ｃｒｉｔｉｃａｌ", "critical"),
+        ("cri\u00adtical\u200b", "critical"),
+        ("not_classified", "warning"),
+        ("LowUrgency", "info"),
     ],
 )
 def test_a_severity_is_read_in_any_case_and_by_its_synonyms(said: str, meant: str) -> None:
@@ -81,6 +90,11 @@ def test_a_severity_that_nobody_knows_is_shown_and_one_beside_it_counts() -> Non
         ({"environment": "прод"}, "production"),
         ({"env": "Тест"}, "testing"),
         ({"environment": "eu-west"}, "production"),
+        ({"Environment": "Staging "}, "testing"),
+        ({"deployment_environment": "production"}, "production"),
+        ({"deployment.environment.name": "staging"}, "testing"),
+        ({"environment": "testing", "env": "prod"}, "production"),
+        ({"environment": " ", "env": "test"}, "testing"),
         ({}, None),
     ],
 )
@@ -118,6 +132,25 @@ def test_the_text_is_the_summary_or_whatever_there_is(
 ) -> None:
     problem = fact(annotations=annotations)
     assert (problem.summary, problem.what_to_do) == (summary, what_to_do)
+
+
+def test_names_are_understood_in_whatever_case_and_with_blanks_around() -> None:
+    labels = {"AlertName": "DiskFull", " severity": "P1", "Service": "tips", "Pod": "tips-1", "K8s.Node": "n"}
+    [alert] = read([{"labels": labels, "annotations": {"Summary": "S", "DESCRIPTION": "D"}}]).alerts
+    told = problem_of(alert, "f", now=NOW, vocabulary=Vocabulary(), words=WORDS)
+    assert (told.alert, told.severity, told.named_service, told.summary, told.what_to_do) == (
+        *("DiskFull", "critical", "tips", "S", "D"),
+    )
+    assert told.details == {"alert": "DiskFull", "pod": "tips-1", "K8s.Node": "n"}
+    named = fact(labels={"service.name": "tips", "job": "collector"})
+    assert (named.service, named.named_service) == ("tips", None)
+
+
+def test_what_grafana_says_beside_annotations_is_shown_and_its_own_marks_last() -> None:
+    marks = {f"__mark{number}__": "x" for number in range(9)}
+    problem = fact(annotations={**marks, "note": "N"}, valueString="[ value=44 ]", panelURL="https://grafana.example/p")
+    assert list(problem.details)[1:4] == ["valueString", "panelURL", "note"]
+    assert problem.details["annotations"] == "+7 ещё"
 
 
 def test_other_annotations_stand_below() -> None:
@@ -206,9 +239,44 @@ def test_an_alert_without_a_status_is_over_when_its_end_is_past(said: dict[str, 
     assert [each.over for each in read([alert]).alerts] == [over]
 
 
+@pytest.mark.parametrize(
+    ("status", "over"),
+    [
+        *((each, True) for each in ("CLEAR", "Up", "RECOVERY", "auto_resolved", "Normal (MissingSeries)", "Решено")),
+        *((each, False) for each in ("unresolved", "unhealthy", "not ok", "down", "PROBLEM", "expired", "pending")),
+    ],
+)
+def test_an_end_is_known_by_its_word_and_any_other_word_fires(status: str, over: bool) -> None:
+    assert [each.over for each in read(notification(one_alert(status=status))).alerts] == [over]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *("2026-11-29 11:00:00 +0000 UTC", "2026-11-29 14:00:00.5 +0300 MSK m=+0.5", "2026-11-29T11:00:00z"),
+        *("2026-11-29 11:00:00 UTC", "2026-11-29T14:00:00+03", "2026-W48-7T11:00:00Z", "20261129T110000Z"),
+    ],
+)
+def test_a_time_is_read_as_others_write_it(said: str) -> None:
+    at = moment_of(said, now=NOW)
+    assert at is not None
+    assert at.replace(microsecond=0) == NOW - timedelta(hours=1)
+
+
 def test_times_that_cannot_be_meant_are_none_and_none_is_later_than_now() -> None:
     zero, far = "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-12:00"
-    assert [moment_of(each, now=NOW) for each in (zero, far, "soon", None, True, float("nan"), 10**400)] == [None] * 7
+    odd: list[Any] = [
+        zero,
+        far,
+        "soon",
+        None,
+        True,
+        float("nan"),
+        10**400,
+        "2026-11-29 11:00:00 MSK",
+        "29-11-2026 10:00",
+    ]
+    assert [moment_of(each, now=NOW) for each in odd] == [None] * len(odd)
     assert moment_of("2026-11-29T12:00:01.123456789Z", now=NOW) == NOW
     for scale in (1, 10**3, 10**6, 10**9):
         second = int(NOW.timestamp() - 1) * scale

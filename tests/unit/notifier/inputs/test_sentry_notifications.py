@@ -119,6 +119,23 @@ def test_a_basket_is_found_wherever_the_front_end_attached_it(
     assert event.basket == basket
 
 
+@pytest.mark.parametrize(
+    ("action", "status", "over"),
+    [
+        *((each, "unresolved", True) for each in ("Resolved ", "ignored", "archived", "deleted")),
+        *((each, status, False) for each in ("created", "unresolved") for status in ("unresolved", "resolved")),
+        ("priority_changed", "ignored", True),
+        ("merged", "resolved", True),
+        ("escalating", "unresolved", False),
+        ("dreamt", None, False),
+    ],
+)
+def test_an_act_on_an_issue_that_is_over_opens_nothing(action: str, status: str | None, over: bool) -> None:
+    event = read({"action": action, "data": {"issue": {"id": 17, "title": "x", "status": status}}}, now=NOW)
+    assert event is not None
+    assert (event.issue, event.resolved) == ("17", over)
+
+
 def test_a_resolved_issue_is_over_and_other_resources_are_nothing() -> None:
     resolved = read({"action": "resolved", "data": {"issue": {"id": "17", "title": "x"}}}, now=NOW)
     assert resolved is not None

@@ -122,7 +122,7 @@ def told(kind: str, language: Language) -> Iterator[str]:
     """The lines of a kind's notice, apart from what people and other systems wrote."""
     words = Words(language)
     fact = raised(kind, words)
-    for transition in ("opened", "escalated", "resolved"):
+    for transition in ("opened", "graver", "escalated", "resolved"):
         document = render_problem(fact, transition=transition, environment="testing", words=words)
         yield from (text_of(line) for line in document.flatten())
 

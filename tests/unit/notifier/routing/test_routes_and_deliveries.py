@@ -212,7 +212,10 @@ def test_only_news_of_an_incident_is_notified() -> None:
 
     assert should_notify(report(opened=True, before=None), "info") == "opened"
     assert should_notify(report(opened=False, before="warning"), "critical") == "escalated"
+    assert should_notify(report(opened=False, before="info"), "critical") == "escalated"
+    assert should_notify(report(opened=False, before="info"), "warning") == "graver"  # who hears of it may be others
     assert should_notify(report(opened=False, before="critical"), "critical") is None
+    assert should_notify(report(opened=False, before="warning"), "info") is None
     assert should_notify(report(opened=False, before="warning"), "warning") is None
 
 

@@ -20,7 +20,7 @@ from tests.support.servers import eventually
 
 async def test_a_rotated_token_is_sent_without_a_restart_and_a_broken_file_is_not(tmp_path: Path) -> None:
     path = tmp_path / "internal"
-    path.write_text("first\n")
+    path.write_bytes(b"\xef\xbb\xbffirst\r\n")  # as Notepad writes it
     token, registry, lifecycle = SentToken(path), CollectorRegistry(), Lifecycle()
     watcher = watch_files(lifecycle, registry, {"internal_token": (path, token.read)})
     sent: list[str] = []

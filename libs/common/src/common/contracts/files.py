@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -26,12 +27,13 @@ def read_first(path: Path, what: str, read: Callable[[bytes], object]) -> None:
 
 
 def read_json_file(model: TypeAdapter[T], content: bytes | str) -> T:
-    """Return what a file says.
+    """Return what a file says; editors of Windows write a mark before it that says nothing.
 
     Raises ``ConfigurationError`` whose detail goes on after the file's name ("is malformed at tokens.0.role: Field required").
     """
     try:
-        return model.validate_python(orjson.loads(content))
+        plain = content.removeprefix("\ufeff") if isinstance(content, str) else content.removeprefix(BOM_UTF8)
+        return model.validate_python(orjson.loads(plain))
     except orjson.JSONDecodeError as error:
         raise ConfigurationError(f"is not JSON: {error}") from None
     except ValidationError as error:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from pydantic import BaseModel
@@ -96,9 +96,9 @@ def build_app(
         endpoints[endpoint] = route
         metrics.expect(route)
         if route.method == "GET":
-            app.router.add_get(route.path, endpoint, allow_head=True)
+            app.router.add_get(route.path, endpoint, allow_head=True, expect_handler=_expected)
         else:
-            app.router.add_route(route.method, route.path, endpoint)
+            app.router.add_route(route.method, route.path, endpoint, expect_handler=_expected)
     app[HEALTH] = health
     return app
 
@@ -107,6 +107,13 @@ def describe(*, service: str, version: str = VERSION, routes: Sequence[Route], d
     """Return the OpenAPI document that an application of these routes has; nothing is opened, and no handler is called."""
     public = [*_platform_routes(Health(), CollectorRegistry()), _whoami(service, routes), *routes]
     return openapi_document(service=service, version=version, description=description, routes=public)
+
+
+async def _expected(request: web.Request) -> None:
+    """Ask for the body where the caller waits for that; whatever else it expects is no reason to refuse it (RFC 9110, 10.1.1)."""
+    if "100-continue" in request.headers.get("Expect", "").lower() and request.version >= HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # as aiohttp does itself: the answer has not begun
 
 
 def _refuse_doubles(routes: Sequence[Route]) -> None:

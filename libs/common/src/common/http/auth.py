@@ -35,6 +35,7 @@ _LADDER = ("viewer", "operator", "admin")
 ROLES = frozenset({*_LADDER, "internal", "website", "website_manager", "marketplace"})
 
 _DOTS_OF_JWT = 2
+_LONGEST_NAME = 200
 _OF_WEBSITES = frozenset({"website", "website_manager"})
 _WEBSITE = re.compile(r"website(?::[a-z0-9][a-z0-9_-]{0,31})?")
 
@@ -103,8 +104,8 @@ class _Entry(BaseModel):
         """SHA-256 of the token."""
         if self.token is None:
             return bytes.fromhex(self.sha256 or "")
-        token = self.token.get_secret_value()
-        return _digest(token) if token.strip() else b""
+        token = self.token.get_secret_value().strip()  # as it is sent: a file's last line break is no part of it
+        return _digest(token) if token else b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +226,8 @@ def _checked(entries: Iterable[_Entry]) -> tuple[_Known, ...]:
     for entry in entries:
         if not entry.name.strip():
             raise ConfigurationError("a token has an empty name")
+        if not entry.name.isprintable() or len(entry.name) > _LONGEST_NAME:
+            raise ConfigurationError(f"a token has a name that cannot be read, or is longer than {_LONGEST_NAME}")
         if not entry.digest:
             raise ConfigurationError(f"the token of {entry.name!r} is empty")
         if entry.role not in ROLES:

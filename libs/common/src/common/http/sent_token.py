@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from pathlib import Path
 
 from common.contracts.files import read_first
@@ -17,7 +18,7 @@ class SentToken:
 
     def read(self, raw: bytes) -> None:
         """Send this token from now on. Raises ``ConfigurationError`` unless it is one line of ASCII, and goes on with the one before."""
-        token = raw.strip()
+        token = raw.removeprefix(BOM_UTF8).strip()
         if not token:
             raise ConfigurationError("is empty")
         if not token.isascii() or not token.decode("ascii").isprintable():

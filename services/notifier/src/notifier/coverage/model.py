@@ -83,6 +83,5 @@ def _of_duty(duty: Duty, directory: Directory) -> list[Hole]:
     person = directory.person(duty.on_duty)
     if person is None:
         return [Hole("roster", f"{duty.on_duty} is on duty and is not in the people file")]
-    if person.phone is None:
-        return [Hole("roster", f"{duty.on_duty} is on duty and has no phone")]
-    return []
+    found = [] if person.may_act else [Hole("roster", f"{duty.on_duty} is on duty and may take no problem")]
+    return found if person.phone else [*found, Hole("roster", f"{duty.on_duty} is on duty and has no phone")]

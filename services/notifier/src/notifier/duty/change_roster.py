@@ -53,8 +53,10 @@ class ChangeRoster:
 
         Whoever is put on duty and was the backup is the backup no more; the next in turn is. Raises ``Conflict`` where that person answers
         there now, and does so to the end that is asked for. It lasts whole seconds, so that no sliver is left of what lies beneath.
+        Time that is over is nobody's to give: ``Unprocessable``.
         """
         self._known(() if person is None else (person,))
+        _require_ahead(ends_at, await _now(change))
         starts_at = starts_at.replace(microsecond=0)
         ends_at += timedelta(microseconds=-ends_at.microsecond % 1_000_000)
         store = RosterStore(change.connection)
@@ -79,6 +81,7 @@ class ChangeRoster:
             wanted = swap(plan, await store.overrides(since=since, until=until), one, other)
         except ValueError as error:
             raise Unprocessable(str(error)) from None
+        _require_ahead(max(ends_at for _, _, ends_at in wanted), await _now(change))
         return [
             await _add(change, "roster.swap", "on_duty", person, starts_at, ends_at)
             for person, starts_at, ends_at in wanted
@@ -89,7 +92,7 @@ class ChangeRoster:
         store = RosterStore(change.connection)
         await store.locked()
         override = await store.override(override_id)
-        now: datetime = await change.connection.fetchval("SELECT clock_timestamp()")
+        now = await _now(change)
         if override.ends_at <= now:
             raise Conflict("the override is over already")
         await store.take_back(override, now=now)
@@ -108,11 +111,21 @@ class ChangeRoster:
             raise Unprocessable(f"not in the directory of people: {', '.join(strangers)[:200]}")
 
 
+async def _now(change: Change) -> datetime:
+    now: datetime = await change.connection.fetchval("SELECT clock_timestamp()")
+    return now
+
+
+def _require_ahead(ends_at: datetime, now: datetime) -> None:
+    if ends_at <= now:
+        raise Unprocessable(f"that time was over at {ends_at:%Y-%m-%dT%H:%M:%SZ}: nobody's duty would change")
+
+
 async def _need_change(
     change: Change, store: RosterStore, place: Place, person: str, *, starts_at: datetime, ends_at: datetime
 ) -> None:
     """Raise ``Conflict`` where an override from now on would change nothing; one for later holds whatever the plan becomes."""
-    now: datetime = await change.connection.fetchval("SELECT clock_timestamp()")
+    now = await _now(change)
     if starts_at > now + _CLOCKS_DIFFER:
         return
     ahead = await store.shifts(since=now, until=ends_at + SHOWN)

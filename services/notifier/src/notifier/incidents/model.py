@@ -122,13 +122,13 @@ class Incident:
     """Why nobody was notified of it yet."""
 
 
-def should_notify(report: Reported, severity: str) -> Literal["opened", "escalated"] | None:
-    """Whether people hear of a report: when it opens an incident or makes it critical. Repeats are only counted."""
+def should_notify(report: Reported, severity: str) -> Literal["opened", "graver", "escalated"] | None:
+    """Whether people hear of a report: when it opens an incident or makes it graver. Repeats are only counted."""
     if report.opened:
         return "opened"
-    if severity == "critical" and RANK.get(report.severity_before or "critical", 2) < RANK["critical"]:
-        return "escalated"
-    return None
+    if RANK.get(severity, 2) <= RANK.get(report.severity_before or "critical", 2):
+        return None
+    return "escalated" if severity == "critical" else "graver"
 
 
 class TakenAlready(Conflict):

@@ -285,7 +285,7 @@ class Problems:
         traceparent: str | None,
         muted: str | None,
     ) -> NewNotice:
-        """Return a notice about a problem, rendered as one that was ``opened``, ``escalated`` or ``resolved``."""
+        """Return a notice about a problem, rendered as one that was ``opened``, became ``graver`` or ``escalated``, or was ``resolved``."""
         labels = self.labels(fact)
         chosen: tuple[Chosen, ...] = () if muted is not None else self._routes.choose(labels)
         document: Document | None = None

@@ -11,14 +11,20 @@ from typing import Any
 
 from notifier.inputs.body import count_beginnings
 from notifier.inputs.documents import documents_of, salvaged
-from notifier.inputs.lenient import labels_of, moment_of, opened, text_of, texts_of
+from notifier.inputs.lenient import labels_of, moment_of, opened, spelled, text_of, texts_of
 
-_OVER = frozenset({"resolved", "ok", "normal", "inactive", "closed", "recovered"})
+_OVER = {
+    *("resolved", "resolve", "autoresolved", "ok", "normal", "inactive", "closed", "recovered", "recovery", "clear"),
+    *("cleared", "up", "fixed", "ended", "success", "healthy", "green"),
+    *("решено", "решена", "закрыто", "восстановлено", "устранено", "норма"),
+}
+"""What others call an end, as ``spelled``; what stands in brackets behind it ("Normal (Updated)") is left out."""
 _LONGEST_FINGERPRINT = 200
 _LONGEST_TEXT = 20_000
 # Which some senders write beside the labels instead of among them.
 _BESIDE = ("alertname", "severity", "priority", "level", "environment", "env", "service")
 _TEXTS = ("summary", "message", "description", "title")
+_SAID_BESIDE = (*_TEXTS, "valueString", "panelURL", "dashboardURL")  # the last three by Grafana
 _NAMES = ("name", "alert")
 _OWN = frozenset({"labels", "annotations", "status", "startsAt", "fingerprint", *_BESIDE, *_TEXTS})
 _MOST_LEFT_OUT = 10**9
@@ -180,7 +186,7 @@ def _alert(item: Mapping[str, Any], common: Mapping[str, Mapping[str, str]], *, 
         fingerprint = _digest([sorted(labels.items()), bare] if labels or bare else sorted(annotations.items()))
         bare = ""
     begins = moment_of(item.get("startsAt"), now=now)
-    over = status.strip().casefold() in _OVER if status.strip() else _has_ended(item, begins, now=now)
+    over = spelled(status.partition("(")[0]) in _OVER if status.strip() else _has_ended(item, begins, now=now)
     if not (own or beside or texts or (over and bare)):
         return None
     return Alert(
@@ -214,7 +220,7 @@ def _annotations(item: Mapping[str, Any]) -> dict[str, str]:
     if said and not isinstance(said, Mapping) and len(found) < (len(said) if isinstance(said, list) else 1):
         lines = said if isinstance(said, list) and all(isinstance(each, str) for each in said) else [said]
         found.setdefault("message", "\n".join(map(text_of, lines)))
-    beside = {name: text for name in _TEXTS if name not in found and (text := _plain(item.get(name)))}
+    beside = {name: text for name in _SAID_BESIDE if name not in found and (text := _plain(item.get(name)))}
     return {**beside, **found}
 
 

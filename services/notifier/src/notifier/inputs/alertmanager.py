@@ -15,7 +15,7 @@ from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.model import ProblemFact, Severity
 from notifier.incidents.problems import Problems, Report, Resolution, fingerprint_of
 from notifier.inputs.alert import Alert, Notification
-from notifier.inputs.lenient import Vocabulary, first, text_of
+from notifier.inputs.lenient import PRODUCTION, Vocabulary, first, text_of
 from notifier.inputs.relabelled import alerts_meant, remember_labels
 from notifier.inputs.unread import UNFIT, keep_unread
 from notifier.inputs.watchdog import WATCHDOG, sender_of, watchdog_came
@@ -33,7 +33,8 @@ _METHODS = ("method", "http_method")
 _ADDRESSES = ("url", "uri", "route", "path", "handler", "endpoint")
 _RESPONSIBLE = ("responsible", "owner")
 _SEVERITY = ("severity", "priority", "level")
-_ENVIRONMENT = ("environment", "env")
+_ENVIRONMENT = ("environment", "env", "deployment_environment_name", "deployment_environment")  # OpenTelemetry's, too
+_SERVICE = ("service", "service_name", "job")
 _ELSEWHERE = {"alertname", "service", "source", "store_id", "zone", *_SEVERITY, *_ENVIRONMENT, *_RESPONSIBLE}
 _TEXTS = ("summary", "message", "description", "title")
 _MOST_READ = 200  # labels or annotations of one alert: more are only counted
@@ -44,6 +45,8 @@ _TELLING = (
     *("cluster", "namespace", "pod", "container", "deployment", "statefulset", "daemonset", "node", "instance"),
     *("host", "queue", "database", "job_name", "job"),
 )
+_PLACES = {name: place for place, name in enumerate(_TELLING)}
+_READ = (*_ELSEWHERE, *_SERVICE, *_METHODS, *_ADDRESSES, *_TELLING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +214,7 @@ def _fingerprint(fingerprint: str) -> str:
 
 def name_of(alert: Alert) -> str:
     """Return the name by which people know an alert, without contacts."""
-    return scrub_text(alert.labels.get("alertname", "")[:_LONGEST_LABEL]).strip() or "alert"
+    return scrub_text(_folded(alert.labels).get("alertname", "")[:_LONGEST_LABEL]).strip() or "alert"
 
 
 def problem_of(alert: Alert, fingerprint: str, *, now: datetime, vocabulary: Vocabulary, words: Words) -> ProblemFact:
@@ -224,7 +227,7 @@ def problem_of(alert: Alert, fingerprint: str, *, now: datetime, vocabulary: Voc
     Labels ``responsible`` or ``owner`` name whom to tag, several with commas between. An alert about requests that fail names method
     and address first, whatever its labels call them.
     """
-    labels = _scrubbed(alert.labels, (*_ELSEWHERE, *_METHODS, *_ADDRESSES, *_TELLING), longest=_LONGEST_LABEL)
+    labels = _scrubbed(alert.labels, _READ, longest=_LONGEST_LABEL)
     translated = [f"{each}_{words.language}" for each in _TEXTS]
     annotations = _scrubbed(alert.annotations, (*_TEXTS, *translated, *_LINKS), longest=_LONGEST_TEXT)
     annotations = _in_language(annotations, words)
@@ -233,7 +236,9 @@ def problem_of(alert: Alert, fingerprint: str, *, now: datetime, vocabulary: Voc
     summary, _, rest = ("" if chosen is None else annotations[chosen].strip()).partition("\n")
     what_to_do = "" if chosen == "description" else annotations.get("description", "").strip()
     severity, unheard_of = _severity(labels, annotations, vocabulary)
-    environment, unknown = vocabulary.environment(first(_folded(labels), _ENVIRONMENT))
+    said = [vocabulary.environment(labels.get(each, "")) for each in _ENVIRONMENT]
+    # Of several that contradict each other production is believed.
+    environment, unknown = max(said, key=lambda each: (each[0] == PRODUCTION, each[0] is not None))
     responsible = first(labels, _RESPONSIBLE)
     details = {"alert": name}
     request, used = _request(labels)
@@ -246,7 +251,7 @@ def problem_of(alert: Alert, fingerprint: str, *, now: datetime, vocabulary: Voc
     if rest.strip() and what_to_do:
         details["text"] = rest.strip()
     more = max(len(alert.labels) - _MOST_READ, 0)
-    left = {each: text for each, text in labels.items() if each.casefold() not in _ELSEWHERE | used}
+    left = {each: text for each, text in labels.items() if each not in _ELSEWHERE | used}
     details |= _shown(left, more, most=_SHOWN_LABELS, more_as="labels", words=words)
     more = max(len(alert.annotations) - _MOST_READ, 0)
     left = {each: text for each, text in annotations.items() if text.strip()}
@@ -258,7 +263,7 @@ def problem_of(alert: Alert, fingerprint: str, *, now: datetime, vocabulary: Voc
         severity=severity,
         fingerprint=fingerprint,
         summary=summary.strip() or name,
-        service=first(labels, ("service", "job")) or "prometheus",
+        service=first(labels, _SERVICE) or "prometheus",
         named_service=first(labels, ("service",)) or None,
         occurred_at=alert.begins or now,
         seen_at=now,
@@ -291,17 +296,19 @@ def _severity(
 
 
 def _folded(texts: Mapping[str, str]) -> dict[str, str]:
-    return {
-        **{name.strip().casefold(): text for name, text in texts.items()},
-        **texts,
-    }  # as it should be spelled, if it is there
+    return {**{_fold(name): text for name, text in texts.items()}, **texts}  # as it should be spelled, if it is there
+
+
+def _fold(name: str) -> str:
+    return name.strip().casefold().replace(".", "_")
 
 
 def _scrubbed(texts: Mapping[str, str], before: Sequence[str], *, longest: int) -> dict[str, str]:
-    """Return texts without contacts, ``_MOST_READ`` of them: those of these names before all others."""
+    """Return texts without contacts, ``_MOST_READ`` of them: those of these names, in whatever spelling, before all others."""
     places = {name: place for place, name in enumerate(before)}
-    ordered = sorted(texts, key=lambda name: places.get(name.casefold(), len(places)))
-    return {name: scrub_text(texts[name][:longest]) for name in ordered[:_MOST_READ]}
+    plain = {name: name if (folded := _fold(name)) not in places or folded in texts else folded for name in texts}
+    ordered = sorted(texts, key=lambda name: places.get(plain[name], len(places)))
+    return {plain[name]: scrub_text(texts[name][:longest]) for name in ordered[:_MOST_READ]}
 
 
 def _in_language(annotations: Mapping[str, str], words: Words) -> dict[str, str]:
@@ -325,7 +332,8 @@ def _request(labels: Mapping[str, str]) -> tuple[str, set[str]]:
 
 def _shown(texts: Mapping[str, str], unread: int, *, most: int, more_as: str, words: Words) -> dict[str, str]:
     """Return what a message shows of labels or annotations, and how many more there are."""
-    ordered = sorted(texts, key=lambda each: _TELLING.index(each) if each in _TELLING else len(_TELLING))
+    # What senders keep for themselves ("__orgId__") comes last.
+    ordered = sorted(texts, key=lambda each: (each.startswith("__"), _PLACES.get(each, len(_PLACES))))
     shown = {each: texts[each] for each in ordered[:most]}
     left_out = max(len(ordered) - most, 0) + unread
     if left_out:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from unicodedata import normalize
 
 from notifier.incidents.model import RANK, Severity
 from notifier.inputs.documents import documents_of, value_of
@@ -17,6 +18,7 @@ SEVERITIES: Mapping[str, Severity] = {
         ("critical", "crit", "emergency", "emerg", "fatal", "page", "high", "highest", "urgent", "disaster"), "critical"
     ),
     **dict.fromkeys(("alert", "blocker", "major", "panic", "severe", "catastrophic"), "critical"),
+    **dict.fromkeys(("paging", "pager", "phone", "immediate", "extreme", "showstopper", "outage", "down"), "critical"),
     **dict.fromkeys(
         ("критично", "критический", "критическая", "критичный", "авария", "высокий", "высокая"), "critical"
     ),
@@ -27,7 +29,8 @@ SEVERITIES: Mapping[str, Severity] = {
     **dict.fromkeys(
         ("чрезвычайный", "чрезвычайная", "чрезвычайное", "катастрофа", "блокер", "блокирующий"), "critical"
     ),
-    **dict.fromkeys(("катастрофический", "катастрофическая", "блокирующая"), "critical"),
+    **dict.fromkeys(("катастрофический", "катастрофическая", "блокирующая", "крит", "экстренно"), "critical"),
+    **dict.fromkeys(("срочный", "срочная", "срочное", "экстренный", "экстренная", "наивысший"), "critical"),
     **dict.fromkeys(("warning", "warn", "error", "err", "minor", "medium", "moderate", "average"), "warning"),
     **dict.fromkeys(("noncritical", "notcritical", "noncrit", "предупреждение", "средний", "средняя"), "warning"),
     **dict.fromkeys(("info", "informational", "information", "none", "low", "lowest", "debug", "notice", "ok"), "info"),
@@ -47,9 +50,14 @@ ENVIRONMENTS: Mapping[str, str] = {
 _LONGEST = 10_000
 _CONTROL = re.compile(r"[\x00\ud800-\udfff]")
 _APART = re.compile(r"[\W_]+")
+_HUMP = re.compile(r"(?<=[^\W\d_A-ZА-ЯЁ])(?=[A-ZА-ЯЁ])")
+# Letters of one look: whoever says how grave it is on a Russian keyboard means the same.
+_LOOKALIKES = str.maketrans("асеіорхувмнткз", "aceiopxybmhtk3")
 # Of numbered ones ("sev-1", "s1", "priority 0") the first two are critical.
 _NUMBERED = re.compile(r"(?:s|sev|severity|p|pri|prio|priority|level)?0*([0-9])")
 _FRACTION = re.compile(r"(\.\d{6})\d+")
+# As Go writes it: 2026-11-29 11:00:00 +0000 UTC; a zone's name without an offset is only believed of that one.
+_OF_GO = re.compile(r"\s+(?=[+-]\d{4})|(?<=[+-]\d{4})\s.*|\s*(?:UTC|GMT|(?<=\d)z)$")
 _NUMBER = re.compile(r"\d{9,19}(\.\d+)?")
 _NAMED = r"\s*([^\W\d][\w.\-/]*)\s*="
 _ASSIGNED = re.compile(_NAMED + r'\s*(?:("(?:[^"\\]|\\.)*")|([^,"]*))\s*(?:,|$)', re.DOTALL)
@@ -76,10 +84,12 @@ class Vocabulary:
         whole = self._one_severity(spelled(word))
         if whole is not None:
             return whole
-        parts = (self._one_severity(part) for part in _APART.sub(" ", word.casefold()).split())
+        parts = map(self._one_severity, map(spelled, _APART.sub(" ", f"{word} {_HUMP.sub(' ', word)}").split()))
         return max((each for each in parts if each is not None), key=RANK.__getitem__, default=None)
 
     def _one_severity(self, word: str) -> Severity | None:
+        if word not in self.severities and not word.isascii():
+            word = word.translate(_LOOKALIKES)
         known = self.severities.get(word)
         if known is None and (numbered := _NUMBERED.fullmatch(word)) is not None:
             return "critical" if numbered[1] in "01" else "warning"
@@ -98,8 +108,8 @@ class Vocabulary:
 
 
 def spelled(word: str) -> str:
-    """Return a word of another system as the vocabulary has it: in one case, nothing but letters and digits."""
-    return _APART.sub("", word.casefold())
+    """Return a word of another system as the vocabulary has it: in one case and width, nothing but letters and digits."""
+    return _APART.sub("", normalize("NFKC", word).casefold())
 
 
 def json_of(content: bytes) -> Any:
@@ -212,7 +222,7 @@ def moment_of(value: Any, *, now: datetime) -> datetime | None:
             scale = next((each for each in (1, 10**3, 10**6) if abs(value) <= _LATEST * each), 10**9)
             found = datetime.fromtimestamp(value / scale, UTC)
         else:
-            found = datetime.fromisoformat(_FRACTION.sub(r"\1", str(value).strip()))
+            found = datetime.fromisoformat(_OF_GO.sub("", _FRACTION.sub(r"\1", str(value).strip())))
         found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         return None

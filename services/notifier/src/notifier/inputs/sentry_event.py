@@ -21,7 +21,8 @@ from notifier.inputs.lenient import clean, moment_of, text_of, texts_of
 _BASKETS = ("basket", "cart")
 _POSITIONS = ("positions", "items")
 _ANSWERS = ("answer", "response")
-_ENDS = frozenset({"resolved", "ignored", "archived"})
+_ENDS = frozenset({"resolved", "ignored", "archived", "deleted"})
+_BEGINS = frozenset({"created", "unresolved"})
 _NEITHER = frozenset({"assigned", "unassigned"})
 _QUIET = frozenset({"installation", "comment", "seer", "preprod_artifact"})
 _SLUG = re.compile(r"/projects/[^/]+/([^/]+)/")
@@ -86,7 +87,9 @@ def read(notification: Mapping[str, Any], *, now: datetime, at: datetime | None 
     action = text_of(notification.get("action")).strip().casefold()
     if not subject or identity is None or (not event and action in _NEITHER):
         return None
-    of_a_person = not event and action in _ENDS | {"unresolved"}
+    # Of an act that nobody knows, on an issue that is over, only the end is believed.
+    ends = not event and (action in _ENDS or (action not in _BEGINS and text_of(issue.get("status")) in _ENDS))
+    of_a_person = ends or (not event and action == "unresolved")
     seen = moment_of(subject.get("datetime") or subject.get("lastSeen") or subject.get("timestamp"), now=now)
     return SentryEvent(
         event_id=identity,
@@ -96,7 +99,7 @@ def read(notification: Mapping[str, Any], *, now: datetime, at: datetime | None 
         level=_text(subject.get("level") or notification.get("level")) or "error",
         project=_project(notification, event, issue),
         occurred_at=(at or now) if of_a_person or seen is None else seen,
-        resolved=action in _ENDS and not event,
+        resolved=ends,
         link=_text(event.get("web_url") or issue.get("web_url") or issue.get("permalink") or notification.get("url")),
         basket=_basket(event),
         request=_request(event),

@@ -82,7 +82,7 @@ def render_problem(
     links: Line = (),
     order_link: str | None = None,
 ) -> Document:
-    """Return the notice of a problem that was opened, became critical (``escalated``) or is over (``resolved``).
+    """Return the notice of a problem that was opened, became ``graver`` or critical (``escalated``), or is over (``resolved``).
 
     ``people`` are tagged, each as its channel does that, unless it is over. What is said of an order is told whole; alerts are shortened.
     ``links`` is the line of the problem's pages.

@@ -79,6 +79,6 @@ def _person(person: PersonFields) -> Person:
     return Person(
         **values,
         telegram=None if person.telegram is None else str(person.telegram),
-        token=None if token is None else token.get_secret_value(),
+        token=None if token is None else token.get_secret_value().strip(),
         invented=getattr(person, "invented", False),
     )

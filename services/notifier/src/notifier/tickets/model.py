@@ -31,6 +31,8 @@ NO_CALL = (
     "не нужно звонить",
     "не надо звонить",
     "не звоните",
+    "звонить не требуется",
+    "звонок не нужен",
     "no need to call",
     "no call needed",
     "do not call",
@@ -39,7 +41,7 @@ NO_CALL = (
 )
 """What counts unless the settings say otherwise."""
 _NOT_WORDS = re.compile(r"[^\w']+")
-_QUOTED = re.compile(r"^\s*>.*$", re.MULTILINE)
+_QUOTED = re.compile(r"^\s*>.*$|[^.!?\n]*\?", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,7 +314,7 @@ class TrackerRefused(SuiteError):
 
 
 def says_no_call(text: str, wordings: Sequence[str] = NO_CALL) -> bool:
-    """Whether one of the wordings stands in the text as whole words. Case, punctuation, ё and quoted lines ("> …") do not count."""
+    """Whether one of the wordings stands in the text as whole words; quoted lines ("> …") and questions do not count."""
     said = f" {_plain(_QUOTED.sub(' ', text))} "
     return any(f" {words} " in said for words in map(_plain, wordings) if words)
 

@@ -113,10 +113,10 @@ def _source(name: str, entry: _Source) -> Source:
 def _authenticator(entry: _Source) -> Authenticator:
     auth = entry.auth
     if isinstance(auth, _ClientToken):
-        tokens = [token.get_secret_value() for token in auth.tokens]
-        if not all(token.strip() for token in tokens):
+        tokens = [token.get_secret_value().strip() for token in auth.tokens]
+        if not all(tokens):
             raise ValueError("a token is empty")
         return ClientToken(tokens)
     if isinstance(auth, _StandardWebhooks):
-        return StandardWebhooks(secret.get_secret_value() for secret in auth.secrets)
+        return StandardWebhooks(secret.get_secret_value().strip() for secret in auth.secrets)
     return Basic((pair.username, pair.password.get_secret_value()) for pair in auth.credentials)
