@@ -54,6 +54,7 @@ def worker_of(
     limits: WorkerLimits | None = None,
     metrics: OrchestratorMetrics | None = None,
     woken: list[str] | None = None,
+    wakeup: WakeupListener | None = None,
 ) -> Worker:
     """Return a worker that wakes nobody; ``woken`` gets whom its commits would wake."""
     said = [] if woken is None else woken
@@ -61,7 +62,7 @@ def worker_of(
         store,
         handlers,
         owner=owner,
-        wakeup=WakeupListener(),
+        wakeup=wakeup or WakeupListener(),
         metrics=metrics or OrchestratorMetrics(new_registry()),
         clock=SystemClock(),
         notify_workers=lambda: said.append("workers"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
 
 import asyncpg
 import pytest
@@ -260,3 +262,29 @@ async def test_sessions_ended_while_they_speak_are_away_and_leave_the_pool_whole
     for _ in range(2 * 4):  # each of the pool's connections, and again
         async with database.transaction() as connection:
             await write(connection)
+
+
+async def test_a_new_connection_does_not_ask_again_how_the_server_s_own_types_are_made(database: Database) -> None:
+    """Only for what somebody has created: that has another number on each server."""
+    values = [["a", "b"], [b"c"], [1, None], [datetime(2026, 11, 30, tzinfo=UTC)], [{"d": 1}]]
+    question = "SELECT $1::text[], $2::bytea[], $3::bigint[], $4::timestamptz[], $5::jsonb[]"
+    asked: list[list[str]] = []
+    async with database.acquire() as first, database.acquire() as second, database.acquire() as third:
+        await first.execute("CREATE TYPE mood AS ENUM ('calm')")
+        for connection in (first, second, third):
+            asked.append([])
+            connection.add_query_logger(_noting(asked[-1]))
+            assert list(await connection.fetchrow(question, *values) or ()) == values
+        assert len(asked[0]) <= 1  # another test of this process may have asked before
+        assert asked[1:] == [[], []]
+        for connection in (second, third):
+            assert await connection.fetchval("SELECT $1::mood[]", ["calm"]) == ["calm"]
+        assert [len(each) for each in asked[1:]] == [1, 1]
+
+
+def _noting(asked: list[str]) -> Callable[[Any], None]:
+    def note(query: Any) -> None:
+        if "typeinfo" in query.query:
+            asked.append(query.query)
+
+    return note

@@ -16,7 +16,7 @@ from orchestrator.engine.model import ORDER_LIFE, REFUND_REQUEST, new_event
 from orchestrator.erasures.places import erase_orders, erase_subject
 from orchestrator.orders.followers import REFUND_PUBLISHED
 from tests.integration.orchestrator.conftest import Gateway, Start
-from tests.integration.orchestrator.erasures.test_customers_are_erased import anna, erase, left
+from tests.integration.orchestrator.erasures.anna import anna, erase, left
 from tests.support.interrupted import InterruptedConnection
 from tests.support.servers import eventually
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, cast
 
 import asyncpg
 import orjson
@@ -51,6 +52,9 @@ REPEATABLE = (
 )
 """What a transaction may be raised out of only because of its neighbours: the same transaction again can succeed."""
 
+_NUMBERED_BY_HAND = 10_000
+"""Types below have their numbers from PostgreSQL's own source and never another (its ``FirstGenbkiObjectId``)."""
+_NOTHING_ASKED = SimpleNamespace(name="a statement that the server need not forget")
 _OF_CONNECTIONS = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 _SESSION = {
     "timezone": "UTC",
@@ -231,7 +235,12 @@ class _PooledConnection(_Base):
     """Raises where PostgreSQL answers COMMIT with a quiet ROLLBACK, because a statement of the transaction had failed.
 
     asyncpg takes that answer for a commit. A consumer would acknowledge an event whose effect is gone.
+
+    Asks once in a process, and not once a connection, how the server's own arrays are made: the answer is always the same, and each
+    question costs the server some milliseconds, five times over before a new connection knows what ours need.
     """
+
+    _types: ClassVar[dict[frozenset[int], Any]] = {}
 
     def get_reset_query(self) -> str:
         """Nothing is run when it goes back into the pool (see ``Database``)."""
@@ -245,6 +254,15 @@ class _PooledConnection(_Base):
                 "the transaction was rolled back: one of its statements had failed"
             )
         return status
+
+    async def _introspect_types(self, typeoids: Iterable[int], timeout: float | None) -> tuple[Any, Any]:
+        asked = frozenset(typeoids)
+        if (known := self._types.get(asked)) is not None:
+            return known, _NOTHING_ASKED
+        rows, statement = await super()._introspect_types(typeoids, timeout)  # type: ignore[misc]  # the stubs have no inner methods
+        if max(asked) < _NUMBERED_BY_HAND:
+            self._types[asked] = rows
+        return rows, statement
 
 
 async def prepare_connection(connection: Connection) -> None:

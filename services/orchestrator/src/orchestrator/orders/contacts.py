@@ -19,9 +19,11 @@ from orchestrator.orders.fold import Step
 
 FEWEST_DIGITS = 4
 _SHORTEST_PART = 3  # letters of a word that are found in its middle; two are found at its beginning
-_TELLING = 3
-"""So many of a word's grams are looked for in the index; of several words one less each."""
+_TELLING = 4
+"""No more of a word's grams are looked for in the index."""
 _OF_A_NUMBER = 10  # digits that all spellings of a phone have in common, without the country's
+_LONGEST_NAME = 2000
+"""Bytes of a name that are kept: an index holds it whole, and no name is to make an order's row impossible to write."""
 _WORD = re.compile(r"\w+")
 _NO_DIGITS = re.compile(r"\D+", re.ASCII)
 _SPELLED = re.compile(r"[\d\s()+./\u2010-\u2015-]+")
@@ -53,7 +55,7 @@ class ContactKeys:
 def keys_of(number: str, contact: Contact) -> ContactKeys:
     """Return what is kept of a contact. The same contact gives the same keys."""
     words = words_of(contact.name or "")
-    name = "".join(f" {word}" for word in words) or None
+    name = "".join(f" {word}" for word in words).encode()[:_LONGEST_NAME].decode(errors="ignore") or None
     phone = _NO_DIGITS.sub("", phone_key(contact.phone or "") or contact.phone or "") or None
     email = (contact.email or "").strip().lower() or None
     said = "\x00".join((name or "", phone or "", email or ""))
@@ -131,8 +133,10 @@ def by_name(said: str) -> Condition | None:
         return None
     # A part of a word may stand anywhere in it; two letters begin it.
     parts = [word if len(word) >= _SHORTEST_PART else f" {word}" for word in words]
-    # How a word begins tells most: half of all names end alike, and to look that up costs more than it spares.
-    grams = sorted({gram for part in parts for gram in _grams(part)[: _TELLING if len(parts) == 1 else _TELLING - 1]})
+    # How a word begins tells most, and each row that is read in vain is a page of its own. Half of all names end alike: to look that
+    # up costs more than it spares.
+    fewest = 3 if len(parts) == 1 else 2
+    grams = sorted({gram for part in parts for gram in _telling(_grams(part), fewest)})
     return Condition(
         " AND ".join(["strpos(name, {}) > 0"] * len(parts)),
         tuple(parts),
@@ -165,3 +169,7 @@ def _begins(column: str, text: str) -> Condition:
 
 def _grams(text: str) -> list[str]:
     return [text[start : start + 3] for start in range(max(1, len(text) - 2))]
+
+
+def _telling(grams: list[str], fewest: int) -> list[str]:
+    return grams[: max(fewest, min(_TELLING, len(grams) - 2))]

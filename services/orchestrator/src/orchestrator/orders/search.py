@@ -24,21 +24,18 @@ _STOCK_OF_ORDER = "(SELECT * FROM stock_movements WHERE number = {} OFFSET 0) AS
 
 _FEW = 2000
 """So many orders with a contact are read and sorted; what more have is met soon enough by walking back from the newest."""
-_WINDOW, _LARGEST_WINDOW = 4000, 32_000
-"""So many are looked at first, and at most, at a time."""
-_COMMON = 4
-"""What so many of the first window have is met again soon enough."""
-_SPARE = 1.25
-"""So many times what the density so far promises is looked at next."""
+_WINDOW, _COMMON = 4000, 4
+"""What so many of the newest contacts have is met again soon enough; only what fewer have is worth asking an index for."""
 _BY_ID = """
 SELECT number, created_at FROM orders WHERE number = upper($1)
 UNION SELECT number, created_at FROM (SELECT number, created_at FROM orders WHERE external_id = $1 LIMIT 2000) AS of_sources
 """
-# A moment is never cut in two, so that no order falls between two windows; what is looked for is compared outside, whatever it is.
+# Newest first without sorting, and no further than it takes: what is looked for is compared outside, whatever it is. By a name, an index
+# alone answers.
 _WALK = """
-SELECT array_agg(number) FILTER (WHERE {wanted}) AS numbers, count(*) AS looked_at, min(created_at) AS last
-FROM (SELECT number, created_at, name, phone, email FROM order_contact {where}
-      ORDER BY created_at DESC FETCH FIRST {size} ROWS WITH TIES) AS part
+SELECT number, created_at
+FROM (SELECT number, created_at, name, phone, email FROM order_contact {where} ORDER BY {order} {window}) AS part
+WHERE {wanted} ORDER BY {order} LIMIT {many}
 """
 _Known = tuple[datetime, str]
 """An order: when we learned of it, and its number."""
@@ -105,34 +102,35 @@ class OrderSearch:
             """Make the conditions anew: each statement numbers its own values."""
             return _filters(aggregate_state, since=since, until=until, after=after, equal=equal)
 
+        def among(position: tuple[Any, ...] | None) -> Filters:
+            """Make the conditions that hold of a contact, too."""
+            return _between(Filters(), since=since, until=until, after=position)
+
         async with self.database.acquire() as connection:
             ids = [] if said is None else [_known(row) for row in await connection.fetch(_BY_ID, said)]
             wanted = list(contact)
             if said is not None:
                 wanted.append(_either(meaning, [number for _, number in ids]))
-            found: list[Record] = []
-            walked: tuple[Any, ...] | None = after
-            size, looked_at, more = _WINDOW, 0, True
-            rare = bool(ids) or not any(each.common for each in wanted)
-            while more and len(found) <= limit:
-                # What is common is met among the newest; only what is not is worth asking an index for.
-                few = await _few(connection, wanted) if rare else None
+            met: list[_Known] = []
+            if not ids and any(each.common for each in wanted):
+                met = await _walk(connection, among(after), wanted, limit + 1, f"LIMIT {_WINDOW}")
+            if len(met) < min(_COMMON, limit + 1):
+                few = await _few(connection, wanted)
                 if few is not None:
                     return await _newest(connection, few if contact else [*few, *ids], filters, limit + 1)
-                part = _between(Filters(), since=since, until=until, after=walked)
-                condition = _joined(part, wanted)
-                statement = _WALK.format(where=part.where, size=size, wanted=condition)
-                row = await connection.fetchrow(statement, *part.values)
-                more = row is not None and row["looked_at"] >= size
-                if row is not None and row["looked_at"]:
-                    numbers = row["numbers"] or []
-                    found += await _of(connection, numbers, filters(), limit + 1 - len(found))
-                    walked = (row["last"], "")  # before that moment
-                    rare = not looked_at and not rare and len(numbers) < _COMMON
-                looked_at += size
-                missing = (limit + 1 - len(found)) / max(1, len(found))
-                size = max(_WINDOW, min(int(looked_at * missing * _SPARE), _LARGEST_WINDOW))
-            return found
+            found: list[Record] = []
+            many, more = limit + 1, True
+            while True:
+                numbers = list(dict.fromkeys(number for _, number in met))
+                fit = await _of(connection, numbers, filters(), limit + 1 - len(found)) if numbers else []
+                found += fit
+                if not more or len(found) > limit:
+                    return found
+                # Those that are in another status, say, are passed over in bigger and bigger steps.
+                many = limit + 1 - len(found) if len(fit) == len(numbers) else min(many * 4, _FEW)
+                after = met[-1] if met else after
+                met = await _walk(connection, among(after), wanted, many)
+                more = len(met) == many
 
 
 def _filters(
@@ -196,6 +194,15 @@ async def _few(connection: Connection, wanted: Sequence[Condition]) -> list[_Kno
         await connection.execute("SET LOCAL enable_seqscan = off")
         rows = await connection.fetch(statement, *filters.values)
     return None if len(rows) > _FEW else [_known(row) for row in rows]
+
+
+async def _walk(
+    connection: Connection, part: Filters, wanted: Sequence[Condition], many: int, window: str = "OFFSET 0"
+) -> list[_Known]:
+    """Return so many contacts that fit, the newest first: of the newest ``window`` of this part, or of all of it."""
+    where, condition = part.where, _joined(part, wanted)
+    statement = _WALK.format(where=where, order=_NEWEST_FIRST, window=window, wanted=condition, many=many)
+    return [_known(row) for row in await connection.fetch(statement, *part.values)]
 
 
 async def _newest(
