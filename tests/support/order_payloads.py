@@ -36,15 +36,18 @@ LONG = "".join(chr(97 + place * place * 7919 % 26) for place in range(9000))
 """A text that no index holds, and that does not shrink much."""
 PEOPLE: list[Any] = [
     None, "", "Анна", [], 7, True, {}, {"name": "Анна", "phone": "8 (912) 345-67-89"}, {"phone": 79123456789}, {"phone": "нет"},
+    {"name": {"first": "Анна"}, "phone": ["89123456789", 7], "email": [None]},
     {"name": {}, "email": "a@b.ru"}, {"name": 7, "phone": []}, {"name": "ж" * 9000, "phone": "7" * 4000, "email": LONG + "@x.ru"},
 ]  # fmt: skip
 PLACES: list[Any] = [
     None, "", "Москва, Ленина, 1", [], 7, {}, {"full_address": "Москва, Ленина, 1"}, {"city": "Москва", "street": "Ленина", "floor": -1},
     {"city": {"name": "Москва"}, "floor": "цокольный"}, {"full_address": None, "city": []},
+    ["Москва", "Ленина, 1"], [{"city": "Москва"}], [{}, None],
+    {"address": {"street": ["Ленина", {}]}}, {"lat": 55.75, "lon": "37.61", "geo": 1},
 ]  # fmt: skip
 WINDOWS: list[Any] = [
     None, "", "утром", "2026-11-21T10:00:00+03:00/2026-11-21T12:00:00+03:00", 7, [], {}, {"from": "2026-11-21T10:00:00Z", "to": "12:00"},
-    {"from": 1795244400}, {"from": []},
+    {"from": 1795244400}, {"from": []}, ["10:00", "12:00"], [{"from": "10:00"}], {"day": "2026-11-21", "slot": {"to": "12:00"}},
 ]  # fmt: skip
 TOTALS: list[Any] = [None, [], "x", {}]
 _NUMBER_FIELDS = (

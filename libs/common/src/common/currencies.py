@@ -62,6 +62,8 @@ def currency_code(value: object) -> str | None:
 
     The rouble before 1998 (RUR, 810) is still written for the rouble of today.
     """
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return _CODES.get(f"{value:03d}") if 0 <= value < 1000 else None
     if not isinstance(value, str) or len(value) > _LONGEST:

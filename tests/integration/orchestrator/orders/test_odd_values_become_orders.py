@@ -18,6 +18,14 @@ ODD: dict[str, dict[str, Any]] = {
     "long-store": {"storeID": LONG},
     "long-zone-and-tariff": {"zone": LONG, "tariff": LONG},
     "long-payment": {"payment": {"method": LONG, "id": LONG}},
+    "said-in-parts": {
+        "comment": ["Без лука", {"text": "Аллергия на орехи"}],
+        "address": [{"address": "ул. Ленина, 1", "city": "Тула", "lat": 54.2, "lon": None}],
+        "customer": {"name": {"first": "Анна", "last": "Ли"}, "phone": ["89161234567"]},
+        "delivery": {"name": "Курьер", "date": "2026-11-21", "timeFrom": "22:00", "timeTo": "02:00"},
+        "payment": "card",
+        "total": [],
+    },
     "many-lines-of-one-id": {"positions": [{"id": "a", "quantity": "99999999999", "price": "0"}] * 11},
 }
 
@@ -42,6 +50,11 @@ async def test_an_order_with_odd_values_goes_through_its_whole_life(start: Start
     assert found["long-mail"]["customer"] == {"name": "Анна", "phone": "+79161234567", "email": None}
     assert found["long-name"]["customer"]["phone"] == "+79161234567"
     assert found["long-store"]["store_id"] is None
+    parts = found["said-in-parts"]
+    assert (parts["comment"], parts["address"]["text"]) == ("Без лука, Аллергия на орехи", "Тула, ул. Ленина, 1")
+    assert parts["customer"] == {"name": "Ли Анна", "phone": "+79161234567", "email": None}
+    assert parts["delivery_window"] == {"starts": None, "ends": None, "text": "2026-11-21 22:00 – 02:00"}
+    assert (parts["payment"]["method"], parts["totals"]["total_price"]) == ("card", 17_000)
     moved = (await api.get("/admin/v1/stock-movements?limit=200"))["items"]
     amounts = {item["number"]: item["quantity"] for item in moved}
     assert float(amounts[gateway.number("many-lines-of-one-id")]) == -1099999999989

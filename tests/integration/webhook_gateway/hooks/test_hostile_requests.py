@@ -100,6 +100,28 @@ async def test_a_compressed_body_is_counted_as_it_unfolds(start: Start) -> None:
         await eventually(recorded, what="the ledger")
 
 
+def in_pieces(body: bytes, *headers: bytes) -> bytes:
+    """A chunked request, with an extension of a chunk and trailers."""
+    half = len(body) // 2
+    chunks = b"%x;name=value\r\n%b\r\n%x\r\n%b\r\n" % (half, body[:half], len(body) - half, body[half:])
+    lines = b"".join(line + b"\r\n" for line in (*headers, b"Trailer: X-Sum", b"Transfer-Encoding: chunked"))
+    return HEAD + lines + b"\r\n" + chunks + b"0\r\nX-Sum: 1\r\n\r\n"
+
+
+async def test_a_hook_is_taken_in_pieces_with_trailers_and_after_a_leave_to_go_on(start: Start) -> None:
+    async with start() as gateway:
+        assert await answer_to(gateway.url, in_pieces(GOOD)) == 200
+        assert await answer_to(gateway.url, in_pieces(gzip.compress(GOOD), b"Content-Encoding: gzip")) == 200
+        reader, writer = await connect(gateway.url)
+        head, _, body = with_length(GOOD, b"Expect: 100-continue").partition(b"\r\n\r\n")
+        writer.write(head + b"\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100")
+        writer.write(body)
+        assert await status_of(reader) == 200
+        writer.close()
+        assert {item["outcome"] for item in await gateway.deliveries(3)} <= {"confirmed", "spooled"}
+
+
 async def test_malformed_http_is_a_4xx_and_only_what_is_genuine_is_kept(start: Start) -> None:
     many = b"".join(b"X-%d: 1\r\n" % number for number in range(10_000))
     requests = {

@@ -116,6 +116,38 @@ def test_discounts_told_for_the_first_time_leave_the_discounted_total() -> None:
     assert (more.total_price, more.total_discount_price) == (45_000, 42_000)
 
 
+@pytest.mark.parametrize(
+    ("lines", "total", "discounted"),
+    [
+        ([line("a", 2, 8_500, discount_price=8_000)], 17_000, 16_000),
+        ([line("a", 2, 8_500, discount_price=8_000)], 27_000, 26_000),
+        ([line("a", 2, 8_500, discount_price=8_000), line("b", 1, 1_000)], 28_000, 27_000),
+        ([line("a", 2, 8_500, discount_price=8_000), line("b", 1, 1_000)], None, 17_000),
+        ([line("a", 2, 8_500, discount_price=8_000)], 16_000, 16_000),
+        ([line("a", 2, 8_500)], 27_000, None),
+    ],
+)
+def test_what_is_to_be_paid_has_the_delivery_and_goods_without_discount_in_it(
+    lines: list[Line], total: int | None, discounted: int | None
+) -> None:
+    assert last(created(*lines, total_price=total)).total_discount_price == discounted
+
+
+def test_a_discount_told_later_leaves_the_delivery_in_what_is_to_be_paid() -> None:
+    first = created(line("a", 1, 25_000), total_price=35_000)
+    state = last(first, paid(line("a", 1, discount_price=20_000)))
+    assert (state.total_price, state.total_discount_price, state.cost) == (35_000, 30_000, 30_000)
+    moved = last(first, changed(line("a", 2, discount_price=20_000)), paid(line("a", 3)))
+    assert (moved.total_price, moved.cost) == (85_000, 70_000)
+
+
+def test_a_sum_of_nothing_for_goods_left_out_is_a_persons_case() -> None:
+    first = created(line("a", 2, 100))
+    state = last(first, paid(total_price=0))
+    assert (state.total_price, state.paid, incidents(state)) == (200, True, ["order_emptied"])
+    assert last(created(line("a", 2, 0)), paid(total_price=0)).incidents == ()
+
+
 def test_a_total_that_is_said_counts() -> None:
     assert last(created(line("a", 1, 25_000), total_price=35_000), paid(line("a", 2), total_price=1)).total_price == 1
 

@@ -104,9 +104,10 @@ def test_never_more_is_unfolded_than_was_asked_for() -> None:
     [
         ("application/json", "", None),
         ("application/json; charset=UTF-8", "", None),
-        ("application/json; charset=windows-1251", "", "windows-1251"),
+        ("application/json; charset=windows-1251", "", "cp1251"),
         ('application/json;Charset="koi8-r"', "", "koi8-r"),
-        ("application/json", "windows-1251", "windows-1251"),
+        ("application/json", "windows-1251", "cp1251"),
+        ("application/json; charset=win-1251", "", "cp1251"),
         ("application/json; charset=x-unknown", "", None),
     ],
 )
@@ -116,10 +117,26 @@ def test_the_charset_is_the_one_that_the_headers_declare(
     assert charset_of(content_type, content_encoding) == expected
 
 
-@pytest.mark.parametrize("charset", ["windows-1251", "koi8-r", "utf-16", "utf-16le", "cp866"])
-def test_text_is_read_by_its_declared_charset(charset: str) -> None:
+@pytest.mark.parametrize(
+    ("written", "codec"),
+    [
+        *((name, "cp1251") for name in ("windows-1251", "Windows1251", "cp1251", "CP-1251", "win-1251", "x-cp1251")),
+        *((name, "koi8-r") for name in ("KOI8-R", "koi8r", "koi8_r")),
+        *((name, "iso8859-5") for name in ("ISO-8859-5", "iso88595", "cyrillic")),
+        *((name, "cp866") for name in ("cp866", "IBM-866")),
+        *((name, "utf-16-le") for name in ("utf-16le", "UTF-16-LE", "utf_16_le")),
+        ("utf-16", "utf-16"),
+    ],
+)
+def test_text_is_read_by_its_declared_charset_however_that_is_spelled(written: str, codec: str) -> None:
     text = TEXT.replace("№", "N")  # koi8-r has no such sign
-    assert to_utf8(text.encode(charset), charset).decode() == text
+    assert to_utf8(text.encode(codec), charset_of(f"application/json; charset={written}", "")).decode() == text
+
+
+@pytest.mark.parametrize("declared", [None, "cp1251", "utf-16-be"])
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
+def test_text_with_the_mark_of_utf_16_is_that(declared: str | None, codec: str) -> None:
+    assert to_utf8(("\ufeff" + TEXT).encode(codec), declared).decode() == TEXT
 
 
 def test_text_that_is_utf_8_all_the_same_or_no_text_of_the_charset_stays_as_it_came() -> None:

@@ -123,7 +123,7 @@ def test_the_others_need_only_the_order_id(event: str) -> None:
         ),
         (body(None), "event_type", "missing"),
         (body().replace(b"H1", b"H1\xff"), "", "not_strict_json"),
-        (body(payload={**PAYLOAD, "comment": "x"}).replace(b'"x"', b'"\\ud800"'), "", "not_strict_json"),
+        (body(payload={**PAYLOAD, "total": "170.00"}), "payload.total", "not_an_object"),
         (body(payload={**PAYLOAD, "comment": "x"}).replace(b'"x"', b"NaN"), "", "not_strict_json"),
         (
             body(payload={**PAYLOAD, "comment": "x"}).replace(b'"x"', b"[" * 100 + b"]" * 100),
@@ -139,6 +139,27 @@ def test_what_does_not_fit_is_named_and_the_order_is_still_known(raw: bytes, fie
         reading.problems[0].field,
         reading.problems[0].code,
     )
+
+
+@pytest.mark.parametrize(
+    "written",
+    [b'"\\ud83d"', b'"\\ud83d \xf0\x9f\x8d\x95"', b'"one\ntwo\tthree"', b'"x", "y": 1e999', b'"x", "y": ' + b"9" * 400],
+)
+def test_what_only_strict_json_refuses_and_nobody_can_misread_is_taken(written: bytes) -> None:
+    raw = body("order.created", {**PAYLOAD, "comment": "x"}).replace(b'"x"', written)
+    reading = read_hook(raw)
+    assert (reading.external_id, reading.problems, reading.digest) == ("H1", (), read_hook(raw).digest)
+    assert reading.digest != read_hook(raw.replace(b"85.00", b"86.00")).digest
+
+
+def test_a_number_that_no_program_reads_is_named() -> None:
+    raw = body("order.created", {**PAYLOAD, "comment": "x"}).replace(b'"x"', b"9" * 5000)
+    assert [fault.code for fault in read_hook(raw).problems] == ["not_strict_json"]
+
+
+@pytest.mark.parametrize("payment", ["card", {"method": "card"}])
+def test_a_total_of_php_without_fields_is_none_and_a_payment_in_words_is_one(payment: Any) -> None:
+    assert read_hook(body("order.created", {**PAYLOAD, "total": [], "payment": payment})).problems == ()
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"\x00", b"nonsense", b"[" * 100_000])

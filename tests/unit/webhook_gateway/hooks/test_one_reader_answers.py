@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,30 @@ from webhook_gateway.hooks.model import HOOKS
 from webhook_gateway.hooks.reading import read_hook
 
 NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
+
+
+SHAPES: list[tuple[bytes, str | None]] = [
+    (b'"half \\ud83d"', "half ?"),
+    (b'"one\ntwo"', "one\ntwo"),
+    ('["Без лука", "Аллергия на орехи"]'.encode(), "Без лука, Аллергия на орехи"),
+    ('{"customer": "Аллергия на орехи", "courier": null, "shop": ["x"]}'.encode(), "Аллергия на орехи"),
+    (b'{"text": "x", "more": {"title": "y"}}', "x, y"),
+    (b"[]", None),
+    (b"1e999", "inf"),
+    (b"9" * 400, "9" * 400),
+]
+
+
+@pytest.mark.parametrize(("written", "comment"), SHAPES)
+def test_what_a_person_said_is_carried_out_whole_in_any_shape(written: bytes, comment: str | None) -> None:
+    body = b'{"event_type": "order.created", "payload": {"originalOrderId": "H1", "positions": [{"id": "a", "quantity": 1}], "comment": '
+    body += written + b"}}"
+    assert read_hook(body, now=NOW).problems == ()
+    attributes = {"source": "sm", "external_id": "H1", "body_form": "envelope", "currency": "RUB"}
+    event = WorkflowEvent(
+        type="order.created", event_id="e", attributes=attributes, payload=body, received_at=NOW, seq=1
+    )
+    assert to_fact(event).comment == comment
 
 
 @settings(deadline=None, max_examples=1_000)

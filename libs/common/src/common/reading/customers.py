@@ -6,10 +6,22 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from common.reading.people import _ADDRESS_NAMES, _CONTACT_NAMES, _NOBODYS, _PEOPLE, _PLACES, _folded_name, phone_key
+from common.reading.people import _ADDRESS_NAMES, _LOOSE_PLACES, _OF_PEOPLE, _PEOPLE, _PLACES, _folded_name, phone_key
 
 _WHOLE = frozenset(
-    {*_PEOPLE, *_PLACES, "phones", "emails", "addresses", "recipients", "customers", "persons", "coordinates", "geo"}
+    {
+        *_PEOPLE,
+        *_PLACES,
+        "billing",
+        "phones",
+        "emails",
+        "addresses",
+        "recipients",
+        "customers",
+        "persons",
+        "coordinates",
+        "geo",
+    }
 )
 """Under these names everything is the customer's."""
 
@@ -31,10 +43,14 @@ _OF_ANY_THING = frozenset(
 )  # fmt: skip
 """Parts of an address only inside one: a shop's goods and zones have fields of these names too."""
 
+_BESIDE = _OF_ANY_THING - {"floor", "building", "house", "office", "room", "town", "home"}
+"""Beside the order's own fields these are of any thing, even where ``delivery`` or the like begins the name."""
+
 _SAID_WITHIN = {"cancellation": frozenset({"description", "reason", "text"})}
 """Texts that people wrote, where only the part of the order around them tells them from a shop's own."""
 
-_CUSTOMERS = (frozenset(_CONTACT_NAMES) - _NOBODYS) | _WHOLE | _SAID | (frozenset(_ADDRESS_NAMES) - _OF_ANY_THING)
+_CUSTOMERS = _OF_PEOPLE | _WHOLE | _SAID | (_ADDRESS_NAMES.keys() - _OF_ANY_THING)
+_CUSTOMERS |= {by + name for by in _LOOSE_PLACES for name in _ADDRESS_NAMES.keys() - _BESIDE}
 _LONGEST_NAME = 64
 _NO_DIGITS = re.compile(r"\D+", re.ASCII)
 _DEEPEST = 100  # twice that, within the customer's again, is what can be written as JSON

@@ -16,6 +16,9 @@ MINOR_PARTS = ("entrance", "floor", "flat", "intercom", "comment")
 APART = re.compile(r"[^\W\d_]|[#*;,/]")
 """What stands between two phones, and before an extension."""
 
+_WIDER_PARTS = ("region", "city")
+_WORD = re.compile(r"\w+")
+
 _LABELS = {
     "house": "д. ",
     "building": "корп. ",
@@ -98,11 +101,14 @@ class Address:
     def full(self) -> str:
         """The whole address in one line: the words that were said and every part that they do not hold."""
         given = [] if self.text is None else [self.text]
+        wider = []  # in words people often leave out the city: {"address": "ул. Ленина, 1", "city": "Тула"}
         for name, value in self.parts:
             label = _LABELS.get(name, "")
             if self.text is None or (name in MINOR_PARTS and f"{label}{value}".casefold() not in self.text.casefold()):
                 given.append(f"{label}{value}")
-        return ", ".join(given)
+            elif name in _WIDER_PARTS and not _holds(self.text, value):
+                wider.append(value)
+        return ", ".join((*wider, *given))
 
     def updated(self, later: Address | None) -> Address:
         """Return the address after ``later`` was said. One that names only a floor, a flat and the like is more of the same place."""
@@ -113,6 +119,12 @@ class Address:
         known = dict(self.parts) | dict(later.parts)
         parts = tuple((name, known[name]) for name in (*MAJOR_PARTS, *MINOR_PARTS) if name in known)
         return Address(text=self.text, parts=parts)
+
+
+def _holds(text: str, place: str) -> bool:
+    """Whether the longest word of a place's name is among those of the text: `г. Москва` and `Москва г` are one."""
+    words = _WORD.findall(place.casefold())
+    return not words or max(words, key=len) in _WORD.findall(text.casefold())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

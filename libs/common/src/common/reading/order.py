@@ -15,7 +15,7 @@ from typing import Any
 from common.currencies import currency_code
 from common.errors import FieldError
 from common.reading.model import Address, Contact, Line, Window
-from common.reading.people import read_people
+from common.reading.people import read_people, words_in
 from common.reading.values import LARGEST_SUM, LONGEST_NAME, Unfit, given, identifier, read_quantity, read_sum, text_of
 
 CREATED = "order.created"
@@ -67,7 +67,8 @@ def read_order(payload: Mapping[str, Any], *, event: str, currency: str, prefix:
     said = read.currency()
     counted = said or currency
     lines = read.lines(counted, event)
-    total, payment, cancellation = (read.inside(name) for name in ("total", "payment", "cancellation"))
+    total, payment = read.inside("total"), read.inside("payment", "method")
+    cancellation = read.inside("cancellation", "description")
     customer, address, window = read_people(payload)
     return OrderContent(
         currency=said,
@@ -77,7 +78,7 @@ def read_order(payload: Mapping[str, Any], *, event: str, currency: str, prefix:
         store_id=read.name(payload, "storeID") or read.name(payload, "storeId"),
         zone=read.name(payload, "zone"),
         tariff=read.name(payload, "tariff"),
-        comment=read.text(payload, "comment"),
+        comment=read.words("comment"),
         shipment_method=read.name(payload, "shipmentMethod"),
         replacement_policy=read.name(payload, "replacementPolicy"),
         payment_method=read.name(payment, "method", "payment.method"),
@@ -193,13 +194,26 @@ class _Reader:
             self._problem(f"{where}.{key}", error.code, str(error))
         return None
 
-    def inside(self, name: str) -> Mapping[str, Any]:
+    def inside(self, name: str, said: str = "") -> Mapping[str, Any]:
+        """The object under a name; a text there is the one field of it that it can be, ``said``."""
         value = self._payload.get(name)
         if isinstance(value, dict):
             return value
-        if given(value):
-            self._set_aside(name, "not_an_object", "an object is needed")
+        if said and isinstance(value, str):
+            return {said: value}
+        if given(value) and value != []:  # an object without fields, as PHP writes it
+            note = self._problem if name == "total" else self._set_aside  # a sum is read or refused
+            note(name, "not_an_object", "an object is needed")
         return {}
+
+    def words(self, name: str) -> str | None:
+        """All that a person said, also in several parts: it may be an allergy."""
+        value = self._payload.get(name)
+        if not isinstance(value, dict | list):
+            return self.text(self._payload, name)
+        text = words_in(list(value.values()) if isinstance(value, dict) else value)
+        self.part(name, text)
+        return text
 
     def text(self, fields: Mapping[str, Any], key: str, where: str | None = None) -> str | None:
         value = fields.get(key)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -18,20 +19,22 @@ _LONGEST_NAME = 64
 _PEOPLE = ("customer", "recipient", "contact", "contacts", "client", "buyer", "user")
 _CONTACT = {
     "name": "name fullname fio фио имя customername clientname contactname recipientname username",
-    "last": "lastname surname familyname фамилия",
-    "first": "firstname givenname",
-    "middle": "middlename patronymic отчество",
+    "last": "lastname surname familyname фамилия last",
+    "first": "firstname givenname first",
+    "middle": "middlename patronymic отчество middle",
     "phone": "phone phonenumber tel telephone mobile mobilephone cell телефон msisdn customerphone clientphone contactphone "
     "recipientphone userphone",
     "email": "email mail emailaddress почта customeremail clientemail contactemail useremail",
 }
 _LONGEST = {"phone": LONGEST_PHONE, "email": LONGEST_MAIL}
-_NOBODYS = frozenset({"name", "mobile", "mail", "cell"})
+_NOBODYS = frozenset({"name", "mobile", "mail", "cell", "last", "first", "middle"})
 """Names that mean anything beside the order's own fields."""
 
 _PLACES = ("address", "deliveryaddress", "shippingaddress", "customeraddress", "адрес", "destination")
+_HOLDERS = ("delivery", "shipping", "deliverypoint", *_PEOPLE)
+"""Parts of an order within which a place may stand."""
 _ADDRESS = {
-    "text": "fulladdress full address text value formatted formattedaddress unrestrictedvalue raw addressline line адрес",
+    "text": "fulladdress full addresstail address text value formatted formattedaddress unrestrictedvalue raw addressline line адрес",
     "postcode": "postcode postalcode zip zipcode postindex индекс",
     "country": "country countryname страна",
     "region": "region state province область регион",
@@ -41,10 +44,11 @@ _ADDRESS = {
     "building": "building block corpus korpus housing корпус строение",
     "entrance": "entrance porch подъезд doorway",
     "floor": "floor level этаж",
-    "flat": "flat apartment apartmentnumber apt room office unit квартира address2 line2 addressline2",
-    "intercom": "intercom doorphone doorcode домофон",
+    "flat": "flat flatnumber apartment apartmentnumber apt room office unit квартира address2 line2 addressline2",
+    "intercom": "intercom doorphone doorcode entryphone домофон",
     "comment": "comment comments note notes instructions комментарий",
 }
+_POINTS = ("coordinates", "location", "geo", "point")
 
 _WINDOWS = (
     "deliverywindow", "deliveryinterval", "deliverytime", "deliverytimeinterval", "deliveryslot", "deliveryperiod", "timeslot", "slot",
@@ -58,7 +62,8 @@ _WINDOW = {
     "day": "date day deliverydate дата",
     "text": "text value interval time label name",
 }
-_CLOCK = re.compile(r"[0-9]{1,2}(?::[0-9]{2}){0,2}")
+_OF_ANY_DELIVERY = frozenset({"text", "value", "label", "name"})
+"""Names that say no time where a whole delivery is told of."""
 
 _NOT_IN_NAMES = re.compile(r"[\W_]+")
 _NO_DIGITS = re.compile(r"\D+", re.ASCII)
@@ -73,8 +78,12 @@ def _ranked(spellings: Mapping[str, str]) -> _Ranks:
 
 
 _CONTACT_NAMES, _ADDRESS_NAMES, _WINDOW_NAMES = _ranked(_CONTACT), _ranked(_ADDRESS), _ranked(_WINDOW)
-_LOOSE = ("delivery", "expected")
-_TELLING = frozenset({*_PEOPLE, *_PLACES, *_WINDOWS, *(_CONTACT_NAMES.keys() - _NOBODYS)})
+_POINT_NAMES = _ranked({"lat": "lat latitude", "lon": "lon lng long longitude"})
+_LOOSE_PLACES = ("delivery", "shipping", "address")
+"""So begin the names of parts that stand beside the order's own fields: ``delivery_city``."""
+_LOOSE = (*_LOOSE_PLACES, "expected")
+_OF_PEOPLE = _CONTACT_NAMES.keys() - _NOBODYS
+_TELLING = frozenset({*_PEOPLE, "billing", *_PLACES, *_WINDOWS, *_OF_PEOPLE})
 """Names of fields that say something of people, places or times; with those that begin with one of ``_LOOSE`` there are no others."""
 
 
@@ -131,90 +140,124 @@ def _contact(folded: Mapping[str, Any]) -> Contact | None:
 
 
 def _people(folded: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    for key in _PEOPLE:
-        person = folded.get(key)
-        if isinstance(person, list) and person:
-            person = person[0]
+    for key in (*_PEOPLE, "billing"):
+        person = _first(folded.get(key))
         if isinstance(person, dict):
             fields = _folded(person)
             yield fields
+            if isinstance(named := fields.get("name"), dict):  # {"name": {"first": …, "last": …}}
+                yield _folded(named)
             # Phones and mails are lists in some shops: {"phones": [{"number": …}]}
             for several, one in (("phones", "phone"), ("emails", "email")):
                 if several in fields:
                     yield {one: _inside(fields[several])}
         elif isinstance(person, str) and key in {"customer", "recipient", "client"}:
             yield {"name": person}
-    yield {key: value for key, value in folded.items() if key not in _NOBODYS}
+    for told in (folded, *(_fields(place) for place in _places(folded))):
+        yield {key: value for key, value in told.items() if key not in _NOBODYS}
+
+
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, list) and value else value
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    first = _first(value)
+    return _folded(first) if isinstance(first, dict) else {}
 
 
 def _inside(value: Any) -> Any:
-    first = value[0] if isinstance(value, list) and value else value
+    first = _first(value)
     if not isinstance(first, dict):
         return first
     fields = _folded(first)
     return next((fields[key] for key in ("number", "address", "value", "phone", "email") if key in fields), None)
 
 
+def _places(folded: Mapping[str, Any]) -> Iterable[Any]:
+    for fields in (folded, *(_fields(folded[key]) for key in _HOLDERS if key in folded)):
+        yield from (fields[key] for key in _PLACES if key in fields)
+
+
 def _address(folded: Mapping[str, Any]) -> Address | None:
-    for key in _PLACES:
-        place = folded.get(key)
-        found = _address_of(_folded(place)) if isinstance(place, dict) else None
-        if isinstance(place, str) and (text := text_of(place)) is not None:
-            found = Address(text=text)
+    for place in _places(folded):
+        found = None
+        if isinstance(place, dict) or (isinstance(place, list) and len(place) == 1 and isinstance(place[0], dict)):
+            fields = _fields(place)
+            found = _address_of(fields) or _address_of(_fields(fields.get("address")))
+        elif isinstance(place, str) or (isinstance(place, list) and all(isinstance(line, str) for line in place)):
+            found = Address(text=text) if (text := words_in(place)) else None
         if found is not None:
             return found
-    delivery = folded.get("delivery")
-    return _address({**_folded(delivery), "delivery": None}) if isinstance(delivery, dict) else None
+    loose = ({key.removeprefix(by): folded[key] for key in folded if key.startswith(by)} for by in _LOOSE_PLACES)
+    for fields in (*(_fields(folded.get(key)) for key in ("delivery", "shipping")), *loose):
+        if {"city", "street"} & _gathered(fields, _ADDRESS_NAMES).keys():
+            return _address_of(fields)
+    return None
 
 
 def _address_of(fields: Mapping[str, Any]) -> Address | None:
     said = _gathered(fields, _ADDRESS_NAMES)
     whole = said.pop("text", None)
     parts = tuple((part, said[part]) for part in (*MAJOR_PARTS, *MINOR_PARTS) if part in said)
+    if whole is None and not any(part in said for part in MAJOR_PARTS):
+        for place in (fields, *(_fields(fields.get(key)) for key in _POINTS)):
+            point = _gathered(place, _POINT_NAMES)
+            whole = f"{point['lat']}, {point['lon']}" if len(point) > 1 else whole
     return Address(text=whole, parts=parts) if whole or parts else None
 
 
 def _window(folded: Mapping[str, Any]) -> Window | None:
-    delivery = folded.get("delivery")
-    inside = _folded(delivery) if isinstance(delivery, dict) else {}
+    inside = _fields(folded.get("delivery"))
     for fields in (folded, inside):
         for key in _WINDOWS:
             value = fields.get(key)
             found = None
-            if isinstance(value, dict):
-                found = _window_of(_gathered(_folded(value), _WINDOW_NAMES))
+            if isinstance(value, list) and len(value) == 2 and not isinstance(value[0], dict | list):
+                value = {"from": value[0], "to": value[1]}
+            if said := _fields(value):
+                within = {name: item for outer in said.values() for name, item in _fields(outer).items()}
+                found = _window_of(_gathered(said, _WINDOW_NAMES) | _gathered(within, _WINDOW_NAMES))
             elif value is not None:
                 found = _window_in_words(value, fields)
             if found is not None:
                 return found
     loose = {key: value for key, value in folded.items() if key.startswith(_LOOSE)}
-    return _window_of(_gathered(loose, _WINDOW_NAMES)) or _window_of(_gathered(inside, _WINDOW_NAMES))
+    hours = {key: value for key, value in inside.items() if key not in _OF_ANY_DELIVERY}
+    return _window_of(_gathered(hours, _WINDOW_NAMES) | _gathered(loose, _WINDOW_NAMES))
+
+
+def _moment(said: object) -> datetime | None:
+    """A moment only with its zone: a shop says the hour by the clock on its own wall."""
+    return read_moment(said, zoned=True)
 
 
 def _window_in_words(value: Any, fields: Mapping[str, Any]) -> Window | None:
-    text = text_of(value)
+    text = words_in(value)
     if text is None:
         return None
     starts, slash, ends = text.partition("/")
-    first, last = read_moment(starts), read_moment(ends)
+    first, last = _moment(starts), _moment(ends)
     if slash and first and last:
         return Window(starts=first, ends=last)
-    if not slash and first is not None and not _CLOCK.fullmatch(text):
+    if not slash and first is not None:
         return Window(starts=first)
-    day = _gathered(fields, _WINDOW_NAMES).get("day")
-    return Window(text=text if day is None or day in text else f"{day} {text}")
+    return _in_words(text, _gathered(fields, _WINDOW_NAMES).get("day"))
 
 
 def _window_of(said: Mapping[str, str]) -> Window | None:
     starts, ends, day, text = (said.get(name) for name in ("starts", "ends", "day", "text"))
     if starts is None and ends is None:
-        return None if text is None else Window(text=text if day is None else f"{day} {text}")
-    if day is not None:
-        starts, ends = (f"{day} {clock}" if clock and _CLOCK.fullmatch(clock) else clock for clock in (starts, ends))
-    first, last = read_moment(starts), read_moment(ends)
+        return _in_words(text, day)
+    first, last = _moment(starts), _moment(ends)
     if (starts is None or first is not None) and (ends is None or last is not None):
         return Window(starts=first, ends=last)
-    return Window(text=" – ".join(filter(None, (starts, ends))))
+    return _in_words(" – ".join(filter(None, (starts, ends))), day)
+
+
+def _in_words(text: str | None, day: str | None) -> Window | None:
+    words = text if text and (day is None or day in text) else " ".join(filter(None, (day, text)))
+    return Window(text=words) if words else None
 
 
 def _folded(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -238,15 +281,20 @@ def _gathered(fields: Mapping[str, Any], names: _Ranks) -> dict[str, str]:
         if known is None:
             continue
         field, rank = known
-        if rank < ranks.get(field, _LONGEST_NAME) and (text := _text(value)) is not None:
+        if rank < ranks.get(field, _LONGEST_NAME) and (text := words_in(value)) is not None:
             found[field], ranks[field] = text, rank
     return found
 
 
-def _text(value: Any) -> str | None:
+def words_in(value: Any) -> str | None:
+    """Return a text, of a list all texts with commas between them, of an object the one that it is known by; None where nothing is said."""
+    items = value if isinstance(value, list) else (value,)
+    return ", ".join(text for item in items if (text := _one_text(item)) is not None) or None
+
+
+def _one_text(value: Any) -> str | None:
     if not isinstance(value, dict):
         return text_of(value)
     inside = _folded(value)  # {"city": {"name": "Москва"}}
-    return next(
-        (text for key in ("name", "value", "title", "number") if (text := text_of(inside.get(key))) is not None), None
-    )
+    texts = (text_of(inside.get(key)) for key in ("name", "value", "title", "number", "text", "datetime"))
+    return next((text for text in texts if text is not None), None)

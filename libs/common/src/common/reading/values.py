@@ -7,6 +7,7 @@ fraction; what could mean two things is not read. A reader returns its value, or
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from email.utils import parsedate_to_datetime
@@ -31,6 +32,8 @@ _MOST_DIGITS = 30
 _SIX_DIGITS = Decimal("0.000001")
 _ONE = Decimal(1)
 _GROUP = 3
+INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
+"""Marks that nobody sees: they come along with what is copied out of a page, a table or a phone's contacts."""
 _SPACES = "\u0020\u00a0\u2009\u202f\u2007"
 _GROUPS = rf"[{_SPACES}'’]"
 _NUMBER = re.compile(
@@ -43,7 +46,11 @@ _NUMBER = re.compile(
 )
 _LIKE_THOUSANDS = re.compile(r"[-+−]?[1-9][0-9]{0,2}\.[0-9]{3}", re.ASCII)
 _NO_DIGITS = re.compile(r"[^0-9]+")
-_SPELLINGS = {"order.updated": "order.changed", "order.canceled": "order.cancelled"}
+_HOOKS = {
+    f"order{what}": f"order.{what}" for what in ("created", "changed", "paid", "received", "delivered", "cancelled")
+}
+_SPELLINGS = {**_HOOKS, "orderupdated": "order.changed", "ordercanceled": "order.cancelled"}
+_BETWEEN_WORDS = re.compile(r"[\W_]+")
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 _UNITS = (1, 1_000, 1_000_000, 1_000_000_000)  # Unix time in seconds, milliseconds, microseconds, nanoseconds
@@ -55,7 +62,9 @@ _MAIL = re.compile(
 """The form of mails: its own reader guesses at what else stands there, and takes a zone or a half of the day that it knows not for UTC."""
 _SCRIPT = re.compile(r"(?:[A-Za-z]{3} )?([A-Za-z]{3}) ([0-9]{1,2}) ([0-9]{4}) ([0-9:]+) GMT([-+][0-9]{4})(?: \(.*\))?")
 """A browser's own form: ``Mon Feb 02 2026 10:00:00 GMT+0300 (Moscow Standard Time)``."""
-_ISO = re.compile(r"([0-9]{4}-?[0-9]{2}-?[0-9]{2})[Tt ]([0-9:.,]+) ?([Zz]|UTC|GMT|[-+][0-9:]+)?", re.ASCII)
+_ISO = re.compile(
+    r"([0-9]{4}-?[0-9]{2}-?[0-9]{2})[Tt ]([0-9:.,]+) ?(?:([Zz]|UTC|GMT|[-+][0-9:]+)(?:\[[\w/+-]+\])?)?", re.ASCII
+)
 
 
 class Unfit(ValueError):
@@ -80,7 +89,7 @@ def number_of(value: object) -> Number:
     """Return a number. Raises ``Unfit``: ``not_a_number``, ``too_large``; what may mean two things is for the caller to decide."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise _not_a_number()
-    text = value.strip() if isinstance(value, str) else repr(value)
+    text = _bare(value) if isinstance(value, str) else repr(value)
     match = _NUMBER.fullmatch(text) if 0 < len(text) <= _LONGEST_NUMBER else None
     if match is None:
         raise _not_a_number()
@@ -136,10 +145,16 @@ def read_quantity(value: object) -> Decimal:
     return number.quantize(_SIX_DIGITS) if isinstance(exponent, int) and exponent < -6 else number
 
 
+def _bare(text: str) -> str:
+    text = text.strip()
+    return text if text.isprintable() else text.strip(INVISIBLE).strip()
+
+
 def identifier(value: object) -> str | None:
     """Return an id as text (ids may come as numbers), or None when it cannot serve as one: 1 to 255 printable characters.
 
-    Blanks around it are no part of it: two hooks that differ in them are of one order.
+    Blanks and invisible marks around it are no part of it: two hooks that differ in them are of one order. So are two that spell a
+    letter with its mark apart, as some systems do, or in one.
     """
     if not isinstance(value, str):
         if isinstance(value, float):
@@ -147,7 +162,8 @@ def identifier(value: object) -> str | None:
         if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 10**LONGEST_ID:
             return None
         value = str(value)
-    value = value.strip()
+    value = _bare(value)
+    value = value if value.isascii() else unicodedata.normalize("NFC", value)
     return value if 0 < len(value) <= LONGEST_ID and value.isprintable() else None
 
 
@@ -173,30 +189,35 @@ def storable(text: str) -> str:
 
 
 def event_name(name: object) -> str | None:
-    """Return the suite's name of an event, one unknown as it came but trimmed and in lower case; None when it is none."""
+    """Return the suite's name of an event, whatever stands between its words (``order_created``, ``orderCreated``).
+
+    One unknown is returned as it came but trimmed and in lower case; None when it is none.
+    """
     if not isinstance(name, str) or len(name) > _LONGEST_NAME:
         return None
-    plain = name.strip().lower()
+    plain = _bare(name).lower()
     if not plain or not plain.isprintable():
         return None
-    return _SPELLINGS.get(plain, plain)
+    return _SPELLINGS.get(_BETWEEN_WORDS.sub("", plain), plain)
 
 
-def read_moment(value: object, *, now: datetime | None = None) -> datetime | None:
+def read_moment(value: object, *, now: datetime | None = None, zoned: bool = False) -> datetime | None:
     """Return a moment with its zone, None when it is none; with ``now``, times more than a day ahead are none.
 
     Digits only are Unix time, in whichever of seconds, milliseconds, microseconds and nanoseconds gives a year from 2000 on. Else
-    ISO 8601 or the form of mails (RFC 5322). Without a zone it is UTC.
+    ISO 8601 (also with a zone's name behind, RFC 9557) or the form of mails (RFC 5322). Without a zone it is UTC, or none if ``zoned``.
     """
     latest = _LATEST if now is None else now + timedelta(days=1)
     moment = _moment(value, latest)
+    if moment is not None and moment.tzinfo is None:
+        moment = None if zoned else moment.replace(tzinfo=UTC)
     return moment if moment is not None and _EARLIEST <= moment <= latest else None
 
 
 def _moment(value: object, latest: datetime) -> datetime | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
-    text = value.strip() if isinstance(value, str) else repr(value)
+    text = _bare(value) if isinstance(value, str) else repr(value)
     if not text or len(text) > _LONGEST_NUMBER:
         return None
     try:
@@ -205,12 +226,10 @@ def _moment(value: object, latest: datetime) -> datetime | None:
         match = _ISO.fullmatch(text)
         if match is not None:
             zone = "" if match[3] is None else "+00:00" if match[3].upper() in {"Z", "UTC", "GMT"} else match[3]
-            moment = datetime.fromisoformat(f"{match[1]}T{match[2].replace(',', '.')}{zone}")
-        elif text[0].isdigit() and text[:4].isdigit():
-            moment = datetime.fromisoformat(text)
-        else:
-            moment = parsedate_to_datetime(_in_the_form_of_mails(text))
-        return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+            return datetime.fromisoformat(f"{match[1]}T{match[2].replace(',', '.')}{zone}")
+        if text[0].isdigit() and text[:4].isdigit():
+            return datetime.fromisoformat(text)
+        return parsedate_to_datetime(_in_the_form_of_mails(text))
     except (ValueError, ArithmeticError, OverflowError, TypeError, IndexError):
         return None
 

@@ -43,10 +43,20 @@ def totals(state: OrderState | None, lines: Sequence[Line], fact: OrderFact) -> 
     if total is None:
         total = _total_after(state, None if state is None else state.total_price, lines, _full, _full)
     if discounted is None:
-        discounted = _total_after(
-            state, None if state is None else state.total_discount_price, lines, _discounted, _to_pay
-        )
+        known = None if state is None else state.total_discount_price
+        discounted = _total_after(state, known, lines, _discounted, _to_pay)
+        if known is None and total is not None:
+            discounted = _less_discounts(total, lines, discounted)
     return total, discounted
+
+
+def _less_discounts(total: int, lines: Sequence[Line], added_up: int | None) -> int | None:
+    """What is to be paid of a sum: the delivery that is in it too, and goods without a discount in full. ``added_up``: without these."""
+    full, to_pay = _add_up(lines, _full), _add_up(lines, _to_pay)
+    none = all(_discounted(line) == (None, None) for line in lines)
+    if none or full is None or to_pay is None or total < full:
+        return added_up
+    return max(total + to_pay - full, 0)
 
 
 _Sums = Callable[[Line], tuple[int | None, int | None]]

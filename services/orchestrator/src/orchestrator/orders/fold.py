@@ -88,7 +88,7 @@ def step(number: str, state: OrderState | None, fact: OrderFact) -> Step:
             return _without(number, state, fact, IncidentKind.CURRENCY_DIFFERS, named, currency=None, **_NO_GOODS)
         if fact.lines is not None and quantity_is_missing(state.lines, fact.lines):
             return _without(number, state, fact, IncidentKind.QUANTITY_MISSING, **_NO_GOODS)
-        if fact.lines is not None and _leaves_nothing(state, fact):
+        if _leaves_nothing(state, fact):
             # A sum of nothing is not theirs either.
             said: dict[str, Any] = {name: getattr(fact, name) or None for name in TOTALS}
             return _without(number, state, fact, IncidentKind.EMPTIED, lines=None, **said)
@@ -120,7 +120,12 @@ def step(number: str, state: OrderState | None, fact: OrderFact) -> Step:
 
 
 def _leaves_nothing(state: OrderState, fact: OrderFact) -> bool:
-    """Whether a hook names no goods, or none of any. An operator's correction may: a person has seen it."""
+    """Whether a hook names no goods, none of any, or a sum of nothing for goods that it leaves out.
+
+    An operator's correction may: a person has seen it.
+    """
+    if fact.lines is None:
+        return fact.total_price == 0 and bool(state.total_price)
     if not fact.lines:
         return True
     if fact.hook is HookType.CORRECTED or any(line.pieces for line in fact.lines):

@@ -15,17 +15,19 @@ READ = "gzip, deflate"
 _CODINGS: dict[str, Coding] = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
 _PLAIN = frozenset({"", "identity", "none"})
 _SINGLE_BYTE = re.compile(
-    r"(iso-?8859-?(1|2|3|4|5|6|7|8|9|10|11|13|14|15|16)|(windows|cp)-?125[0-8]|(cp|ibm)(437|850|852|855|866)|koi8-?[rut])"
+    r"iso-?(?P<iso>8859)-?(?P<part>1[013-6]?|[2-9])|(?:windows|win|x-cp|cp|ibm)-?(?P<page>125[0-8]|437|850|852|855|866)|koi8-?(?P<koi>[rut])"
 )
 _CHARSETS = {
     **dict.fromkeys(("utf-8", "utf8", "csutf8", "utf-8-sig", "us-ascii", "ascii", "unicode-1-1-utf-8"), "utf-8"),
     **dict.fromkeys(("latin1", "latin-1", "l1"), "latin-1"),
-    **{name: name for name in ("utf-16", "utf-16le", "utf-16be", "utf-32", "big5", "gbk", "gb2312", "gb18030")},
+    **{name: name for name in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "big5", "gbk", "gb2312", "gb18030")},
     **{name: name for name in ("euc-jp", "euc-kr", "iso-2022-jp")},
-    "x-mac-cyrillic": "mac-cyrillic", "shift-jis": "shift_jis", "utf16": "utf-16", "utf32": "utf-32",
+    "x-mac-cyrillic": "mac-cyrillic", "shift-jis": "shift_jis", "utf16": "utf-16", "utf32": "utf-32", "utf-16le": "utf-16-le",
+    "utf-16be": "utf-16-be", "cyrillic": "iso8859-5",
 }  # fmt: skip
 _CHARSET_PARAMETER = re.compile(r";\s*charset\s*=\s*[\"']?([\w.:-]{1,40})", re.IGNORECASE)
-_WIDE = frozenset({"utf-16", "utf-16le", "utf-16be", "utf-32"})
+_WIDE = frozenset({"utf-16", "utf-16-le", "utf-16-be", "utf-32"})
+_WIDE_MARKS = frozenset({b"\xff\xfe", b"\xfe\xff"})
 
 _WBITS = {"gzip": 31, "deflate": 15}
 _BARE = -15
@@ -51,7 +53,11 @@ def _is_plain(name: str) -> bool:
 
 def _codec(name: str) -> str | None:
     name = name.strip("\"' \t").lower().replace("_", "-")  # RFC 2978 has iso_8859-1 too, and many write utf_8
-    return _CHARSETS.get(name) or (name if _SINGLE_BYTE.fullmatch(name) else None)
+    found = _SINGLE_BYTE.fullmatch(name)
+    if found is None:
+        return _CHARSETS.get(name)
+    page, koi, part = found.group("page", "koi", "part")
+    return f"cp{page}" if page else f"koi8-{koi}" if koi else f"iso8859-{part}"
 
 
 @lru_cache(maxsize=1024)
@@ -65,11 +71,15 @@ def charset_of(content_type: str, content_encoding: str) -> str | None:
     return None
 
 
-def to_utf8(content: bytes, charset: str) -> bytes:
+def to_utf8(content: bytes, charset: str | None) -> bytes:
     """Return text of a declared charset as UTF-8; the bytes as they are when they are UTF-8 all the same, or no text of that charset.
 
-    A wrong label is commoner than text that is UTF-8 by chance.
+    A wrong label is commoner than text that is UTF-8 by chance. What begins with the mark of UTF-16 is that, whatever was declared.
     """
+    if content[:2] in _WIDE_MARKS:
+        charset = "utf-16"
+    if charset is None:
+        return content
     try:
         if charset not in _WIDE and _is_utf8(content):
             return content

@@ -85,7 +85,7 @@ def read_hook(body: bytes, *, currency: str = "RUB", now: datetime | None = None
 
     ``currency`` is that of sums whose payload names none; with ``now``, a time more than a day ahead is none.
     """
-    document, strict = _parse(body)
+    document, strict = parse(body)
     if not isinstance(document, dict):
         fault = FieldError("", "not_json" if document is None else "not_an_object", "the body is no JSON object")
         return Reading(
@@ -159,6 +159,8 @@ def _is_plain(payload: Mapping[str, Any], event: str, currency: str) -> bool:
         said is not None and (type(said) is not str or said not in _USUAL_CURRENCIES)
     ) or currency not in _USUAL_CURRENCIES:
         return False
+    if "total" in payload and type(payload["total"]) is not dict:
+        return False
     positions = payload.get("positions")
     if type(positions) is not list or not positions:
         return positions is None and event not in reading.GOODS_NEEDED
@@ -179,7 +181,7 @@ def read_time(value: object, *, now: datetime | None = None) -> str | None:
 
 
 def parse_leniently(body: bytes) -> Any:
-    """Parse what strict JSON refuses (byte order mark, lone surrogates, broken UTF-8, NaN); None when even that fails.
+    """Parse what strict JSON refuses (byte order mark, broken UTF-8, NaN, as well as ``parse``); None when even that fails.
 
     An integer of thousands of digits comes as its text: making a number of it is what Python refuses, and nobody needs it.
     """
@@ -193,10 +195,24 @@ def _integer(text: str) -> int | str:
     return int(text) if len(text) <= _LONGEST_INTEGER else text
 
 
-def _parse(body: bytes) -> tuple[Any, bool]:
+def _no_number(text: str) -> Any:
+    raise ValueError(text)
+
+
+def parse(body: bytes) -> tuple[Any, bool]:
+    """Return what a body says, and whether it can mean that only.
+
+    So does what strict JSON refuses but nobody can misread: half a character that a front end cut off (``\\ud83d``), line breaks as
+    they are within a text.
+    """
     try:
         return orjson.loads(body.removeprefix(BYTE_ORDER_MARK)), True
     except orjson.JSONDecodeError:
+        pass
+    try:
+        text = body.decode("utf-8-sig")
+        return json.loads(text, strict=False, parse_constant=_no_number), True
+    except (ValueError, RecursionError):
         return parse_leniently(body), False
 
 
@@ -214,8 +230,6 @@ def _payload_digest(payload: Mapping[str, Any], problems: list[FieldError]) -> t
         return _digest_and_oddity(payload)
     except TooDeep:
         problems.append(FieldError("payload", "too_deep", "the payload nests too deep"))
-    except ValueError:
-        problems.append(FieldError("payload", "not_strict_json", "the payload holds what strict JSON cannot"))
     return None, True
 
 
@@ -234,7 +248,7 @@ def number_text(value: object) -> str | None:
 def digest(payload: Mapping[str, Any]) -> str:
     """Return the hexadecimal SHA-256 of the payload's one form.
 
-    Raises ``TooDeep``, or ``ValueError`` for what strict JSON cannot hold (lone surrogates, integers past 64 bits).
+    Raises ``TooDeep``.
     """
     return _digest_and_oddity(payload)[0]
 
@@ -244,9 +258,10 @@ def _digest_and_oddity(payload: Mapping[str, Any]) -> tuple[str, bool]:
     odd: list[str] = []
     form = _object(payload, 0, odd)
     try:
-        return hashlib.sha256(orjson.dumps(form, option=orjson.OPT_SORT_KEYS)).hexdigest(), bool(odd)
-    except TypeError as error:  # orjson's own error class derives from it
-        raise ValueError(str(error)) from None
+        written = orjson.dumps(form, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # lone surrogates, integers past 64 bits; orjson's own error class derives from it
+        written = json.dumps(form, sort_keys=True).encode()
+    return hashlib.sha256(written).hexdigest(), bool(odd)
 
 
 @lru_cache(maxsize=16_384)

@@ -117,8 +117,7 @@ def content_coding(request: web.Request) -> Coding | None:
 def text_of(request: web.Request, content: bytes) -> bytes:
     """Return a body in UTF-8, read by the charset that its headers declare; the bytes as they came when that cannot be."""
     headers = request.headers
-    charset = charset_of(headers.get("Content-Type", ""), headers.get("Content-Encoding", ""))
-    return content if charset is None else to_utf8(content, charset)
+    return to_utf8(content, charset_of(headers.get("Content-Type", ""), headers.get("Content-Encoding", "")))
 
 
 def masked_headers(headers: Iterable[tuple[str, str]], secret_headers: frozenset[str] = frozenset()) -> str:

@@ -116,11 +116,8 @@ class WebsiteOrder:
 
 def read_order(body: bytes, *, currency: str) -> WebsiteOrder | None:
     """Read the payload object. None when the body is no JSON object at all. ``currency`` is the site's own."""
-    try:
-        document = orjson.loads(body.removeprefix(reading.BYTE_ORDER_MARK))
-    except orjson.JSONDecodeError:
-        return None
-    if not isinstance(document, dict):
+    document, strict = reading.parse(body)
+    if not strict or not isinstance(document, dict):
         return None
     problems: list[FieldError] = []
     external = document.get("externalId")
@@ -131,7 +128,7 @@ def read_order(body: bytes, *, currency: str) -> WebsiteOrder | None:
     problems += content.problems
     try:
         digest = reading.digest(document)
-    except ValueError:
+    except reading.TooDeep:
         problems.append(FieldError("", "too_deep", "the body nests too deep"))
         digest = hashlib.sha256(body).hexdigest()
     return WebsiteOrder(
