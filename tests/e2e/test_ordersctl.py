@@ -103,6 +103,7 @@ async def test_a_crashed_workflow_is_retried_mended_and_left_alone_when_it_chang
     good = json.dumps({"originalOrderId": orders[0]["external_id"], "positions": POSITIONS})
     mended = await ordersctl("event", "mend", failed["id"], "--payload", good, "-r", "quantity in figures", "-y")
     assert mended.code == 0, mended.remarks
+    assert "The change changes nothing" in mended.remarks, "the order has these goods: nobody is called"
     await operator.workflow(numbers[0], "order_life", "running")
 
     applied = await ordersctl("apply", str(tmp_path / "plan.json"), "--yes", "-o", "json")

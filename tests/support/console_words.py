@@ -32,6 +32,8 @@ from console.web.proof.gather import PAID_ONCE, QUESTIONS
 from console.web.screens import NAVIGATION, TITLES
 from notifier.incidents.kinds import KINDS
 from notifier.incidents.offers import OFFERS
+from orchestrator.engine import model as workflows
+from orchestrator.orders.model import PERSONAL
 from orchestrator.orders.transitions import Act
 from refunds.refunds.states import RefundState
 
@@ -131,7 +133,9 @@ def _of_tables() -> Iterator[str]:
         *SORTS,
         *_of_answers(),
         *_of_happenings(),
+        *(workflows.ORDER_LIFE, workflows.UPDATE_TRANSACTIONS, workflows.REFUND_REQUEST, workflows.ORDER_DOCUMENT),
     }
+    words |= {*PERSONAL, "payment_method"}  # by which a difference of orders goes
     words |= {part for structure in STRUCTURES.values() for part in structure.parts}
     yield from map(label, words)
     yield from (f"error {code}" for code in _codes())

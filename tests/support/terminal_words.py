@@ -9,6 +9,7 @@ from pathlib import Path
 import console.cli
 import console.client.checks
 from console.cli.overview import _DEAD_LETTERS, _NEEDS
+from console.client.things import THINGS
 
 _SAY = {**dict.fromkeys(("note", "EndedError", "progress", "wrong"), 0), "line": 1, "consent": 1}
 """Functions that say something to a person, and which of their arguments that is."""
@@ -29,6 +30,20 @@ def said() -> set[str]:
     files = [*sorted(Path(console.cli.__file__).parent.glob("*.py")), Path(console.client.checks.__file__)]
     found = {text for file in files for text in _of(ast.parse(file.read_text(encoding="utf-8")), file.name)}
     return {text for text in found if any(sign.isalpha() for sign in text.replace("{}", "").replace("ordersctl", ""))}
+
+
+def headings() -> set[str]:
+    """Return the columns of every table, without what they are parts of."""
+    found = {name for thing in THINGS.values() for name in thing.columns}
+    for file in sorted(Path(console.cli.__file__).parent.glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and _name(node.func) == "Columns":
+                found.update(
+                    text
+                    for each in ast.walk(node)
+                    if isinstance(each, ast.Constant) and isinstance(text := each.value, str)
+                )
+    return {name.rpartition(".")[2] for name in found}
 
 
 def found_by_checkers() -> set[str]:

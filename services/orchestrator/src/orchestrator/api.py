@@ -20,6 +20,7 @@ from common.service import (
 from orchestrator.documents.routes import DocumentRoutes
 from orchestrator.documents.store import DocumentStore
 from orchestrator.engine.foresee import Foretellers
+from orchestrator.engine.mend import Mender
 from orchestrator.engine.model import ORDER_LIFE, REFUND_REQUEST
 from orchestrator.engine.routes import WorkflowRoutes
 from orchestrator.engine.search import WorkflowSearch
@@ -65,7 +66,7 @@ def routes(
     changes = Changes(database, committed=notify)
     life = ForetellLife(clock)
     foretellers: Foretellers = {ORDER_LIFE: life, REFUND_REQUEST: ForetellRefund(clock, answer_within=answer_within)}
-    menders = {ORDER_LIFE: mend_hook}
+    menders = {ORDER_LIFE: Mender(mend_hook, life.effect)}
     return [
         *OrderRoutes(OrderSearch(database), OrderStore(database), changes).routes(),
         *OperatorRoutes(changes, clock, life).routes(),

@@ -141,6 +141,8 @@ async def test_a_late_event_of_a_pruned_order_fails_alone_and_has_a_way_out(
         return
     path = f"/admin/v1/workflow-events/{workflow}-3/mend"
     assert (await api.call("POST", path, said))[0] == 422
+    rehearsed = {**said, "payload": {"originalOrderId": "OLD"}, "dry_run": True}
+    assert (await api.call("POST", path, rehearsed))[1]["effect"] is None, "nobody can tell what it would do"
     assert (await api.call("POST", path, {**said, "as_of_now": True}))[0] == 200
     await eventually(lambda: cursor(5, 3), what="applied as of now")
     order = await api.order(number)

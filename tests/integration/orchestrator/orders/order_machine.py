@@ -23,7 +23,7 @@ from common.errors import Conflict, SuiteError
 from common.messaging import inbox
 from common.postgres import Database
 from common.telemetry.metrics import new_registry
-from orchestrator.engine.mend import mend_event
+from orchestrator.engine.mend import Mender, mend_event
 from orchestrator.engine.model import ORDER_LIFE, NewEvent, Outcome
 from orchestrator.engine.reprocess import append_copy
 from orchestrator.engine.skip import skip_event
@@ -32,6 +32,7 @@ from orchestrator.engine.views import shown_state
 from orchestrator.engine.worker import Worker, WorkerLimits
 from orchestrator.metrics import OrchestratorMetrics
 from orchestrator.orders.aggregate import derive_aggregates
+from orchestrator.orders.foretell import ForetellLife
 from orchestrator.orders.life import OrderLife, Placement
 from orchestrator.orders.mend_hook import mend_hook
 from orchestrator.orders.recalculate import derive_again
@@ -252,16 +253,14 @@ class OrderMachine(RuleBasedStateMachine):
                     if act == "skip" or hook.spoilt:
                         await skip_event(change, workflow, seq, expected_version=None, now=now)
                     else:
-                        await mend_event(
-                            change,
-                            workflow,
-                            seq,
-                            payload=payload_of(hook),
-                            as_of_now=False,
-                            menders={ORDER_LIFE: mend_hook},
-                            expected_version=None,
-                            now=now,
-                        )
+                        said: Any = {
+                            "payload": payload_of(hook),
+                            "as_of_now": False,
+                            "expected_version": None,
+                            "now": now,
+                        }
+                        menders = {ORDER_LIFE: Mender(mend_hook, ForetellLife(SystemClock()).effect)}
+                        await mend_event(change, workflow, seq, menders=menders, **said)
             except Conflict:
                 assert not failed
                 return

@@ -11,7 +11,8 @@ import pytest
 from babel.dates import format_date
 
 from console.client.sentences import language_of, sentences
-from tests.support.terminal_words import found_by_checkers, needs, said, said_by_services
+from console.client.words import called
+from tests.support.terminal_words import found_by_checkers, headings, needs, said, said_by_services
 from tests.unit.console.cli.conftest import Ordersctl, Services
 
 RUSSIAN = sentences("ru")
@@ -38,6 +39,31 @@ def test_every_verdict_and_every_fault_of_the_audit_has_its_russian() -> None:
 def test_whatever_status_counts_and_misses_has_its_russian() -> None:
     assert len(needs()) > 15
     assert sorted(text for text in needs() if not CYRILLIC.search(RUSSIAN(filled(text)))) == []
+
+
+def test_every_heading_of_a_table_has_its_russian() -> None:
+    assert len(headings()) > 40
+    assert sorted(name for name in headings() if not CYRILLIC.search(called(name, "ru"))) == []
+
+
+def test_headings_and_kinds_are_russian_for_people_and_stay_for_programs(
+    services: Services, ordersctl: Ordersctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workflow = {"id": 7, "kind": "order_life", "state_name": "crashed", "order_number": "N1"}
+    services.on(
+        "GET /admin/v1/workflows", {"items": [{**workflow, "kind": kind} for kind in ("order_life", "odd_kind")]}
+    )
+    listed = ("workflow", "list", "--language", "ru")
+    assert "order_life" in ordersctl(*listed).out, "what goes into a pipe stays"
+    assert ordersctl(*listed, "-o", "json").json[0]["kind"] == "order_life"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    for width in ("300", "20"):
+        monkeypatch.setenv("COLUMNS", width)
+        shown = ordersctl(*listed).out
+        assert [word in shown for word in ("состояние", "вид", "жизнь заказа", "odd_kind")] == [True] * 4, width
+        assert re.findall(r"\bstate|\bkind\b|order_life", shown) == [], width
+    english = ordersctl("workflow", "list", "--language", "en").out
+    assert ("order_life" in english, "жизнь" in english) == (True, False)
 
 
 def test_status_is_wholly_in_one_language(

@@ -23,7 +23,8 @@ SURFACE = Path(__file__).parents[3] / "fixtures" / "surface"
 SUMS = ("amount", "amount_is", "tips", "price", "total")
 UNSAID = {"version", "replaces", "number", "business_key", "payment_id", "currency", "dry_run", "already_applied"}
 """What an answer says again, and what only machines need."""
-WHOLE = {"workflow", "original", "event", "appended", "refund", "defect", "positions", "replaced"}
+WHOLE = {"workflow", "original", "event", "appended", "refund", "defect", "positions", "replaced", "difference"}
+"""What has a test of its own, or is said by its name."""
 
 
 @cache
@@ -54,6 +55,8 @@ def example(schema: Mapping[str, Any], service: str, count: Iterator[int], name:
         return example(next(each for each in schema["anyOf"] if each.get("type") != "null"), service, count, name)
     if schema.get("type") == "object":
         return {key: example(each, service, count, key) for key, each in schema.get("properties", {}).items()}
+    if "prefixItems" in schema:
+        return [example(each, service, count, name) for each in schema["prefixItems"]]
     if schema.get("type") == "array":
         return [example(schema.get("items", {}), service, count, name)]
     if schema.get("type") in ("integer", "number"):

@@ -75,6 +75,22 @@ def test_a_silences_plan_says_what_it_silences(services: Services, ordersctl: Or
     assert ("для: alert=Late" in russian, "проблема 5, 7" in russian) == (True, True)
 
 
+def test_a_mended_events_plan_says_what_it_changes(services: Services, ordersctl: Ordersctl) -> None:
+    gone = {"id": "a", "name": "Milk", "quantity": "2", "price": 8500}
+    difference = {"added": [], "removed": [gone], "changed": [], "fields": [["comment", None, "у двери"]]}
+    effect = {"summary": "The order was changed", "currency": "RUB", "difference": difference}
+    services.on("GET /admin/v1/workflow-events/7-1", {"id": "7-1", "workflow_id": 7})
+    services.on("GET /admin/v1/workflows/7", {"id": 7, "version": 3})
+    services.on("POST /admin/v1/workflow-events/7-1/mend", {"effect": effect, "notices": []})
+    mend = ("event", "mend", "7-1", "--payload", "{}", "-r", "read by a person")
+    for ended in (ordersctl(*mend, "-y"), ordersctl(*mend, "--dry-run")):
+        lines = [line.strip() for line in ended.remarks.splitlines()]
+        said = ["The order was changed", "removed: Milk: 2 × 85.00 RUB", "comment: – → у двери"]
+        assert [line for line in lines if line in said] == said
+    assert "убрано: Milk: 2 × 85,00" in ordersctl(*mend, "-y", "--language", "ru").remarks
+    assert ordersctl(*mend, "--dry-run", "-o", "json").json["items"][0]["shown"]["effect"] == effect
+
+
 def test_what_failed_is_named_where_it_is_to_be_skipped_or_mended(services: Services, ordersctl: Ordersctl) -> None:
     item = {"id": 7, "version": 1, "outcome": "retried"}
     services.on(RETRY, {"plan": "a" * 64, "matched": 1, "more": False, "items": [item]})

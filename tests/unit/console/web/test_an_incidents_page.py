@@ -37,6 +37,21 @@ async def test_it_leads_to_what_it_is_about(browser: Browser, services: Services
     assert 'href="javascript:' not in await shown(browser, services, page="javascript:alert(1)")
 
 
+@pytest.mark.parametrize(
+    ("state", "said"), [("asked", "asked"), ("confirmed", "confirmed"), ("done", "started"), ("failed", "failed")]
+)
+async def test_a_recipe_that_its_service_has_taken_is_started_and_not_done(
+    browser: Browser, services: Services, state: str, said: str
+) -> None:
+    moments = {"asked_at": "2026-11-29T10:00:00Z", "ended_at": None}
+    last = {"person": "oleg", "state": state, "result": None, **moments}
+    offer = {"name": "retry_workflow", "label": "Retry", "does": "It is retried", "target": "7", "last": last}
+    page = await shown(browser, services, recipes=[offer])
+    [line] = [each for each in page.splitlines() if "<b>oleg</b>" in each]
+    assert f"</span> {said}</span>" in line
+    assert "done" not in line
+
+
 async def test_its_silence_is_of_this_one_problem(browser: Browser, services: Services) -> None:
     page = await shown(browser, services)
     [address] = [each for each in page.split('"') if each.startswith("/change/silence/add")]

@@ -130,6 +130,19 @@ def known(services: Services) -> Services:
     return services
 
 
+async def test_a_message_stands_once_on_an_orders_page(browser: Browser, known: Services) -> None:
+    told, waits = (message(notice_id=name, state=name, reason=None) for name in ("sent", "pending"))
+    waits |= {"message_ids": [], "text": "Отменён"}
+    known.answers["GET /admin/v1/notifications"] = (200, {"items": [told, waits], "next_cursor": None})
+    await browser.sign_in("token-operator")
+    for only in ("", "?only=refunds"):
+        timeline, _, beside = (await browser.get(f"/o/N{only}")).partition("Messages that are not in the timeline")
+        assert (timeline.count("Оплачен"), "Отменён" in timeline) == (0 if only else 1, False)
+        assert ("Оплачен" in beside, beside.count("Отменён")) == (False, 1)
+    known.answers["GET /admin/v1/orders/N/timeline"] = (503, {"code": "unavailable"})
+    assert "Оплачен" in (await browser.get("/o/N")), "where the timeline cannot be read it is told beneath"
+
+
 async def test_an_order_is_looked_at_moment_by_moment(browser: Browser, known: Services) -> None:
     await browser.sign_in("token-operator")
     page = await browser.get("/o/N")

@@ -21,6 +21,21 @@ async def done(browser: Browser, path: str, **form: str) -> tuple[str, str]:
     return plan, await browser.post("/apply", plan=hidden(plan, "plan"))
 
 
+async def test_a_plan_and_what_was_done_say_what_a_mended_event_changes(browser: Browser, services: Services) -> None:
+    gone = {"id": "a", "name": "<Milk>", "quantity": "2", "price": 8500}
+    difference = {"added": [], "removed": [gone], "changed": [], "fields": []}
+    effect = {"summary": "The change changes nothing", "currency": "RUB", "difference": difference}
+    services.answers["GET /admin/v1/workflow-events/7-1"] = (200, {"id": "7-1", "workflow_id": 7})
+    services.answers["GET /admin/v1/workflows/7"] = (200, {"id": 7, "version": 3})
+    services.answers["POST /admin/v1/workflow-events/7-1/mend"] = (200, {"effect": effect, "notices": []})
+    await browser.sign_in("token-operator")
+    form = {"ids": "7-1", "field.payload": '{"positions": []}'}
+    for page in await done(browser, "/change/event/mend", **form):
+        assert "The change changes nothing" in page
+        assert "removed: &lt;Milk&gt;: 2 × 85.00 RUB" in page
+        assert "<dt>effect</dt>" not in page
+
+
 @pytest.mark.parametrize(
     ("path", "line", "said", "form", "link"),
     [

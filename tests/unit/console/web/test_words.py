@@ -5,7 +5,9 @@ from __future__ import annotations
 import gettext
 import hashlib
 import re
+from collections import Counter
 from datetime import UTC, datetime, timedelta
+from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -37,6 +39,13 @@ def test_every_text_of_every_page_has_its_russian() -> None:
         else:
             missing += [text for number in (1, 2, 5) if russian.ngettext(*text, number) in text]
     assert missing == []
+
+
+@pytest.mark.parametrize("path", ["web/locale/ru.po", "web/locale/ru.services.po", "client/locale/ru.po"])
+def test_no_text_stands_twice_in_a_catalogue(path: str) -> None:
+    written = files("console").joinpath(path).read_text(encoding="utf-8")
+    found = Counter(re.findall(r'^msgid "(.+)"$', written, re.MULTILINE))
+    assert [text for text, times in found.items() if times > 1] == []
 
 
 @pytest.mark.parametrize(

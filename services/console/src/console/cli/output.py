@@ -23,7 +23,7 @@ from console.client.late import LIMITS
 from console.client.money import currency_of, sum_of
 from console.client.sentences import OF_SENTENCES, sentences
 from console.client.things import value
-from console.client.words import label, words
+from console.client.words import called, headings, label, words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 # Control characters, what turns the direction of writing, and halves of characters, which no terminal can show.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]")
 _UNSAFE_BUT_LINES = re.compile(_UNSAFE.pattern.replace("\x00-\x1f", "\x00-\x09\x0b-\x1f"))
-
 
 _COPIED = frozenset(
     {"id", "number", "order_number", "order", "name", "state", "state_name", "status", "phone", "severity"}
@@ -223,18 +222,19 @@ class Output:
         from rich.text import Text
 
         chosen = self._chosen(columns)
-        said = [self._said(item) for item in items]
+        said = map(self._said, items)
         rows = [[printable(self.readable(item, column), lines=True) for column in chosen] for item in said]
         whole = [column == columns.name or column.rpartition(".")[2] in _COPIED for column in chosen]
-        widths = _widths([list(cells) for cells in zip(chosen, *rows, strict=True)], whole, self.console.width)
+        heads = headings(chosen, self.language)
+        widths = _widths([list(cells) for cells in zip(heads, *rows, strict=True)], whole, self.console.width)
         if items and widths is None:
             for row in rows:
-                self._over_lines([(name, text) for name, text in zip(chosen, row, strict=True) if text])
+                self._over_lines([(name, text) for name, text in zip(heads, row, strict=True) if text])
                 self.console.print()
             return
         table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP - 1, 0, 0))
-        for place, column in enumerate(chosen):
-            table.add_column(Text(column), overflow="fold", width=None if widths is None else widths[place])
+        for place, head in enumerate(heads):
+            table.add_column(Text(head), overflow="fold", width=None if widths is None else widths[place])
         for row in rows:
             table.add_row(*map(Text, row))
         self.console.print(table, soft_wrap=False)
@@ -243,9 +243,8 @@ class Output:
         """Return an item with its sentences in the person's language."""
         faults = [{**each, "message": self.say(str(each.get("message")))} for each in item.get("faults") or ()]
         notices = item.get("notices") or ()  # of a plan who is told; of an incident what was, one by one
-        told: dict[str, Any] = (
-            {"notices": list(map(self.notice, notices))} if notices and isinstance(notices[0], str) else {}
-        )
+        in_lines = bool(notices) and isinstance(notices[0], str)
+        told: dict[str, Any] = {"notices": list(map(self.notice, notices))} if in_lines else {}
         if timeline.is_line(item):
             told["summary"] = self.told(item)
         return {**item, **({"faults": faults} if faults else {}), **told}
@@ -364,6 +363,8 @@ def readable(
     field = path.rpartition(".")[2]
     if field.endswith("_seconds") and isinstance(held, int | float):
         return times.lasting(held, language=language)
+    if isinstance(held, str) and field == "kind":
+        return called(held, language)
     if isinstance(held, str) and field in OF_SENTENCES:
         told = words(language).gettext(label(held)) if held in LIMITS else held
         text = spoken(told, language=language, zone=zone)

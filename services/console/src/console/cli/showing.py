@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from console.cli.commands import Context
 from console.cli.output import Columns, Output, flat
 from console.client.made import made_by, names_in, next_of
-from console.client.money import amount_told
+from console.client.money import amount_told, difference_told
 from console.client.things import value
 
 if TYPE_CHECKING:
@@ -70,8 +70,9 @@ def show_items(out: Output, act: str, items: tuple[Item, ...]) -> None:
             about = f"{shown(item)['id']}: " if len(items) > 1 else ""
             out.lines(f"{about}{line}" for line in [*_effects(item, out), *_told(item, out)])
     elif not out.for_programs:
-        for line in (line for item in items for line in _handed_over(item, out)):
-            out.note(line)
+        for item in items:
+            for line in (*_handed_over(item, out), *difference_told(item.shown, language=out.language)):
+                out.note(line)
 
 
 def show_made(out: Output, done: Done) -> None:
@@ -156,6 +157,7 @@ def _told(item: Item, out: Output) -> list[str]:
 def _effects(item: Item, out: Output) -> list[str]:
     """Say what follows from it beside its outcome: who is replaced, what would have been muted, and what the answer has in parts."""
     said = [out.say(line) for line in _handed_over(item, out)]
+    said += difference_told(item.shown, language=out.language)
     if muted := item.shown.get("would_have_muted"):
         hours, messages, incidents = (muted.get(name) for name in ("hours", "messages", "incidents"))
         said.append(out.say(f"in the last {hours} h it would have muted: messages {messages}, incidents {incidents}"))
@@ -176,9 +178,6 @@ def _part(shown: Mapping[str, Any], path: str, held: Any, out: Output) -> str:
 
 
 def _flat(held: Any, out: Output) -> str:
-    if isinstance(held, list | tuple) and held:  # a field, and what it holds before and after
-        parts = ("-" if part is None else out.readable({"part": part}, "part") for part in held[1:])
-        return f"{held[0]}: {' → '.join(parts)}"
     if isinstance(held, Mapping):
         return "  ".join(f"{name}={out.readable(held, name)}" for name in flat(held))
     return str(held)

@@ -58,6 +58,51 @@ def goods_told(line: Mapping[str, Any], currency: Any, *, language: str) -> str:
     return f"{line.get('name') or line.get('id')}: {line.get('quantity') or '?'} × {price or '?'} = {amount or '?'}"
 
 
+def _held(line: Mapping[str, Any], name: str, currency: Any, language: str) -> str:
+    """Write what a line holds: a sum with its currency, a dash where there is nothing."""
+    held = line.get(name)
+    return sum_of(name, held, currency, language=language) or ("–" if held is None else str(held))
+
+
+def difference_told(shown: Mapping[str, Any], *, language: str = "en") -> list[str]:
+    """Say of a change of an order what becomes of it, and line by line what is added, removed and changed; of others nothing."""
+    if not (found := _difference(shown)):
+        return []
+    from console.client.sentences import sentences
+    from console.client.words import label, words
+
+    held, difference = found
+    currency, say = held.get("currency"), sentences(language)
+
+    def called(name: str) -> str:
+        return words(language).gettext(label(name))
+
+    told = [say(held["summary"])] if held.get("summary") else []
+    for kind in ("added", "removed"):
+        for line in difference[kind]:
+            price = "" if line.get("price") is None else f" × {_held(line, 'price', currency, language)}"
+            told.append(f"{called(kind)}: {line.get('name') or line['id']}: {line['quantity'] or '?'}{price}")
+    for each in difference["changed"]:
+        names = [name for name, now in each["after"].items() if each["before"].get(name) != now]
+        both = ((name, *(_held(each[at], name, currency, language) for at in ("before", "after"))) for name in names)
+        parts = ", ".join(f"{called(name)} {before} → {after}" for name, before, after in both)
+        told.append(f"{called('changed')}: {each['after'].get('name') or each['after']['id']}: {parts}")
+    for name, *values in difference["fields"]:
+        sums = [int(text) if text and name in MONEY else text for text in values]
+        before, after = (_held({name: value}, name, currency, language) for value in sums)
+        told.append(
+            f"{called(name)}: " + (f"{called('changed')}, {after}" if before == after else f"{before} → {after}")
+        )
+    return told
+
+
+def _difference(shown: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
+    """Return what says how an order changes, and in which it says it; None where the answer is of something else."""
+    held = shown.get("effect") or shown
+    difference = held.get("difference") if isinstance(held, Mapping) else None
+    return (held, difference) if isinstance(difference, Mapping) and "fields" in difference else None
+
+
 def _(text: str) -> str:
     """Mark a text for the catalogue."""
     return text
@@ -73,9 +118,10 @@ def amount_told(
     shown: Mapping[str, Any], *, translate: Callable[[str], str] = str, language: str = "en"
 ) -> Mapping[str, Any]:
     """Return what a service says of a change, its goods in words, and of an amount that it leaves open what that means, so that nobody
-    agrees to a blank.
+    agrees to a blank. How an order changes is said apart (``difference_told``).
     """
-    told = {name: held for name, held in shown.items() if name != "amount_is"}
+    aside = {"amount_is", "effect", *(["difference"] if _difference(shown) else [])}
+    told = {name: held for name, held in shown.items() if name not in aside}
     if goods := shown.get("goods"):
         told["goods"] = [goods_told(each, shown.get("currency"), language=language) for each in goods]
     if "amount" in shown and shown["amount"] is None:

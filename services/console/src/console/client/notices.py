@@ -20,7 +20,7 @@ from console.client.words import label, words
 
 _WHOM = frozenset({ORDERS_PEOPLE, NOBODY, ON_CALL, WHO_KNOWS, FOLLOWERS})
 _NOTIFIERS = {
-    *(f"incident.{word}" for word in ("opened", "escalated", "resolved", "recipe_done", "recipe_failed")),
+    *(f"incident.{word}" for word in ("opened", "graver", "escalated", "resolved", "recipe_done", "recipe_failed")),
     *(f"ticket.{word}" for word in ("opened", "commented", "closed")),
     *("message.edited", "digest", "announced", "unconfirmed", "test"),
     *("calls.end", "calls.pause", "calls.resume", "call.dropped", "call.waits", "reminder.waits"),

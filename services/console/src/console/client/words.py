@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -35,6 +36,18 @@ def _catalogue(name: str) -> gettext.GNUTranslations:
     write_mo(compiled, read_po(BytesIO(raw)))
     compiled.seek(0)
     return gettext.GNUTranslations(compiled)
+
+
+def called(name: str, language: str) -> str:
+    """Return a name of ours in a language; as it stands where the catalogue does not have it, as in English."""
+    asked = label(name)
+    found = words(language).gettext(asked)
+    return name if found == asked else found
+
+
+def headings(columns: Sequence[str], language: str) -> Sequence[str]:
+    """Return what stands over columns: in Russian their own names, without what they are parts of."""
+    return columns if language == "en" else [called(each.rpartition(".")[2], language) for each in columns]
 
 
 def label(name: str) -> str:

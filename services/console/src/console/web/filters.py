@@ -15,13 +15,13 @@ from markupsafe import Markup, escape
 from common.moments import rewritten
 from console.client.acts import Act
 from console.client.late import late
-from console.client.money import amount_told, currency_of, money
+from console.client.money import amount_told, currency_of, difference_told, money
 from console.client.notices import in_words
 from console.client.sentences import sentences
 from console.client.things import ON_ITS_WAY
 from console.client.timeline import told
 from console.client.times import ago, as_time, lasting, moment
-from console.client.words import label
+from console.client.words import called, label
 from console.web.screens import TITLES
 
 _BAD = frozenset(
@@ -138,13 +138,6 @@ _LATIN = re.compile("[A-Za-z]{2}")
 _CYRILLIC = re.compile("[А-Яа-яЁё]")
 
 
-def meant(text: str, *, translate: Translate) -> str:
-    """Return a word that a filter has, in the page's language where it is one of ours; any other text as it is."""
-    asked = label(text)
-    found = translate(asked)
-    return text if found == asked else found
-
-
 def coded(text: str) -> Markup:
     """Write a text with what stands between backticks as code."""
     return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
@@ -185,7 +178,7 @@ def writers(
         "phrase": lambda act: phrase(act, translate=translate),
         "label_plural": lambda noun: translate(TITLES[noun]),
         "translated": translate,
-        "meant": lambda text: meant(text, translate=translate),
+        "meant": lambda text: called(text, language),
         "sentence": lambda text: rewritten(say(text), write),
         "told": lambda line: rewritten(told(line, language=language), write),
         "coded": coded,
@@ -195,5 +188,6 @@ def writers(
         "basket": basket,
         "as_json": as_json,
         "currency_of": currency_of,
+        "difference_told": lambda shown: difference_told(shown, language=language),
         "amount_told": lambda shown: amount_told(shown, translate=translate, language=language),
     }

@@ -33,7 +33,7 @@ from common.http import (
 )
 from common.postgres import Record
 from orchestrator.engine.foresee import Foretellers, tell_what_follows
-from orchestrator.engine.mend import MendPayload, mend_event
+from orchestrator.engine.mend import Mender, mend_event
 from orchestrator.engine.model import EventState, WorkflowState
 from orchestrator.engine.operate import RESUME, RETRY, STOP, Operation, change_workflow, refusals
 from orchestrator.engine.operate_many import (
@@ -122,7 +122,7 @@ class WorkflowRoutes:
     search: WorkflowSearch
     changes: Changes
     clock: Clock
-    menders: Mapping[str, MendPayload]
+    menders: Mapping[str, Mender]
     foretellers: Foretellers
 
     def routes(self) -> list[Route]:

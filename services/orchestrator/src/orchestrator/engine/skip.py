@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
+from pydantic import BaseModel
+
+from common.contracts.orders import OrderDifference
 from common.errors import NotFound
 from common.http import Change, ChangeAnswer
 from common.postgres import Connection, Record
@@ -18,12 +22,26 @@ _LOCK = "SELECT * FROM workflow WHERE id = $1 FOR NO KEY UPDATE"
 _EVENT = f"{EVENTS} WHERE w.id = $1 AND e.workflow_id = $1 AND e.seq = $2"
 
 
+class EventEffect(BaseModel):
+    """What an event does to its order as that stands: in the words of the timeline, and what it adds, removes and changes, or would if
+    the order were not closed. The customer is masked, as in messages; sums are in `currency`.
+    """
+
+    summary: str
+    currency: str
+    difference: OrderDifference
+
+
 class FailureEnded(ChangeAnswer):
-    """The event as it is now, the one that takes its place (when it was mended), and the workflow, which goes on."""
+    """The event as it is now, the one that takes its place (when it was mended), and the workflow, which goes on.
+
+    `effect` is what the mended event does to its order; null where that cannot be told, or nothing was mended.
+    """
 
     dry_run: bool
     event: WorkflowEventView
     appended: WorkflowEventView | None = None
+    effect: EventEffect | None = None
     workflow: WorkflowView
 
 
@@ -50,9 +68,18 @@ async def lock_workflow_of(
 
 
 async def failure_ended(
-    change: Change, act: str, before: Record, after: Record, seq: int, *, now: datetime, appended: int | None = None
+    change: Change,
+    act: str,
+    before: Record,
+    after: Record,
+    seq: int,
+    *,
+    now: datetime,
+    appended: int | None = None,
+    effect: EventEffect | None = None,
+    said: Mapping[str, str] | None = None,
 ) -> FailureEnded:
-    """Record that a person ended the failure of an event, and let its workflow go on."""
+    """Record that a person ended the failure of an event, and let its workflow go on. ``said``: its effect in words, to be kept."""
     workflow_id, connection = after["id"], change.connection
     await change.record(
         f"workflow_event.{act}",
@@ -61,6 +88,7 @@ async def failure_ended(
         after={
             "event": f"{workflow_id}-{seq if appended is None else appended}",
             "failed_events": after["failed_events"],
+            **({} if said is None else {"changes": said}),
         },
     )
     shown: list[WorkflowEventView] = []
@@ -83,5 +111,6 @@ async def failure_ended(
         dry_run=change.dry_run,
         event=shown[0],
         appended=shown[1] if len(shown) > 1 else None,
+        effect=effect,
         workflow=workflow_view(after),
     )

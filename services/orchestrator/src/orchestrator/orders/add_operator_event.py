@@ -94,6 +94,7 @@ async def add_operator_event(
         workflow_state=known.workflow_state.name.lower(),
         status_before=before.status.value,
         status_after=after.status.value,
+        currency=after.currency,
         difference=OrderDifference.model_validate(difference),
         refund=f"{number}:cancel" if decisions.refund else None,
     )

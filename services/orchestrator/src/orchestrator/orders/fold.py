@@ -96,22 +96,18 @@ def step(number: str, state: OrderState | None, fact: OrderFact) -> Step:
         return Step(fact, Act.REPEATS_LATEST, state, evolve(state, last=fact.key))
     seen = _remember(state, fact)
     difference = NOTHING
-    if (
-        act is Act.ALREADY_CREATED
-        and fact.digest != state.created_digest
-        and _differ(state, _created_again(seen, fact))
-    ):
+    if act is Act.ALREADY_CREATED and fact.digest != state.created_digest and differ(state, _created_again(seen, fact)):
         act = Act.CREATED_DIFFERS
     after = seen
     if act in _APPLY:
         after = _APPLY[act](seen, fact)
-        difference = _differ(state, after)
+        difference = differ(state, after)
         if not difference and act in {Act.CHANGE, Act.CORRECT}:
             act, after = Act.CHANGES_NOTHING, evolve(seen, lines=after.lines)  # said now: what they followed before
         elif not difference and act is Act.PAY and state.paid:
             act, after = Act.ALREADY_PAID, evolve(seen, lines=after.lines)
     elif act in INCIDENTS:
-        difference = _differ(
+        difference = differ(
             state, _created_again(seen, fact) if act is Act.CREATED_DIFFERS else _with_content(seen, fact)
         )
         if act is Act.CHANGED_AFTER_CLOSING and not difference:
@@ -275,7 +271,8 @@ def _with_content(state: OrderState, fact: OrderFact) -> OrderState:
     return evolve(state, lines=lines, total_price=total, total_discount_price=discounted, **given)
 
 
-def _differ(before: OrderState, after: OrderState) -> Difference:
+def differ(before: OrderState, after: OrderState) -> Difference:
+    """Return how an order's content differs: its goods, its sums, and what it says beside them."""
     fields: list[FieldChange] = content_changes(before, after)
     fields += [(name, _text(getattr(before, name)), _text(getattr(after, name))) for name in TOTALS]
     if before.currency != after.currency:

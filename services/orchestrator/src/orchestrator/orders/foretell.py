@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from common.clock import Clock
 from common.contracts.envelope import Envelope
 from common.contracts.notices import notices_of
+from common.contracts.orders import OrderDifference
 from common.messaging import topology
 from common.postgres import Connection, Lent, undone
 from orchestrator.engine.append import append_events
 from orchestrator.engine.foresee import foresee
 from orchestrator.engine.model import ORDER_LIFE, Claim, WorkflowEvent
+from orchestrator.engine.skip import EventEffect
 from orchestrator.engine.store import is_away
+from orchestrator.orders.fold import differ
 from orchestrator.orders.hooks import to_workflow_event
 from orchestrator.orders.life import OrderBatch, OrderLife, Placement
-from orchestrator.orders.model import OrderFact, OrderState
+from orchestrator.orders.messages import ACTS, in_words, names_of, public_difference
+from orchestrator.orders.model import OrderFact, OrderState, compare
 from orchestrator.orders.store import OrderStore, StoredOrder
+from orchestrator.orders.transitions import CHANGING
 
 _LIFE = "SELECT id FROM workflow WHERE order_number = $1 AND kind = $2 AND key = ''"
 
@@ -45,6 +50,37 @@ class ForetellLife:
             if is_away(error):
                 raise
             return ()  # it dies again
+
+    async def effect(self, connection: Connection, claim: Claim) -> tuple[EventEffect, Mapping[str, str]] | None:
+        """Return what the one event of a claim does to its order as that stands, and what of it may be kept.
+
+        Of an event that comes late it is what the order comes out with, whatever was said since; of one that the order does not take any
+        more, what it would have changed. None where it cannot be told.
+        """
+        life = self._life(connection)
+        try:
+            async with undone(connection):
+                batch = await life.prepare([claim])
+            folded = life.fold(claim, batch)
+        except Exception as error:
+            if is_away(error):
+                raise
+            return None
+        (event,) = claim.events
+        taken = next((each for each in folded.new if each.fact.event_id == event.event_id), None) if folded else None
+        if folded is None or taken is None:
+            return None
+        stored, difference = batch.stored.get(claim.order_number), taken.difference
+        after, currency = folded.after, taken.fact.currency or "RUB"
+        if after is not None:
+            currency = after.currency
+            if stored is None:
+                difference = compare((), after.lines)
+            elif folded.late and taken.act in CHANGING:
+                difference = differ(stored.state, after)
+        shown = OrderDifference.model_validate(public_difference(difference, () if after is None else names_of(after)))
+        effect = EventEffect(summary=ACTS[taken.act], currency=currency, difference=shown)
+        return effect, {"summary": effect.summary, **in_words(difference, currency)}
 
     def of_event(
         self, connection: Connection, state: OrderState, event: WorkflowEvent, fact: OrderFact

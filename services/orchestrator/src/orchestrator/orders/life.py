@@ -132,20 +132,23 @@ class OrderLife:
                 facts[workflow_id] = _without_history(facts[workflow_id], known)
         return OrderBatch(stored=stored, facts=facts, past=past)
 
-    def run(self, claim: Claim, batch: OrderBatch) -> Outcome:
-        """Return what follows from one claim's events. Raises ``UnreadableHook``, ``HistoryPruned``, ``HistoryUnreadable``."""
+    def fold(self, claim: Claim, batch: OrderBatch) -> Folded | None:
+        """Fold one claim's events in; None: there are none. Raises ``UnreadableHook``, ``HistoryPruned``, ``HistoryUnreadable``."""
         new = batch.facts[claim.workflow_id]
         if isinstance(new, Exception):
             raise new
         stored, past = batch.stored.get(claim.order_number), batch.past.get(claim.workflow_id)
         if not new:
-            return Outcome(claim=claim, upto=claim.upto, state=_state_of(None if stored is None else stored.state))
+            return None
         if past is None:
-            folded = _add(claim, stored, new)
-        elif stored is None:
-            folded = _fold_first(claim, past)
-        else:
-            folded = _refold(claim, stored, past)
+            return _add(claim, stored, new)
+        return _fold_first(claim, past) if stored is None else _refold(claim, stored, past)
+
+    def run(self, claim: Claim, batch: OrderBatch) -> Outcome:
+        """Return what follows from one claim's events. Raises what ``fold`` does."""
+        stored, folded = batch.stored.get(claim.order_number), self.fold(claim, batch)
+        if folded is None:
+            return Outcome(claim=claim, upto=claim.upto, state=_state_of(None if stored is None else stored.state))
         outcome, places = self._outcome(claim, stored, folded), _places(claim, _takes_place)
         of_the_time = _places(claim, _has_the_time)
         return replace(outcome, superseded=places, superseded_if_unreadable=of_the_time) if claim.failed else outcome
@@ -169,12 +172,8 @@ class OrderLife:
         traces, logs, timeline = _trace(claim, folded, now)
         if after is None:
             first = folded.new[0].fact if folded.new else to_fact(folded.events[0])
-            parked = Parked(
-                order_number=claim.order_number,
-                source=first.source,
-                hook=first.hook,
-                contacts=contacts_of(claim.order_number, folded.new),
-            )
+            contacts = contacts_of(claim.order_number, folded.new)
+            parked = Parked(order_number=claim.order_number, source=first.source, hook=first.hook, contacts=contacts)
             return Outcome(claim=claim, upto=claim.upto, effect=parked, timeline=timeline, steps=logs)
         decisions = folded.decisions
         latest = list(traces.values())[-1] if traces else None

@@ -53,7 +53,7 @@ _PROBLEMS: Mapping[IncidentKind, str] = {
 }
 _MOST_LINES = 10
 
-_ACTS: Mapping[Act, str] = {
+ACTS: Mapping[Act, str] = {
     Act.CREATE: "The order was created",
     Act.CHANGE: "The order was changed",
     Act.PAY: "The final prices are known; the order is closed for changes",
@@ -74,6 +74,7 @@ _ACTS: Mapping[Act, str] = {
     Act.RECEIVED_AFTER_CANCELLING: "A cancelled order was handed to a courier; nothing was changed, a person was called",
     Act.DELIVERED_AFTER_CANCELLING: "A cancelled order was delivered; nothing was changed, a person was called",
 }
+"""What an event did to its order, as its timeline has it."""
 
 
 _WORDS = frozenset({"comment", "replacement_policy", "delivery_window"})
@@ -92,13 +93,13 @@ def announcement(
         "occurred_at": fact.moment,
     }
     if item.correction:
-        data["difference"] = public_difference(item.difference, _names(order))
+        data["difference"] = public_difference(item.difference, names_of(order))
         data["late_event"] = fact.hook
     elif fact.hook in _WITH_DIFFERENCE:
-        data["difference"] = public_difference(item.difference, _names(order))
+        data["difference"] = public_difference(item.difference, names_of(order))
     elif fact.hook is HookType.CANCELLED:
         data["slug"] = order.cancel_slug
-        data["description"] = mask_names(order.cancel_description, _names(order))
+        data["description"] = mask_names(order.cancel_description, names_of(order))
     event_id = derived_id(kind, order.number, fact.event_id)
     way = _way_of(fact)
     return kind, _encode(kind, data, event_id=event_id, subject=order.number, time=now, traceparent=traceparent, **way)
@@ -134,7 +135,8 @@ def public_difference(difference: Difference, names: Iterable[str | None] = ()) 
     return document
 
 
-def _names(order: OrderState) -> list[str | None]:
+def names_of(order: OrderState) -> list[str | None]:
+    """Return the names of customers that texts of the order are not to show."""
     return [] if order.customer is None else [order.customer.name]
 
 
@@ -152,9 +154,9 @@ def snapshot(order: OrderState, *, version: int, zone: str, tariff: str, updated
         "store_id": order.store_id,
         "zone": zone,
         "tariff": tariff,
-        "comment": mask_names(order.comment, _names(order)),
+        "comment": mask_names(order.comment, names_of(order)),
         "shipment_method": order.shipment_method,
-        "replacement_policy": mask_names(order.replacement_policy, _names(order)),
+        "replacement_policy": mask_names(order.replacement_policy, names_of(order)),
         "currency": order.currency,
         "positions": [encode_line(line) for line in order.lines],
         "total_price": order.total_price,
@@ -165,7 +167,7 @@ def snapshot(order: OrderState, *, version: int, zone: str, tariff: str, updated
         "address": None if order.address is None else masked_address(order.address),
         "delivery_window": None
         if window is None
-        else {"starts": window.starts, "ends": window.ends, "text": mask_names(window.text, _names(order))},
+        else {"starts": window.starts, "ends": window.ends, "text": mask_names(window.text, names_of(order))},
         "updated_at": updated_at,
     }
 
@@ -201,7 +203,7 @@ def problem_raised(
             "hook": incident.hook,
             "status": order.status,
             "sent_at": incident.moment.isoformat(),
-            **_in_words(incident.difference, order.currency),
+            **in_words(incident.difference, order.currency),
         },
         service=SERVICE,
         order_number=order.number,
@@ -273,7 +275,7 @@ def act_entry(taken: Step, number: str, *, late: bool, now: datetime, traceparen
     return timeline_entry(
         number,
         f"order.{taken.act}",
-        _ACTS[taken.act],
+        ACTS[taken.act],
         now=now,
         traceparent=traceparent,
         actor=fact.actor or fact.source,
@@ -316,7 +318,8 @@ def _encode(
     return orjson.dumps(envelope, option=orjson.OPT_UTC_Z)
 
 
-def _in_words(difference: Difference, currency: str) -> dict[str, str]:
+def in_words(difference: Difference, currency: str) -> dict[str, str]:
+    """Say a difference in words for incidents and audit records: the customer masked, of a comment only that it changed."""
     words: dict[str, str] = {}
     if difference.added:
         words["added"] = _list([_line(line, currency) for line in difference.added])

@@ -92,5 +92,6 @@ class OperatorEventAdded(ChangeAnswer):
     workflow_state: str
     status_before: OrderStatus
     status_after: OrderStatus
+    currency: str
     difference: OrderDifference
     refund: str | None = Field(description="business key of the refund that is asked for")

@@ -544,14 +544,6 @@ class EventReprocessed(TypedDict):
     workflow: WorkflowView
 
 
-class FailureEnded(TypedDict):
-    notices: NotRequired[list[str]]
-    dry_run: bool
-    event: WorkflowEventView
-    appended: NotRequired[WorkflowEventView | None]
-    workflow: WorkflowView
-
-
 class OperatedWorkflow(TypedDict):
     notices: NotRequired[list[str]]
     id: int | str
@@ -749,6 +741,21 @@ class WorkflowsStopped(TypedDict):
     stopped: NotRequired[int]
 
 
+class EventEffect(TypedDict):
+    summary: str
+    currency: str
+    difference: OrderDifference
+
+
+class FailureEnded(TypedDict):
+    notices: NotRequired[list[str]]
+    dry_run: bool
+    event: WorkflowEventView
+    appended: NotRequired[WorkflowEventView | None]
+    effect: NotRequired[EventEffect | None]
+    workflow: WorkflowView
+
+
 class OperatorEventAdded(TypedDict):
     notices: NotRequired[list[str]]
     number: str
@@ -759,5 +766,6 @@ class OperatorEventAdded(TypedDict):
     workflow_state: str
     status_before: Literal['created', 'paid', 'received', 'delivered', 'cancelled']
     status_after: Literal['created', 'paid', 'received', 'delivered', 'cancelled']
+    currency: str
     difference: OrderDifference
     refund: str | None

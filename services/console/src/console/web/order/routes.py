@@ -18,7 +18,7 @@ from console.client.suite import RefusedError, Suite, UnreachableError, or_none
 from console.client.things import THINGS
 from console.web.asking import page_or_none
 from console.web.lists.filtering import acts_of, erasing
-from console.web.order.story import Moment, changed, counted, moments, of_sort, place, words_of
+from console.web.order.story import Moment, changed, counted, moments, not_told, of_sort, place, words_of
 from console.web.pages import Console, NotUnderstoodError, Visit, redirect
 
 _NUMBER = re.compile(r"[0-9A-HJKMNP-TV-Z]{16}", re.IGNORECASE)
@@ -67,6 +67,7 @@ async def _order(visit: Visit) -> web.StreamResponse:
         )
     then, before = await asyncio.gather(_read(suite, number, at), _before(suite, number, lived, at))
     beside = dict(zip((noun for noun, _ in _BESIDE), read, strict=True))
+    messages, beside["message"] = beside["message"] or (), not_told(beside["message"], (timeline or ())[-_MOST_LINES:])
     only = query.get("only") or None
     chosen = of_sort(timeline or (), only)
     return visit.page(
@@ -82,7 +83,7 @@ async def _order(visit: Visit) -> web.StreamResponse:
         unread=_MOST_READ if len(timeline or ()) >= _MOST_READ else None,
         sorts=counted(timeline or ()),
         only=only,
-        words_of=lambda line: words_of(line, beside["message"] or ()),
+        words_of=lambda line: words_of(line, messages),
         sums=sums,
         payments=payments,
         refunds=_refunded(beside["refund"]),

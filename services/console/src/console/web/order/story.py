@@ -105,6 +105,14 @@ def words_of(line: Line, messages: Sequence[Mapping[str, Any]]) -> Mapping[str, 
     return next((each for each in copies if not wanted or wanted in each["message_ids"]), None)
 
 
+def not_told(messages: Sequence[Line] | None, timeline: Sequence[Line]) -> Sequence[Line] | None:
+    """Return the messages that no line of the timeline is about: they are still to come, or were kept back."""
+    if messages is None:
+        return None
+    told = [words_of(line, messages) for line in timeline]
+    return [each for each in messages if each not in told]
+
+
 @dataclass(frozen=True, slots=True)
 class Changed:
     """A position before and after; None where it was not there."""
