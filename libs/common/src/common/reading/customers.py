@@ -22,19 +22,9 @@ from common.reading.people import (
 
 _WHOLE = frozenset(
     {
-        *_PEOPLE,
-        *_PLACES,
-        "billing",
-        "phones",
-        "emails",
-        "addresses",
-        "recipients",
-        "customers",
-        "persons",
-        "coordinates",
-        "geo",
+        *_PEOPLE, *_PLACES, "billing", "phones", "emails", "addresses", "recipients", "customers", "persons", "coordinates", "geo",
     }
-)
+)  # fmt: skip
 """Under these names everything is the customer's."""
 
 _SAID = frozenset(

@@ -1,6 +1,6 @@
 """``POST /notifications/v1/{gateway}`` for payment systems, ``POST /admin/v1/reconciliation`` for operators."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Annotated
@@ -47,11 +47,6 @@ class ReconcileBody(AdminChange):
     days: Annotated[int, Field(ge=1, le=365)] = 2
 
 
-def _storable(names: Iterable[str]) -> list[str]:
-    """Some are named by what others call them."""
-    return [storable(name) for name in names]
-
-
 class ReconciliationView(ChangeAnswer):
     """What was found. `registers`: by payment system `compared`, `none kept` or `no answer`; our side is walked in any case."""
 
@@ -63,7 +58,7 @@ class ReconciliationView(ChangeAnswer):
     advanced: int = Field(description="refunds whose state followed the payment system")
     unanswered: int
     differences: list[DifferenceView]
-    failed: Annotated[list[str], BeforeValidator(_storable)] = Field(
+    failed: Annotated[list[str], BeforeValidator(lambda names: [*map(storable, names)])] = Field(
         default=[], description="what could not be compared because of a fault of ours: see the log (`task_failed`)"
     )
     at: datetime | None = Field(
