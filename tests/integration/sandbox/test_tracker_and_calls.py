@@ -1,6 +1,7 @@
 """Yandex Tracker and the phone robot over HTTP."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -34,6 +35,20 @@ async def test_an_issue_is_created_once_by_its_unique_value(sandbox: RunningSand
     assert await call(sandbox, "GET", "/v3/issues/_findByUnique?unique=inc-1") == (200, issue)
     assert (await call(sandbox, "GET", "/v3/issues/_findByUnique?unique=inc-2"))[0] == 404
     assert await call(sandbox, "GET", "/v3/issues/TRAVELORDERSUP-1") == (200, issue)
+
+
+async def test_no_key_is_given_again_after_a_restart_or_a_reset(tmp_path: Path) -> None:
+    keys: list[str] = []
+    for number in range(3):
+        async with running_sandbox(tracker_token="tracker", keep_file=tmp_path / "kept") as sandbox:
+            for queue in ("TRAVELORDERSUP", "TRAVELSUP", "TRAVELORDERSUP"):
+                body = {**ISSUE, "queue": queue, "unique": f"inc-{number}-{len(keys)}"}
+                status, issue = await call(sandbox, "POST", "/v3/issues", body)
+                assert status == 201
+                keys.append(issue["key"])
+            sandbox.world.systems["tracker"].reset()
+    assert keys[-3:] == ["TRAVELORDERSUP-5", "TRAVELSUP-3", "TRAVELORDERSUP-6"]
+    assert len(set(keys)) == len(keys)
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def build_world(settings: Settings, *, clock: Clock | None = None) -> World:
     mail = Mail(settings=settings, clock=time, journal=journal(), faults=faults("mail"))
     trust = Trust(settings=settings, clock=time, journal=journal(), faults=faults("trust"), kept=kept)
     yookassa = YooKassa(settings=settings, clock=time, journal=journal(), faults=faults("yookassa"), kept=kept)
-    tracker = Tracker(settings=settings, clock=time, journal=journal(), faults=faults("tracker"))
+    tracker = Tracker(settings=settings, clock=time, journal=journal(), faults=faults("tracker"), kept=kept)
     feedback = Feedback(settings=settings, clock=time, journal=journal(), faults=faults("feedback"))
     calls = Calls(settings=settings, clock=time, journal=journal(), faults=faults("calls"))
     twilio = Twilio(settings=settings, clock=time, journal=journal(), faults=faults("twilio"))

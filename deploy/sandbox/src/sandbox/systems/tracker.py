@@ -12,6 +12,7 @@ from sandbox.clock import Clock
 from sandbox.control import ControlError, body_of
 from sandbox.faults import FaultMode, FaultOrder, FaultPlan
 from sandbox.gate import Answer, Call, HttpSystem
+from sandbox.kept import Kept
 from sandbox.log import Journal
 from sandbox.settings import Settings
 from sandbox.systems.tracker_bodies import (
@@ -35,6 +36,8 @@ from sandbox.systems.tracker_bodies import (
     refused,
 )
 
+_LAST = "tracker_numbers"
+
 
 @dataclass(slots=True)
 class _Issue:
@@ -55,12 +58,13 @@ class Tracker(HttpSystem):
 
     name: ClassVar[str] = "tracker"
 
-    def __init__(self, *, settings: Settings, clock: Clock, journal: Journal, faults: FaultPlan) -> None:
+    def __init__(self, *, settings: Settings, clock: Clock, journal: Journal, faults: FaultPlan, kept: Kept) -> None:
         super().__init__(clock=clock, journal=journal, faults=faults)
         self._settings = settings
         self._issues: dict[str, _Issue] = {}
         self._by_unique: dict[str, _Issue] = {}
-        self._last: dict[str, int] = {}
+        self._kept = kept
+        self._last = kept.all(_LAST, int)  # a restart forgets issues, it never gives one a key again
         self._made = 0
         self._robot = ROBOT
 
@@ -140,7 +144,7 @@ class Tracker(HttpSystem):
             raise TrackerError(422, "The queue does not exist", {"queue": "unknown"})
         if body.unique is not None and body.unique in self._by_unique:
             raise TrackerError(409, "An issue with this unique value exists already")
-        self._last[queue] = self._last.get(queue, 0) + 1
+        self._number(queue, self._last.get(queue, 0) + 1)
         fields = {name: value for name, value in body.model_dump().items() if value is not None and name != "queue"}
         issue = self._add(f"{queue}-{self._last[queue]}", fields, body.unique)
         return Answer(201, self._shown(issue))
@@ -152,6 +156,10 @@ class Tracker(HttpSystem):
         if unique is not None:
             self._by_unique[unique] = issue
         return issue
+
+    def _number(self, queue: str, number: int) -> None:
+        self._last[queue] = max(self._last.get(queue, 0), number)
+        self._kept.put(_LAST, queue, self._last[queue])
 
     def _get_myself(self, _: Call) -> Answer:
         """Say whose the token is."""
@@ -360,7 +368,7 @@ class Tracker(HttpSystem):
         queue, _, number = key.partition("-")
         if not QUEUE.fullmatch(queue) or not number.isdecimal():
             raise ControlError(400, "a key looks like QUEUE-1")
-        self._last[queue] = max(self._last.get(queue, 0), int(number))
+        self._number(queue, int(number))
         issue = self._issues.get(key) or self._add(key, {"summary": order.summary}, None)
         return web.json_response(self._shown(issue))
 
