@@ -242,7 +242,7 @@ class Output:
     def _said(self, item: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return an item with its sentences in the person's language."""
         faults = [{**each, "message": self.say(str(each.get("message")))} for each in item.get("faults") or ()]
-        notices = item.get("notices") or ()  # of a plan who is told; of an incident what was, one by one
+        notices: Sequence[Any] = item.get("notices") or ()  # of a plan who is told; of an incident what was, one by one
         in_lines = bool(notices) and isinstance(notices[0], str)
         told: dict[str, Any] = {"notices": list(map(self.notice, notices))} if in_lines else {}
         if timeline.is_line(item):
