@@ -41,6 +41,14 @@ _WAVE_S = 0.6  # so that a fast machine does not play ten thousand orders, which
 SCHEDULE = [0.5, 1, 2, 4, 8, 12, 12]
 
 
+def _beside_lines_gone(wrong: list[str], lines_gone: int) -> list[str]:
+    """Leave out the orders whose timeline has more hooks than the ledger, unless that are more than are known to be gone."""
+    short = {each: match for each in wrong if (match := re.search(r"(\d+) deliveries, (\d+) in the timeline$", each))}
+    gone = [int(match[2]) - int(match[1]) for match in short.values()]
+    known = all(count > 0 for count in gone) and sum(gone) <= lines_gone
+    return [each for each in wrong if each not in short] if known else wrong
+
+
 @dataclass
 class Faults:
     """The suite under test: plays, faults, and what is true after them."""
@@ -105,15 +113,15 @@ class Faults:
         assert (summary["violations"], summary["numbers_shared"], summary["numbers"]) == (0, 0, summary["orders"])
         deadline = time.monotonic() + within
         while True:
-            findings = await self._findings(report, since)
-            if not findings.wrong or time.monotonic() > deadline:
+            wrong = _beside_lines_gone((await self._findings(report, since)).wrong, lines_gone)
+            if not wrong or time.monotonic() > deadline:
                 break
             await asyncio.sleep(2)
         print(  # noqa: T201 - what was played, with -s or on failure
             f"{summary['orders']} orders, answers {summary['answers']}, repeats {summary['repeats']}, slowest"
             f" {summary['slowest']} s; ledger {await self.outcomes(since)}"
         )
-        assert findings.wrong[:20] == []
+        assert wrong[:20] == []
         code, told = await asyncio.to_thread(self.checked_offline, report)
         print(told.rstrip().rpartition("\n")[2])  # noqa: T201 - the command's verdict
         differences = {kind: int(count) for kind, count in re.findall(r"^(\w+): (\d+)$", told, re.MULTILINE)}

@@ -12,11 +12,13 @@ import pytest
 
 from common.contracts.alerts import ProblemRaisedV1
 from common.contracts.envelope import Envelope, parse
+from common.ids import order_number
 from common.messaging import topology
 from sandbox.testing import running_sandbox
 from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer, edge_line, hook_body, watched
 from tests.support.poisoned import Fault, every_job_fails
 from tests.support.servers import eventually
+from webhook_gateway.countdowns.store import CountdownStore
 from webhook_gateway.rescue import send_reports
 from webhook_gateway.rescue.alerts import taken_late
 from webhook_gateway.rescue.letter import letter_of
@@ -85,6 +87,31 @@ async def test_a_late_order_that_cannot_be_settled_keeps_no_other_endangered(
         await stays_ready(gateway)
         fault.mended = True
         assert poisoned in await eventually(settled)
+
+
+async def test_a_countdown_that_cannot_be_written_keeps_no_other_unwritten(
+    start: Start, amqp_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault, bad = Fault(), order_number("strict", "H0")
+    whole = fault.over(CountdownStore.save, lambda _self, misses: any(miss.number == bad for miss in misses))
+    monkeypatch.setattr(CountdownStore, "save", whole)
+    async with watched(amqp_url, topology.NOTIFIER_ALERTS) as alerts, start() as gateway:
+        for order in ("H0", "H1", "H2"):
+            body = hook_body(order=order)
+            del body["payload"]["positions"]
+            headers = {"Client-token": "strict-token"}
+            assert (await gateway.send(body, path="/hooks/v1/strict", headers=headers))[0] == 422
+
+        async def written() -> set[str]:
+            items = (await gateway.get("/admin/v1/countdowns?state=running"))["items"]
+            found = {item["external_id"] for item in items}
+            return found if len(found) == 2 + fault.mended else set()
+
+        assert await eventually(written) == {"H1", "H2"}
+        await told_once(alerts, "watch", bad)
+        await stays_ready(gateway)
+        fault.mended = True
+        assert "H0" in await eventually(written)
 
 
 async def test_a_refused_source_that_cannot_be_told_keeps_no_other_silent(

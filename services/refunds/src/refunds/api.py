@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 from common.clock import Clock
 from common.http import Changes, Route, audit_routes
@@ -57,6 +58,7 @@ def routes(
     gateways: GatewayRoutes,
     queues: Sequence[LookAtQueues],
     committed: Callable[[], None],
+    reconciling: Callable[[], AbstractContextManager[None]],
 ) -> list[Route]:
     """Return every HTTP route; opens nothing. ``committed`` wakes whoever works on what a request has changed."""
     changes = Changes(database, committed=committed)
@@ -64,7 +66,9 @@ def routes(
         *RefundRoutes(transactions, changes, reread, clock, gateways=gateways).routes(),
         *RefundAdminRoutes(database, transactions, changes, restart, RestartMany(changes, restart), close).routes(),
         *SettlingRoutes(changes, check, SettleDifference(database, transactions, calls, clock)).routes(),
-        *ReconciliationRoutes(calls, on_notification, reconcile, changes, metrics, clock, noticed=committed).routes(),
+        *ReconciliationRoutes(
+            calls, on_notification, reconcile, changes, metrics, clock, noticed=committed, task=reconciling
+        ).routes(),
         *dead_letter_routes(database, service=SERVICE, after_commit=committed),
         *audit_routes(database, of_order=_TARGETS_OF_ORDER),
         *repeated_acts_routes(database),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from functools import partial
 from operator import attrgetter
@@ -73,6 +74,7 @@ DESCRIPTION = "Gives money back through the payment systems: each refund at most
 QUEUES = (REFUNDS_WANTED, REFUNDS_WORK)
 GATEWAYS = (TRUST, YOOKASSA)
 _GAUGES_SECONDS = 5.0
+_RECONCILIATION = "reconciliation"
 _RECONCILE_EVERY_SECONDS = 60.0
 _REPEATED_SECONDS = 3600.0
 _RETENTION_SECONDS = 3600.0
@@ -118,6 +120,7 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
         clock or SystemClock(),
         queues=platform_queues(database, broker, QUEUES, outbox_late_after=120.0),
         wake_relay=relay.wake,
+        reconciling=partial(lifecycle.failures.of, _RECONCILIATION),
         record=await _record(lifecycle, settings, sent, tls),
     )
     app = build_app(
@@ -137,7 +140,7 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
     lifecycle.supervise("broker", broker.run, stop=broker.stop)
     lifecycle.supervise("outbox-relay", relay.run, stop=relay.stop)
     lifecycle.supervise("worker", parts.worker.run, stop=parts.worker.stop)
-    every(lifecycle, _RECONCILE_EVERY_SECONDS, parts.daily_reconciliation, name="reconciliation")
+    every(lifecycle, _RECONCILE_EVERY_SECONDS, parts.daily_reconciliation, name=_RECONCILIATION)
     every(lifecycle, _GAUGES_SECONDS, parts.show_gauges, name="gauges")
     forget = Forget(database=database, clock=parts.clock, keep=timedelta(days=settings.evidence_days))
     every(lifecycle, _RETENTION_SECONDS, forget, name="retention")
@@ -224,6 +227,7 @@ class _Parts:
         *,
         queues: Sequence[LookAtQueues],
         wake_relay: Callable[[], None],
+        reconciling: Callable[[], AbstractContextManager[None]] = nullcontext,
         record: OrchestratorsRecord | None = None,
     ) -> None:
         self._database = database
@@ -281,6 +285,7 @@ class _Parts:
             gateways=settings.routes,
             queues=(*queues, partial(refunds_waiting, database)),
             committed=self.committed,
+            reconciling=reconciling,
         )
 
     def committed(self) -> None:

@@ -7,14 +7,14 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from common.postgres import Connection, Lent, prepare_connection
+from common.postgres import Connection, Database, Lent, prepare_connection
 from common.reading import Contact
 from orchestrator.orders import search
 from orchestrator.orders.contacts import by_words, keys_of, words_of, write_contacts
@@ -69,9 +69,8 @@ async def pages(connection: Connection, said: str, status: str | None, size: int
     found, after = [], None
     asked: dict[str, Any] = {**dict.fromkeys(("aggregate_state", "since", "until")), "status": status}
     while True:
-        rows = await OrderSearch(Lent(connection)).orders(
-            **asked, said=said, meaning=by_words(said), after=after, limit=size
-        )
+        lent = cast("Database", Lent(connection))
+        rows = await OrderSearch(lent).orders(**asked, said=said, meaning=by_words(said), after=after, limit=size)
         assert len(rows) <= size + 1
         found += [row["number"] for row in rows[:size]]
         if len(rows) <= size:

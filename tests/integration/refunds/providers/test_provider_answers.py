@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from refunds.providers.gateway import GatewayAway, GatewayRefused, GatewaySilent
-from refunds.providers.model import Attempt, GatewayStatus, PaymentInfo, Receipt
+from refunds.providers.model import Attempt, GatewayStatus, ListedRefund, PaymentInfo, Receipt
 from refunds.providers.trust import TrustGateway
 from refunds.providers.yookassa import YooKassaGateway
 
@@ -168,3 +168,21 @@ async def test_a_payment_is_unknown_only_when_the_gateway_itself_says_so(server:
             None,
             None,
         ]
+
+
+async def test_a_status_that_is_new_to_us_is_neither_yes_nor_no_nor_an_unread_register(
+    server: tuple[Scripted, str],
+) -> None:
+    scripted, url = server
+    line = {"trust_refund_id": "g-1", "payment_id": "p-1", "amount": 6_000, "currency": "RUB", "status": "on_hold"}
+    item = {"id": "y-1", "status": "on_hold", "amount": {"value": "60.00", "currency": "RUB"}, "payment_id": "p-1"}
+    async with aiohttp.ClientSession() as session:
+        trust = TrustGateway(session, url=url, service_token="t", key_retention=timedelta(days=7))
+        yookassa = YooKassaGateway(session, url=url, shop_id="1", secret_key="s", key_retention=timedelta(days=1))
+        for gateway, name, said in ((trust, "g-1", line), (yookassa, "y-1", item)):
+            scripted.answers(200, {"items": [said]})
+            page = await gateway.register(since=NOW, until=NOW, cursor=None)
+            assert page.items == (ListedRefund(name, "p-1", 6_000, "RUB", None, "on_hold"),)
+            scripted.answers(200, said)
+            with pytest.raises(GatewaySilent, match="says 'on_hold', which is new to us"):
+                await gateway.look_up(ATTEMPT, payment_id="p-1")

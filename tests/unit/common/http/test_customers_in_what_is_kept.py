@@ -74,6 +74,21 @@ def test_a_customer_is_known_under_every_name_that_the_reader_knows(fields: dict
         assert secret not in shown
 
 
+@pytest.mark.parametrize("key", ["replacementPolicy", "shipmentMethod", "x-note", "wer"])
+def test_a_customers_names_and_phones_go_out_of_every_text_of_a_body(key: str) -> None:
+    person = {"firstName": "Анна", "lastName": "Вознесенская", "secondPhone": "89167654321", "phone": "+79161234567"}
+    said = "Спросить Анну Вознесенскую, +7 916 765-43-21 или 8(916)7654321, anna@example.ru"
+    goods = [{"id": "anna-1", "name": "Торт «Анна»"}]
+    payload = {"originalOrderId": "Анна-1", "customer": person, key: said, "x": {"y": [said]}, "positions": goods}
+    body = orjson.dumps({"event_type": "order.created", "payload": {**payload, "phone2": "89167654321"}})
+    left = orjson.loads(erase_body(body))["payload"]
+    for text in (left[key], left["x"]["y"][0], orjson.loads(mask_text(body.decode()))["payload"][key]):
+        assert text == "Спросить А*** В***, [masked] или [masked], [masked]"
+    assert (left["originalOrderId"], left["positions"], left["phone2"]) == ("Анна-1", goods, None)
+    assert set(left["customer"].values()) == {None}
+    assert erase_body(orjson.dumps(left)) == orjson.dumps(left)
+
+
 def test_a_description_of_goods_is_nobodys() -> None:
     goods = {"positions": [{"id": "milk", "description": "Молоко"}], "cancellation": {"slug": "other"}}
     assert orjson.loads(mask_text(orjson.dumps(goods).decode())) == goods

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from common.http.customers import masked as hidden
-from common.reading import Contact, Window
+from common.reading import Address, Contact, Line, Window
 from common.telemetry import mask_names
 from orchestrator.documents.mask import masked_document
 from orchestrator.documents.model import render, without_customer
 from orchestrator.erasures.blank import blank_attributes, blank_state
-from orchestrator.orders.contacts import by_name, by_phone, by_words, keys_of, words_of
+from orchestrator.orders.contacts import by_name, by_phone, by_words, contacts_of, keys_of, words_of
+from orchestrator.orders.fold import fold
 from orchestrator.orders.masks import mask_address, masked
-from orchestrator.orders.model import Difference, HookType, Incident, IncidentKind, evolve
+from orchestrator.orders.model import Difference, HookType, Incident, IncidentKind, OrderFact, evolve
 from orchestrator.orders.views import CancellationView
 from tests.unit.orchestrator.factories import STATE, of_anna
 
+START = datetime(2026, 11, 21, 10, tzinfo=UTC)
 LETTERS = st.text(alphabet="абвгдеёжзиклмнопрст", min_size=1, max_size=12)
 
 
@@ -38,6 +45,31 @@ def test_any_part_of_a_name_of_three_letters_finds_it(words: list[str], data: st
 def test_every_spelling_of_a_phone_looks_for_the_same() -> None:
     spellings = ("+7 (916) 123-45-67", "8 916 123 45 67", "79161234567", "9161234567", "007 916 1234567")
     assert len({by_phone(each).values for each in spellings}) == 1
+
+
+def test_an_order_is_kept_under_every_phone_and_mail_that_was_said_of_it() -> None:
+    said: dict[str, Any] = {
+        "customer": Contact(name="Анна", phone="+79161234567, +79160000001"),
+        "comment": "или 8 (916) 000-00-02, anna@example.ru",
+        "address": Address(text="Тверская 1", parts=(("comment", "сосед 89160000003"),)),
+    }
+    created = OrderFact(
+        hook=HookType.CREATED,
+        event_id="1",
+        arrival=1,
+        source="sm",
+        external_id="H1",
+        received_at=START,
+        sent_at=START,
+        lines=(Line(id="a", quantity=Decimal(1)),),
+        digest="d",
+        **said,
+    )
+    keys = contacts_of("N1", fold("N1", [created]))
+    assert {each.phone for each in keys} == {None, "79161234567", *(f"7916000000{last}" for last in "123")}
+    assert {each.email for each in keys} == {None, "anna@example.ru"}
+    plain = replace(created, customer=Contact(phone="+79161234567"), comment=None, address=None)
+    assert len(contacts_of("N1", fold("N1", [plain]))) == 1
 
 
 def test_words_are_a_mail_a_phone_or_a_name_and_nothing_else() -> None:

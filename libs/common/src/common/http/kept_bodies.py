@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
 
-from common.reading.customers import mentions, without_customer
+from common.reading.customers import change_words, mentions, names_in, without_customer
 from common.telemetry.masking import MASK, scrub_text
+from common.telemetry.names import mask_names
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ERASED_ATTRIBUTES = ("requestheaders", "answerbody")
@@ -28,7 +29,7 @@ def mask_text(text: str) -> str:
 
 def mask_value(value: Any) -> Any:
     """Return a JSON-like value for viewers: what is a customer's masked, phones and mails in other texts too."""
-    return _scrubbed(without_customer(value, lambda _: MASK))
+    return _unnamed(_scrubbed(without_customer(value, lambda _: MASK)), names_in(value))
 
 
 def mask_carried(value: Any) -> Any:
@@ -94,7 +95,12 @@ def _json_or_text(raw: bytes) -> Any:
 
 
 def _erased(value: Any) -> Any:
-    return _scrubbed(without_customer(value, lambda _: None), _scrub_prose)
+    return _unnamed(_scrubbed(without_customer(value, lambda _: None), _scrub_prose), names_in(value))
+
+
+def _unnamed(value: Any, names: Sequence[str]) -> Any:
+    """The customer's names stand in other texts, too: what to take instead, how to send it."""
+    return change_words(value, lambda text: mask_names(text, names) or "") if names else value
 
 
 def _unsaid(value: Any) -> Any:

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from string import digits
 from typing import Any
 
-from common.reading.people import _ADDRESS_NAMES, _LOOSE_PLACES, _OF_PEOPLE, _PEOPLE, _PLACES, _folded_name, phone_key
+from common.reading.people import (
+    _ADDRESS_NAMES,
+    _CONTACT_NAMES,
+    _LOOSE_PLACES,
+    _NOBODYS,
+    _OF_PEOPLE,
+    _PEOPLE,
+    _PLACES,
+    _folded_name,
+    phone_key,
+)
 
 _WHOLE = frozenset(
     {
-        *_PEOPLE,
-        *_PLACES,
-        "billing",
-        "phones",
-        "emails",
-        "addresses",
-        "recipients",
-        "customers",
-        "persons",
-        "coordinates",
-        "geo",
+        *_PEOPLE, *_PLACES, "billing", "phones", "emails", "addresses", "recipients", "customers", "persons", "coordinates", "geo",
     }
-)
+)  # fmt: skip
 """Under these names everything is the customer's."""
 
 _SAID = frozenset(
@@ -49,6 +51,19 @@ _BESIDE = _OF_ANY_THING - {"floor", "building", "house", "office", "room", "town
 _SAID_WITHIN = {"cancellation": frozenset({"description", "reason", "text"})}
 """Texts that people wrote, where only the part of the order around them tells them from a shop's own."""
 
+_GOODS = frozenset({"positions", "items", "lines", "goods", "products", "basket"})
+_THINGS = re.compile(
+    r"(?:(?:^|_)(?:id|type|number|currency|source|status|kind|time|timestamp|slug)|I[dD]|Type|Number|Currency|Status|Time)$"
+)
+"""How names of fields end whose texts are no words about anybody."""
+
+_REACHED = ("phone", "телефон", "email")
+"""How names of fields end under which a customer can be reached, whatever they begin with and which number they have: ``secondPhone``."""
+
+_NAMES = frozenset(name for name, (part, _) in _CONTACT_NAMES.items() if part not in {"phone", "email"})
+_NAMED = frozenset({"customer", "recipient", "client"})
+"""Under these names a text is a name."""
+
 _CUSTOMERS = _OF_PEOPLE | _WHOLE | _SAID | (_ADDRESS_NAMES.keys() - _OF_ANY_THING)
 _CUSTOMERS |= {by + name for by in _LOOSE_PLACES for name in _ADDRESS_NAMES.keys() - _BESIDE}
 _LONGEST_NAME = 64
@@ -70,13 +85,53 @@ def without_customer(
     if isinstance(value, Mapping):
         return {
             name: _hidden(item, hide)
-            if (folded := _folded(name)) in _CUSTOMERS or folded in said
+            if (folded := _folded(name)) in _CUSTOMERS or folded in said or folded.rstrip(digits).endswith(_REACHED)
             else without_customer(item, hide, depth=depth + 1, said=_SAID_WITHIN.get(folded, frozenset()))
             for name, item in value.items()
         }
     if isinstance(value, list):
         return [without_customer(item, hide, depth=depth + 1, said=said) for item in value]
     return value
+
+
+def names_in(value: Any) -> list[str]:
+    """Return what a JSON-like value calls its customer, by the names that the reader knows."""
+    found: dict[str, None] = {}
+    stack = [(value, False)]
+    while stack:
+        item, of_a_person = stack.pop()
+        if isinstance(item, list):
+            stack.extend((each, of_a_person) for each in item)
+        elif isinstance(item, Mapping):
+            for name, each in item.items():
+                folded = _folded(name)
+                if not isinstance(each, str):
+                    stack.append((each, folded in _PEOPLE or (of_a_person and folded not in _PLACES)))
+                elif folded in _NAMED or (folded in _NAMES and (of_a_person or folded not in _NOBODYS)):
+                    found[each] = None
+    return list(found)
+
+
+def change_words(value: Any, change: Callable[[str], str]) -> Any:
+    """Return a copy of a JSON-like value with every text changed that may be about somebody: none of goods, ids, kinds and times."""
+    if isinstance(value, Mapping):
+        return {name: item if _of_a_thing(name) else change_words(item, change) for name, item in value.items()}
+    if isinstance(value, list):
+        return [change_words(item, change) for item in value]
+    return change(value) if isinstance(value, str) else value
+
+
+def words_in(value: Any) -> Iterator[str]:
+    """Yield every text of a JSON-like value but those of goods, ids, kinds and times, in no order."""
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, Mapping):
+            stack.extend(each for name, each in item.items() if not _of_a_thing(name))
+        elif isinstance(item, list):
+            stack.extend(item)
+        elif isinstance(item, str):
+            yield item
 
 
 def mentions(value: Any, *, phone: str | None = None, email: str | None = None) -> bool:
@@ -96,6 +151,19 @@ def mentions(value: Any, *, phone: str | None = None, email: str | None = None) 
             if (digits is not None and digits in _NO_DIGITS.sub("", text)) or (mail and mail in text.casefold()):
                 return True
     return False
+
+
+def _of_a_thing(name: Any) -> bool:
+    return isinstance(name, str) and len(name) <= _LONGEST_NAME and _names_a_thing(name)
+
+
+@lru_cache(maxsize=4096)
+def _names_a_thing(name: str) -> bool:
+    """Cached: every delivery is asked about the same few names."""
+    folded = _folded_name(name)
+    if folded in _GOODS:
+        return True
+    return _THINGS.search(name) is not None and folded not in _CUSTOMERS and not folded.endswith(_REACHED)
 
 
 def _folded(name: Any) -> str:

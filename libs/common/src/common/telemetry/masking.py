@@ -33,13 +33,14 @@ _SAFE_KEYS = frozenset(
 )
 _DEPTH = 8  # deeper structures are not logged on purpose; they are masked whole
 
+_MAIL = re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     # user:password@ in any address: the host stays readable, the credentials do not
     (re.compile(r"(?<=://)[^\s/@'\"]+@"), MASK + "@"),
     (re.compile(r"(?i)\b(bearer|basic|client-token)([\s:=]+)[\w.~+/=-]{4,}"), r"\1\2" + MASK),
     (re.compile(r"\bbot\d{3,}:[\w-]{10,}"), "bot" + MASK),  # Telegram puts its token into the path
     (re.compile(r"\b(?:xox[a-z]-|whsec_)[\w+/=-]{6,}"), MASK),
-    (re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+"), MASK),
+    (_MAIL, MASK),
     # asyncpg's DETAIL and pydantic's input_value repeat the offending values
     (re.compile(r"(DETAIL:\s*)[^\n]*"), r"\1" + MASK),
     (re.compile(r"(input_value=).*?(?=, input_type=|\]|$)", re.DOTALL), r"\1" + MASK),
@@ -55,6 +56,8 @@ _PHONES = re.compile(
 # Nothing above can match a text without one of these; most texts have none, and one search is cheaper than nine.
 _SUSPECT = re.compile(r"@|\d{3}|\+\d|(?i:bearer|basic|client-token)|xox|whsec_|DETAIL:|input_value=")
 
+
+_SHORTEST_CONTACT = 6  # a@b.ru
 
 _SHOWN = "***"
 _SHOWN_CHARACTERS = 2
@@ -93,6 +96,13 @@ def scrub_text(text: str) -> str:
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return _PHONES.sub(MASK, text)
+
+
+def contacts_in(text: str) -> list[str]:
+    """Return the phones and mail addresses that a text holds, each as it is written: those that ``scrub_text`` would mask."""
+    if len(text) < _SHORTEST_CONTACT or _SUSPECT.search(text) is None:
+        return []
+    return [*(match[0] for match in _PHONES.finditer(text)), *_MAIL.findall(text)]
 
 
 def scrub(value: Any, *, depth: int = _DEPTH) -> Any:

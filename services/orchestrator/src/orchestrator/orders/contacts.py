@@ -8,14 +8,16 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from common.postgres import Connection
 from common.reading import Contact, phone_key
+from common.telemetry import contacts_in
 from orchestrator.engine.append import columns
 from orchestrator.orders.fold import Step
+from orchestrator.orders.model import OrderFact
 
 FEWEST_DIGITS = 4
 _SHORTEST_PART = 3  # letters of a word that are found in its middle; two are found at its beginning
@@ -83,7 +85,20 @@ def contacts_of(number: str, steps: Iterable[Step]) -> list[ContactKeys]:
         other = before is not None and fact.customer is not None and fact.customer != before.customer
         if other or not known:
             found.append(keys_of(number, fact.customer or Contact()))
+        found += (keys_of(number, each) for each in _further(fact))
     return found
+
+
+def _further(fact: OrderFact) -> Iterator[Contact]:
+    """By what else the customer is reached: a second phone in the field of the first, one in words."""
+    phone = None if fact.customer is None else fact.customer.phone
+    said = [phone, fact.comment]
+    if fact.address is not None:
+        said += [fact.address.text, *(value for _, value in fact.address.parts)]
+    for text in filter(None, said):
+        for each in contacts_in(text):
+            if each != phone:
+                yield Contact(email=each) if "@" in each else Contact(phone=each)
 
 
 async def write_contacts(connection: Connection, found: Sequence[ContactKeys]) -> None:

@@ -17,6 +17,7 @@ class DifferenceKind(StrEnum):
     AMOUNT_DIFFERS = "amount_differs"
     PAID_TWICE = "paid_twice"
     PAID_AFTER_ALL = "paid_after_all"
+    STATUS_UNKNOWN = "status_unknown"
     CAPTURED_BELOW_REFUNDED = "captured_below_refunded"
 
 
@@ -26,6 +27,7 @@ _OF_OURS = frozenset(
         DifferenceKind.AMOUNT_DIFFERS,
         DifferenceKind.PAID_TWICE,
         DifferenceKind.PAID_AFTER_ALL,
+        DifferenceKind.STATUS_UNKNOWN,
     }
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 from urllib.parse import quote
 
@@ -10,6 +11,7 @@ import aiohttp
 from pydantic import BaseModel, Field, ValidationError
 
 from refunds.providers.gateway import GatewayAway, GatewayRefused, GatewaySilent
+from refunds.providers.model import GatewayStatus, new_to_us
 
 OK, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT, BUSY, SERVER_ERROR = 200, 401, 403, 404, 409, 429, 500
 _CODE = re.compile(r"^[a-z0-9_]{1,64}$")
@@ -88,6 +90,14 @@ class GatewayHttp:
             return model.model_validate_json(body)
         except ValidationError:
             raise GatewaySilent(f"{self._gateway} answered {status}, not in its own words") from None
+
+
+def status_of(said: str, known: Mapping[str, GatewayStatus], *, gateway: str) -> GatewayStatus:
+    """Return what a status means. Raises ``GatewaySilent`` for one that is new to us: nothing is concluded from it."""
+    status = known.get(said)
+    if status is None:
+        raise GatewaySilent(f"{gateway} says {new_to_us(said)}")
+    return status
 
 
 def code_of(text: str, *, otherwise: str) -> str:

@@ -26,6 +26,11 @@ class FailedKey(StrEnum):
     REUSABLE = "reusable"
 
 
+def new_to_us(said: str) -> str:
+    """Return in words a status that a gateway has given and that we do not know."""
+    return f"{said[:40]!r}, which is new to us"
+
+
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """The gateway's answer about one refund."""
@@ -52,14 +57,23 @@ class PaymentInfo:
 
 @dataclass(frozen=True, slots=True)
 class ListedRefund:
-    """A refund as the gateway's own register has it; ``key`` is ours, where the gateway keeps it."""
+    """A refund as the gateway's own register has it; ``key`` is ours, where the gateway keeps it.
+
+    ``status`` None: what it has ``said`` is new to us. That is neither a yes nor a no: money may have moved.
+    """
 
     gateway_refund_id: str
     payment_id: str
     amount: int
     currency: str
-    status: GatewayStatus
+    status: GatewayStatus | None
+    said: str
     key: str | None = None
+
+    @property
+    def in_words(self) -> str:
+        """Its status, for people."""
+        return self.status or new_to_us(self.said)
 
 
 @dataclass(frozen=True, slots=True)

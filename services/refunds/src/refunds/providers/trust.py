@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated
 
 import aiohttp
 from pydantic import BaseModel, Field, ValidationError
 
 from refunds.providers.gateway import GatewayRefused, GatewaySilent, Impossible
-from refunds.providers.http import NOT_FOUND, OK, GatewayHttp, GivenId, RefundName, code_of, path_part
+from refunds.providers.http import NOT_FOUND, OK, GatewayHttp, GivenId, RefundName, code_of, path_part, status_of
 from refunds.providers.model import (
     Attempt,
     GatewayPolicy,
@@ -25,7 +25,6 @@ _NOT_OFFERED = frozenset({404, 405})
 
 _Sum = Annotated[int, Field(ge=0, le=10**15)]
 _Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
-_Status = Literal["created", "wait_for_notification", "success", "error", "failed"]
 
 
 class _Payment(BaseModel):
@@ -40,7 +39,7 @@ class _Created(BaseModel):
 
 
 class _Refund(BaseModel):
-    status: _Status
+    status: str
     status_desc: str = ""
 
 
@@ -145,7 +144,8 @@ class TrustGateway:
                 payment_id=one.payment_id,
                 amount=one.amount,
                 currency=one.currency,
-                status=_STATUS[one.status],
+                status=_STATUS.get(one.status),
+                said=one.status,
             )
             for one in page.items
         )
@@ -170,4 +170,6 @@ class TrustGateway:
         if status != OK:
             raise GatewaySilent(f"Trust answered {status}")
         answer = self._http.read(_Refund, body)
-        return Receipt(_STATUS[answer.status], refund_id, code_of(answer.status_desc, otherwise=""))
+        return Receipt(
+            status_of(answer.status, _STATUS, gateway="Trust"), refund_id, code_of(answer.status_desc, otherwise="")
+        )

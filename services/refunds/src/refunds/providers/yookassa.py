@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError
 from common.money import exponent, to_decimal_string
 from common.reading.values import read_sum
 from refunds.providers.gateway import GatewayRefused, GatewaySilent, Impossible
-from refunds.providers.http import NOT_FOUND, OK, GatewayHttp, GivenId, RefundName, code_of, path_part
+from refunds.providers.http import NOT_FOUND, OK, GatewayHttp, GivenId, RefundName, code_of, path_part, status_of
 from refunds.providers.model import (
     Attempt,
     GatewayPolicy,
@@ -50,7 +50,7 @@ class _Reason(BaseModel):
 
 class _Refund(BaseModel):
     id: GivenId
-    status: Literal["pending", "succeeded", "canceled"]
+    status: str
     amount: _Amount
     payment_id: str
     cancellation_details: _Reason | None = None
@@ -59,7 +59,7 @@ class _Refund(BaseModel):
     @property
     def receipt(self) -> Receipt:
         reason = self.cancellation_details.reason if self.cancellation_details else ""
-        return Receipt(_STATUS[self.status], self.id, code_of(reason, otherwise=""))
+        return Receipt(status_of(self.status, _STATUS, gateway="YooKassa"), self.id, code_of(reason, otherwise=""))
 
 
 class _List(BaseModel):
@@ -159,7 +159,8 @@ class YooKassaGateway:
                 payment_id=one.payment_id,
                 amount=one.amount.minor,
                 currency=one.amount.currency,
-                status=_STATUS[one.status],
+                status=_STATUS.get(one.status),
+                said=one.status,
                 key=(one.metadata or {}).get(_METADATA_KEY),
             )
             for one in page.items

@@ -87,19 +87,22 @@ def agrees(refund: Refund, listed: ListedRefund) -> bool:
 
 
 def judge_listed(refund: Refund, listed: ListedRefund, *, gateway: str) -> Difference | None:
-    """Compare the sum, currency and payment of a register's line with the refund it belongs to."""
+    """Compare the sum, currency and payment of a register's line, and whether we know its status, with the refund it belongs to."""
     if (listed.amount, listed.currency, listed.payment_id) == (refund.amount, refund.currency, refund.payment_id):
-        return None
+        if listed.status is not None:
+            return None
+        detail = f"we have {refund.state.name}, the gateway {listed.in_words}"
+        return Difference(DifferenceKind.STATUS_UNKNOWN, gateway, refund.id, detail, refund.order_number)
     ours = f"{refund.amount} {refund.currency} of {refund.payment_id}"
     detail = f"we have {ours}, the gateway {listed.amount} {listed.currency} of {listed.payment_id}"
     return Difference(DifferenceKind.AMOUNT_DIFFERS, gateway, refund.id, detail, refund.order_number)
 
 
 def judge_stranger(listed: ListedRefund, *, gateway: str) -> Difference | None:
-    """A line of the register that belongs to none of our refunds: a difference when money moves."""
-    if listed.status not in _MOVES:
+    """A line of the register that belongs to none of our refunds: a difference when money moves, or may have moved."""
+    if listed.status is not None and listed.status not in _MOVES:
         return None
-    detail = f"{listed.amount} {listed.currency} of payment {listed.payment_id}, {listed.status}"
+    detail = f"{listed.amount} {listed.currency} of payment {listed.payment_id}, {listed.in_words}"
     return Difference(
         DifferenceKind.UNKNOWN_TO_US,
         gateway,

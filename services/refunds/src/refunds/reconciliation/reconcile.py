@@ -138,7 +138,7 @@ class Reconcile:
 
 
 async def _apart(name: str, compare: Callable[[], Awaitable[None]], found: Reconciliation) -> None:
-    """Compare one; in a task what fails by a fault stops no other, and is to be compared ``again``."""
+    """Compare one; in a task what fails by a fault stops no other, and can be compared ``again``."""
     found.failed[name] = compare
     with apart(name):
         await compare()

@@ -1,10 +1,11 @@
 """``POST /notifications/v1/{gateway}`` for payment systems, ``POST /admin/v1/reconciliation`` for operators."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from common.clock import Clock
 from common.errors import InvalidInput, NotFound, Unavailable
@@ -19,6 +20,7 @@ from common.http import (
     change_route,
     other_spellings,
 )
+from common.reading.values import storable
 from refunds.providers.calls import GatewayCalls
 from refunds.providers.gateway import GatewayAway, GatewaySilent
 from refunds.reconciliation.handle_notification import HandleNotification
@@ -56,6 +58,9 @@ class ReconciliationView(ChangeAnswer):
     advanced: int = Field(description="refunds whose state followed the payment system")
     unanswered: int
     differences: list[DifferenceView]
+    failed: Annotated[list[str], BeforeValidator(lambda names: [*map(storable, names)])] = Field(
+        default=[], description="what could not be compared because of a fault of ours: see the log (`task_failed`)"
+    )
     at: datetime | None = Field(
         default=None, description="the time of the verdict that is kept of it; null of a dry run"
     )
@@ -74,6 +79,7 @@ class ReconciliationRoutes:
         clock: Clock,
         *,
         noticed: Callable[[], None],
+        task: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._calls = calls
         self._handle_notification = handle_notification
@@ -82,6 +88,7 @@ class ReconciliationRoutes:
         self._metrics = metrics
         self._clock = clock
         self._noticed = noticed
+        self._task = task
 
     async def _notify(self, request: Request[None, None]) -> Noticed:
         """Public: a call can only have us look up, at most, a refund that the payment system named itself."""
@@ -99,9 +106,13 @@ class ReconciliationRoutes:
         return Noticed()
 
     async def _reconcile_now(self, request: Request[ReconcileBody, None]) -> Answer:
-        """Reconcile both ways, then store the answer and the audit record. Doing so again for a repeated request does no harm."""
+        """Reconcile both ways, then store the answer and the audit record. Doing so again for a repeated request does no harm.
+
+        A fault of ours in one item is counted, and told, as one of the daily reconciliation is; the others are compared.
+        """
         body, until = request.body, self._clock.now()
-        found = await self._reconcile(since=until - timedelta(days=body.days), until=until, dry_run=body.dry_run)
+        with self._task():
+            found = await self._reconcile(since=until - timedelta(days=body.days), until=until, dry_run=body.dry_run)
         shown = ReconciliationView.model_validate(found, from_attributes=True)
         if not body.dry_run:
             self._metrics.reconciled(found)

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
+from operator import attrgetter
 
 from common.ids import order_number
+from common.service import in_halves, kept_apart
 from webhook_gateway.countdowns.metrics import CountdownMetrics
 from webhook_gateway.countdowns.model import Miss, OpenCountdowns, Reason, Schedule
 from webhook_gateway.countdowns.store import CountdownStore
@@ -66,15 +68,14 @@ class WatchAnswers:
     async def step(self) -> None:
         """Write what is unsaved, stop what was answered, show how things stand.
 
-        When the database is away this raises, and nothing is forgotten.
+        When the database is away this raises, and nothing is forgotten. An order that fails by a fault keeps no other from being written.
         """
         open_countdowns: Sequence[OpenCountdowns] | None = None
         written = list(self._unsaved.values())
         try:
-            if written:
-                await self._store.save(written)
+            saved = await self._save(written)
             recorded = await self._store.settle()
-            await self._store.save(
+            await self._save(
                 [
                     self._miss(
                         found.source,
@@ -90,9 +91,20 @@ class WatchAnswers:
             )
             open_countdowns = await self._store.open_countdowns()
             # Only now: should the database go away between the two, they would be written and shown nowhere.
-            self._forget(written)
+            self._forget(saved)
         finally:
             self._metrics.countdowns(open_countdowns, list(self._unsaved.values()))
+
+    async def _save(self, misses: Sequence[Miss]) -> list[Miss]:
+        """Write countdowns and return them, without those of orders that are kept apart because of a fault: they are tried again."""
+
+        async def save(part: Sequence[Miss]) -> Sequence[Miss]:
+            await self._store.save(part)
+            return part
+
+        left_alone = kept_apart()
+        due = [miss for miss in misses if miss.number not in left_alone]
+        return [miss for part in await in_halves(due, save, name=attrgetter("number")) for miss in part]
 
     def _forget(self, misses: Sequence[Miss]) -> None:
         for miss in misses:

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from common.reading import phone_key
+from common.reading.customers import words_in
 from common.reading.people import read_people
+from common.telemetry import contacts_in
 from webhook_gateway.hooks.reading import parse_leniently
 
 _WORD = re.compile(r"[^\W_]+")
@@ -51,12 +53,12 @@ def payload_of(body: bytes, *, form: str) -> dict[str, Any] | None:
 
 
 def tokens_of(payload: Mapping[str, Any]) -> set[str]:
-    """Return what a payload's customer is found by."""
+    """Return what a payload's customer is found by: also by a second phone, or one that stands in a comment."""
     contact, _, _ = read_people(payload)
-    if contact is None:
-        return set()
-    found = name_tokens(contact.name or "")
-    found.update(filter(None, (phone_token(contact.phone or ""), mail_token(contact.email or ""))))
+    found = set() if contact is None else name_tokens(contact.name or "")
+    reached = [] if contact is None else [contact.phone or "", contact.email or ""]
+    reached += [each for text in words_in(payload) for each in contacts_in(text)]
+    found.update(token for each in reached for token in (phone_token(each), mail_token(each)) if token is not None)
     return found
 
 

@@ -164,6 +164,7 @@ class ReconciliationView(TypedDict):
     advanced: int
     unanswered: int
     differences: list[DifferenceView]
+    failed: NotRequired[list[str]]
     at: NotRequired[str | None]
 
 
