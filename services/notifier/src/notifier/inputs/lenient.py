@@ -62,6 +62,7 @@ _NUMBER = re.compile(r"\d{9,19}(\.\d+)?")
 _NAMED = r"\s*([^\W\d][\w.\-/]*)\s*="
 _ASSIGNED = re.compile(_NAMED + r'\s*(?:("(?:[^"\\]|\\.)*")|([^,"]*))\s*(?:,|$)', re.DOTALL)
 _ONE_ASSIGNED = re.compile(_NAMED + r'\s*"?(.*?)"?\s*', re.DOTALL)
+_LONGEST_MOMENT = 100
 _LATEST = 10**11  # seconds since 1970 that can be meant
 
 
@@ -222,7 +223,10 @@ def moment_of(value: Any, *, now: datetime) -> datetime | None:
             scale = next((each for each in (1, 10**3, 10**6) if abs(value) <= _LATEST * each), 10**9)
             found = datetime.fromtimestamp(value / scale, UTC)
         else:
-            found = datetime.fromisoformat(_OF_GO.sub("", _FRACTION.sub(r"\1", str(value).strip())))
+            text = str(value).strip()
+            if len(text) > _LONGEST_MOMENT:  # and to look through it would take as long as it is, squared
+                return None
+            found = datetime.fromisoformat(_OF_GO.sub("", _FRACTION.sub(r"\1", text)))
         found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         return None
