@@ -51,6 +51,7 @@ _LONGEST = 10_000
 _CONTROL = re.compile(r"[\x00\ud800-\udfff]")
 _APART = re.compile(r"[\W_]+")
 _HUMP = re.compile(r"(?<=[^\W\d_A-ZА-ЯЁ])(?=[A-ZА-ЯЁ])")
+_BESIDE = re.compile("^very|(?:priority|urgency|severity|importance|level|alert)$")
 # Letters of one look: whoever says how grave it is on a Russian keyboard means the same.
 _LOOKALIKES = str.maketrans("асеіорхувмнткз", "aceiopxybmhtk3")
 # Of numbered ones ("sev-1", "s1", "priority 0") the first two are critical.
@@ -94,7 +95,7 @@ class Vocabulary:
         known = self.severities.get(word)
         if known is None and (numbered := _NUMBERED.fullmatch(word)) is not None:
             return "critical" if numbered[1] in "01" else "warning"
-        return known
+        return known or self.severities.get(_BESIDE.sub("", word))
 
     def environment(self, word: str) -> tuple[str | None, str | None]:
         """Return the environment that a word means (None: it says nothing), and the word itself when nobody knows it.
