@@ -44,6 +44,7 @@ class Stand:
     brokers: BrokerNodes
     databases: DatabasePair
     edge: str
+    edge_log: Path
 
 
 @pytest.fixture(scope="session")
@@ -77,13 +78,13 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
         }
         stack.callback(lambda: Supervisor(run).kill())
         lifecycle.up(run, environment, replicas={service.name: REPLICAS for service in SERVICES})
-        edge = stack.enter_context(_edge(directory / "nginx", run, edge_log))
-        yield Stand(RunningSuite(run.root, environment), brokers, databases, edge)
+        edge, requests = stack.enter_context(_edge(directory / "nginx", run, edge_log))
+        yield Stand(RunningSuite(run.root, environment), brokers, databases, edge, requests)
 
 
 @contextmanager
-def _edge(prefix: Path, run: RunDirectory, log_dir: Path) -> Iterator[str]:
-    """Run nginx, as shipped, before the gateways; give its address."""
+def _edge(prefix: Path, run: RunDirectory, log_dir: Path) -> Iterator[tuple[str, Path]]:
+    """Run nginx, as shipped, before the gateways; give its address, and its log of requests."""
     book, port = PortBook(run.state_file), free_port()
     gateways = [known for name in GATEWAY.programs(REPLICAS) if (known := book.known(name)) is not None]
     render("templates", prefix, edge_variables([*gateways, _NOBODY], port, log_dir=log_dir))
@@ -93,7 +94,7 @@ def _edge(prefix: Path, run: RunDirectory, log_dir: Path) -> Iterator[str]:
     try:
         while not is_answering(port):
             assert process.running, last_lines(process.log)
-        yield f"http://{LOOPBACK}:{port}"
+        yield f"http://{LOOPBACK}:{port}", process.log
     finally:
         process.stop()
 
@@ -113,7 +114,7 @@ async def trials(stand: Stand, page: Page) -> AsyncIterator[Trials]:
     unlimited = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=unlimited, timeout=aiohttp.ClientTimeout(total=30)) as session:
         client, run = Client(stand.suite, session), RunDirectory(stand.suite.directory)
-        made = Trials(stand.suite, client, run, session, edge=stand.edge, page=page)
+        made = Trials(stand.suite, client, run, session, edge=stand.edge, edge_log=stand.edge_log, page=page)
         await made.connected()
         await made.everybody_ready()
         yield made

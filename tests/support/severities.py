@@ -11,7 +11,7 @@ WORDS: dict[str, tuple[str, ...]] = {
         *("critical", "crit", "emergency", "alert", "fatal", "page", "high", "urgent", "disaster", "blocker", "panic"),
         *("sev 0", "sev 1", "s 1", "p 0", "p 1", "priority 1", "severity 1", "1", "high priority", "критический"),
         *("чрезвычайная", "аварийный", "катастрофа", "блокер", "крит", "срочная", "paging", "immediate", "outage"),
-        *("very high", "high urgency", "critical alert"),
+        *("very high", "high urgency", "critical alert", "high severity"),
     ),
     "warning": ("warning", "warn", "error", "minor", "medium", "sev 2", "p 3", "purple", "non critical", "", "7"),
     "info": ("info", "information", "none", "low", "debug", "notice", "low priority"),

@@ -42,6 +42,22 @@ async def test_three_at_once_migrate_once(empty: str, package: str) -> None:
     await migrate(empty, package)
 
 
+async def test_a_migration_that_was_killed_while_it_built_an_index_is_run_again(empty: str) -> None:
+    """Its index is there, valid or not, and nothing says that it ran."""
+    await migrate(empty, "orchestrator")
+    connection = await asyncpg.connect(empty)
+    try:
+        await connection.execute("DELETE FROM schema_migrations WHERE version IN ('0250', '0310')")
+        await connection.execute(
+            "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'order_contact_newest'::regclass"
+        )
+        await migrate(empty, "orchestrator")
+        assert set(required_versions("orchestrator")) <= set(await versions(empty))
+        assert await connection.fetchval("SELECT count(*) FROM pg_index WHERE NOT indisvalid") == 0
+    finally:
+        await connection.close()
+
+
 async def test_whoever_asks_while_the_schema_is_old_learns_what_to_run(empty: str) -> None:
     """And whoever asks afterwards is let through."""
     database = Database(empty, application_name="test")

@@ -20,6 +20,7 @@ MENDED: dict[str, Any] = {
     "customer": {"phone": "+7 495 000-00-00"},
     "comment": "Позвоните Смирновой",
     "deliveryWindow": "вечером",
+    "replacementPolicy": "спросить Смирнову 8 916 123-45-67",
 }
 CLOSED = "The change came after the order had been closed; it was not applied, a person was called"
 
@@ -110,6 +111,7 @@ async def test_mending_an_event_of_a_closed_order_says_what_it_would_have_change
         "comment": "Позвоните С***",
         "customer.phone": "***00",
         "delivery_window": "вечером",
+        "replacement_policy": "спросить С*** 8 916 123-45-67",
         "total_price": "12000",
     }
     order = await mending.order()
@@ -119,10 +121,15 @@ async def test_mending_an_event_of_a_closed_order_says_what_it_would_have_change
     raised = await mending.told("alerts.problem.raised.v1")
     assert raised["details"] == {
         **raised["details"],
-        **{key: text for key, text in recorded.items() if key != "summary"},
+        **{
+            key: text
+            for key, text in recorded.items()
+            if key not in {"summary", "delivery_window", "replacement_policy"}
+        },
     }
-    kept = orjson.dumps([effect, recorded]).decode()
-    assert not any(secret in kept for secret in ("4950000000", "9161234567", "Смирнов"))
+    assert "Смирнов" not in orjson.dumps([effect, recorded]).decode()
+    kept = orjson.dumps(recorded).decode()
+    assert not any(secret in kept for secret in ("4950000000", "9161234567", "916 123", "вечером"))
 
 
 async def test_mending_an_event_of_an_open_order_says_what_pickers_are_told(mending: Mending) -> None:
@@ -133,7 +140,9 @@ async def test_mending_an_event_of_an_open_order_says_what_pickers_are_told(mend
         [("Bread", "3", 4000)],
     )
     assert effect["difference"] == (await mending.told("orders.order.changed.v1"))["difference"]
-    assert (await mending.recorded())["comment"] == "changed", "no customer's words are kept for ever"
+    kept = await mending.recorded()
+    said = {name: kept[name] for name in ("comment", "delivery_window", "replacement_policy")}
+    assert set(said.values()) == {"changed"}, "no customer's words are kept for ever"
 
 
 async def test_a_mended_event_that_comes_late_says_what_the_order_comes_out_with(mending: Mending) -> None:

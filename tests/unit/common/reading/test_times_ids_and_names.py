@@ -92,7 +92,7 @@ def test_no_time_makes_the_reader_raise(written: object) -> None:
         (17.0, "17"),
         (" a ", "a"),
         ("\ufeffH1\u200b ", "H1"),
-        ("и\u0306-1", "й-1"),
+        ("и\u0306-1", "и\u0306-1"),  # in one letter it would be another order's: its number is made of it
         ("\u202dH1\u202c", "H1"),
         ("a\u200bb", None),
         ("a\ud83d", None),

@@ -106,3 +106,8 @@ def test_a_contact_keeps_its_last_two_characters_if_it_is_long_enough(contact: s
 def test_a_name_keeps_its_first_letter_and_content_its_shape() -> None:
     assert mask_name("  Анна Петрова") == "А***"
     assert mask_all({"city": "Омск", "floors": [3, None, True]}) == {"city": "***", "floors": ["***", None, True]}
+
+
+def test_a_text_without_blanks_holds_up_nothing() -> None:
+    assert scrub_text("111 " + "a1b2c3d4" * 100_000) == "111 " + "a1b2c3d4" * 100_000
+    assert scrub_text("a.b@c.ru,x@y@z.ru:k@l.m+n@o.p") == f"{MASK},x@{MASK}:{MASK}"

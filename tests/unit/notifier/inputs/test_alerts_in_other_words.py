@@ -278,6 +278,7 @@ def test_times_that_cannot_be_meant_are_none_and_none_is_later_than_now() -> Non
     ]
     assert [moment_of(each, now=NOW) for each in odd] == [None] * len(odd)
     assert moment_of("2026-11-29T12:00:01.123456789Z", now=NOW) == NOW
+    assert moment_of("2026" + " " * 500_000 + "11", now=NOW) is None  # and holds up nothing
     for scale in (1, 10**3, 10**6, 10**9):
         second = int(NOW.timestamp() - 1) * scale
         assert moment_of(second, now=NOW) == moment_of(str(second), now=NOW) == NOW - timedelta(seconds=1)

@@ -50,7 +50,7 @@ def test_every_spelling_of_a_phone_looks_for_the_same() -> None:
 def test_an_order_is_kept_under_every_phone_and_mail_that_was_said_of_it() -> None:
     said: dict[str, Any] = {
         "customer": Contact(name="Анна", phone="+79161234567, +79160000001"),
-        "comment": "или 8 (916) 000-00-02, anna@example.ru",
+        "comment": f"или 8 (916) 000-00-02, anna@example.ru, https://x.ru?{'a1B2c3d4' * 400}@x.ru",  # longer than an index holds
         "address": Address(text="Тверская 1", parts=(("comment", "сосед 89160000003"),)),
     }
     created = OrderFact(

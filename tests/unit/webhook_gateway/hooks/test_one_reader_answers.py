@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,6 +43,18 @@ def test_what_a_person_said_is_carried_out_whole_in_any_shape(written: bytes, co
         type="order.created", event_id="e", attributes=attributes, payload=body, received_at=NOW, seq=1
     )
     assert to_fact(event).comment == comment
+
+
+def test_what_the_release_before_answered_with_a_yes_is_still_carried_out() -> None:
+    """Its gateway may run beside this orchestrator; its hooks wait in queue and spool, and orders are folded again from their history."""
+    payload = {"originalOrderId": "H1", "positions": [{"id": "a", "quantity": 1, "price": 5}], "total": "5"}
+    body = json.dumps({"event_type": "order.created", "payload": payload}).encode()
+    assert [each.field for each in read_hook(body, now=NOW).problems] == ["payload.total"]
+    attributes = {"source": "sm", "external_id": "H1", "body_form": "envelope", "currency": "RUB"}
+    event = WorkflowEvent(
+        type="order.created", event_id="e", attributes=attributes, payload=body, received_at=NOW, seq=1
+    )
+    assert (to_fact(event).total_price, len(to_fact(event).lines or ())) == (None, 1)
 
 
 @settings(deadline=None, max_examples=1_000)

@@ -226,7 +226,7 @@ def _checked(entries: Iterable[_Entry]) -> tuple[_Known, ...]:
     for entry in entries:
         if not entry.name.strip():
             raise ConfigurationError("a token has an empty name")
-        if not entry.name.isprintable() or len(entry.name) > _LONGEST_NAME:
+        if not entry.name.replace("\u00a0", " ").isprintable() or len(entry.name) > _LONGEST_NAME:
             raise ConfigurationError(f"a token has a name that cannot be read, or is longer than {_LONGEST_NAME}")
         if not entry.digest:
             raise ConfigurationError(f"the token of {entry.name!r} is empty")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -48,10 +49,21 @@ def mask_message(value: Any) -> Any:
 def erase_body(raw: bytes) -> bytes:
     """Return a body without its customer, phones and mails in other texts masked; nothing of what is no JSON. The rest is as it was."""
     try:
-        document = orjson.loads(raw.removeprefix(_BYTE_ORDER_MARK))  # as the readers of bodies do
-    except orjson.JSONDecodeError:
+        erased = _erased(_read(raw))
+    except (ValueError, RecursionError):
         return b""
-    return orjson.dumps(_erased(document))
+    try:
+        return orjson.dumps(erased)
+    except TypeError:  # lone surrogates, integers past 64 bits
+        return json.dumps(erased).encode()
+
+
+def _read(raw: bytes) -> Any:
+    """As the readers of bodies do: what they take as an order has to be one afterwards (half a character, line breaks within texts)."""
+    try:
+        return orjson.loads(raw.removeprefix(_BYTE_ORDER_MARK))
+    except orjson.JSONDecodeError:
+        return json.loads(raw.decode("utf-8-sig"), strict=False)
 
 
 def erase_message(raw: bytes) -> bytes:

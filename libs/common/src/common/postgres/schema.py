@@ -31,6 +31,7 @@ _CONNECT_S = 5.0
 _ASK_AGAIN_S = 0.1
 _TAKE_TURN = "SELECT pg_try_advisory_lock(hashtext('platform.migrations'))"
 _NAME = re.compile(r"^(\d{4})_(pre|post)_[a-z0-9_]+\.sql$")
+_BUILT_BESIDE = re.compile(r"^CREATE (?:UNIQUE )?INDEX CONCURRENTLY (\w+)", re.MULTILINE)
 # ``InternalClientError``: whoever answered is a standby, which asyncpg says so.
 _NO_CONNECTION = (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
@@ -65,7 +66,8 @@ async def migrate(dsn: str, package: str, *, serving: str | None = None, timeout
     rights that it needs (``rights``) and no more; run again, this mends what a death in between left.
 
     ``timeout`` is in seconds, once for the turn and once for the migrations. Raises ``ConfigurationError`` with dbmate's last line when
-    a migration fails; the failed migration left nothing behind. No part of the address is ever in the message. Cancelled, it ends
+    a migration fails; the failed migration left nothing behind, but for an index built beside the traffic, which the next run drops and
+    builds anew. No part of the address is ever in the message. Cancelled, it ends
     dbmate, and the server rolls back.
     """
     try:
@@ -74,6 +76,7 @@ async def migrate(dsn: str, package: str, *, serving: str | None = None, timeout
         raise ConfigurationError(f"no server of {package}'s database takes writes ({type(error).__name__})") from None
     address, tls = _for_dbmate(dsn)
     async with _turn(dsn, package, timeout):
+        await _drop_half_built(dsn, package, timeout)
         code, said = await _run_dbmate(address, package, timeout)
         if code != 0 and tls == "preferred" and "SSL is not enabled" in said:
             code, said = await _run_dbmate(_with_query(address, sslmode="disable"), package, timeout)
@@ -139,6 +142,28 @@ async def _turn(dsn: str, package: str, timeout: float) -> AsyncIterator[None]:
         yield
     finally:
         connection.terminate()  # which gives the turn away, also when the server is gone
+
+
+async def _drop_half_built(dsn: str, package: str, timeout: float) -> None:
+    """Drop the indexes of migrations that were killed while they built them beside the traffic: those cannot be run again until then.
+
+    What was killed may go on in the server: it is waited for. Whatever fails here, dbmate will say.
+    """
+    try:
+        connection = await asyncpg.connect(**await with_tls(dsn), timeout=_CONNECT_S)
+    except _NO_CONNECTION:
+        return
+    try:
+        done = {row["version"] for row in await connection.fetch("SELECT version FROM schema_migrations")}
+        for directory in migration_directories(package):
+            for file in sorted(directory.glob("*.sql")):
+                up = file.read_text(encoding="utf-8").partition("-- migrate:down")[0]
+                for name in () if file.name[:4] in done else _BUILT_BESIDE.findall(up):
+                    await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}", timeout=timeout)
+    except (*_NO_CONNECTION, TimeoutError):
+        return
+    finally:
+        connection.terminate()
 
 
 async def _give_rights(dsn: str, package: str, account: str) -> None:

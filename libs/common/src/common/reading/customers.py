@@ -66,6 +66,9 @@ _NAMED = frozenset({"customer", "recipient", "client"})
 
 _CUSTOMERS = _OF_PEOPLE | _WHOLE | _SAID | (_ADDRESS_NAMES.keys() - _OF_ANY_THING)
 _CUSTOMERS |= {by + name for by in _LOOSE_PLACES for name in _ADDRESS_NAMES.keys() - _BESIDE}
+_CUSTOMERS |= {f"address{name}" for name in _ADDRESS_NAMES} | {
+    by + name for by in _LOOSE_PLACES for name in ("full", "raw", "formatted", "line")
+}
 _LONGEST_NAME = 64
 _NO_DIGITS = re.compile(r"\D+", re.ASCII)
 _DEEPEST = 100  # twice that, within the customer's again, is what can be written as JSON

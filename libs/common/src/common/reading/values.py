@@ -7,7 +7,6 @@ fraction; what could mean two things is not read. A reader returns its value, or
 from __future__ import annotations
 
 import re
-import unicodedata
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from email.utils import parsedate_to_datetime
@@ -153,8 +152,7 @@ def _bare(text: str) -> str:
 def identifier(value: object) -> str | None:
     """Return an id as text (ids may come as numbers), or None when it cannot serve as one: 1 to 255 printable characters.
 
-    Blanks and invisible marks around it are no part of it: two hooks that differ in them are of one order. So are two that spell a
-    letter with its mark apart, as some systems do, or in one.
+    Blanks and invisible marks around it are no part of it: two hooks that differ in them are of one order.
     """
     if not isinstance(value, str):
         if isinstance(value, float):
@@ -163,7 +161,6 @@ def identifier(value: object) -> str | None:
             return None
         value = str(value)
     value = _bare(value)
-    value = value if value.isascii() else unicodedata.normalize("NFC", value)
     return value if 0 < len(value) <= LONGEST_ID and value.isprintable() else None
 
 

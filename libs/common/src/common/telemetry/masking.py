@@ -33,7 +33,9 @@ _SAFE_KEYS = frozenset(
 )
 _DEPTH = 8  # deeper structures are not logged on purpose; they are masked whole
 
-_MAIL = re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+")
+# From where its name begins, and nowhere else: a text without blanks would be looked through once for each of its letters. So what is
+# glued to one belongs to it.
+_MAIL = re.compile(r"(?<![\w.+%-])[\w.+%-]+@[\w-]+(?:\.[\w-]+)+(?:[.+%][\w.+%-]*@[\w-]+(?:\.[\w-]+)+)*")
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     # user:password@ in any address: the host stays readable, the credentials do not
     (re.compile(r"(?<=://)[^\s/@'\"]+@"), MASK + "@"),

@@ -51,6 +51,7 @@ _LONGEST = 10_000
 _CONTROL = re.compile(r"[\x00\ud800-\udfff]")
 _APART = re.compile(r"[\W_]+")
 _HUMP = re.compile(r"(?<=[^\W\d_A-ZА-ЯЁ])(?=[A-ZА-ЯЁ])")
+_BESIDE = re.compile("^very|(?:priority|urgency|severity|importance|level|alert)$")
 # Letters of one look: whoever says how grave it is on a Russian keyboard means the same.
 _LOOKALIKES = str.maketrans("асеіорхувмнткз", "aceiopxybmhtk3")
 # Of numbered ones ("sev-1", "s1", "priority 0") the first two are critical.
@@ -62,6 +63,7 @@ _NUMBER = re.compile(r"\d{9,19}(\.\d+)?")
 _NAMED = r"\s*([^\W\d][\w.\-/]*)\s*="
 _ASSIGNED = re.compile(_NAMED + r'\s*(?:("(?:[^"\\]|\\.)*")|([^,"]*))\s*(?:,|$)', re.DOTALL)
 _ONE_ASSIGNED = re.compile(_NAMED + r'\s*"?(.*?)"?\s*', re.DOTALL)
+_LONGEST_MOMENT = 100
 _LATEST = 10**11  # seconds since 1970 that can be meant
 
 
@@ -93,7 +95,7 @@ class Vocabulary:
         known = self.severities.get(word)
         if known is None and (numbered := _NUMBERED.fullmatch(word)) is not None:
             return "critical" if numbered[1] in "01" else "warning"
-        return known
+        return known or self.severities.get(_BESIDE.sub("", word))
 
     def environment(self, word: str) -> tuple[str | None, str | None]:
         """Return the environment that a word means (None: it says nothing), and the word itself when nobody knows it.
@@ -222,7 +224,10 @@ def moment_of(value: Any, *, now: datetime) -> datetime | None:
             scale = next((each for each in (1, 10**3, 10**6) if abs(value) <= _LATEST * each), 10**9)
             found = datetime.fromtimestamp(value / scale, UTC)
         else:
-            found = datetime.fromisoformat(_OF_GO.sub("", _FRACTION.sub(r"\1", str(value).strip())))
+            text = str(value).strip()
+            if len(text) > _LONGEST_MOMENT:  # and to look through it would take as long as it is, squared
+                return None
+            found = datetime.fromisoformat(_OF_GO.sub("", _FRACTION.sub(r"\1", text)))
         found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         return None

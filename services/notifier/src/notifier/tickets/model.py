@@ -41,7 +41,8 @@ NO_CALL = (
 )
 """What counts unless the settings say otherwise."""
 _NOT_WORDS = re.compile(r"[^\w']+")
-_QUOTED = re.compile(r"^\s*>.*$|[^.!?\n]*\?", re.MULTILINE)
+# A question is looked for from where a sentence begins, and nowhere else: a pasted text has no end of one for kilobytes.
+_QUOTED = re.compile(r"^[^\S\n]*>.*$|(?:^|(?<=[.!?]))[^.!?\n]*\?", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

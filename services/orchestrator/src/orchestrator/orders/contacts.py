@@ -14,6 +14,7 @@ from typing import Any
 
 from common.postgres import Connection
 from common.reading import Contact, phone_key
+from common.reading.values import LONGEST_MAIL
 from common.telemetry import contacts_in
 from orchestrator.engine.append import columns
 from orchestrator.orders.fold import Step
@@ -97,7 +98,7 @@ def _further(fact: OrderFact) -> Iterator[Contact]:
         said += [fact.address.text, *(value for _, value in fact.address.parts)]
     for text in filter(None, said):
         for each in contacts_in(text):
-            if each != phone:
+            if each != phone and len(each) <= LONGEST_MAIL:  # an index holds it whole
                 yield Contact(email=each) if "@" in each else Contact(phone=each)
 
 

@@ -19,7 +19,7 @@ from orchestrator.engine.store import is_away
 from orchestrator.orders.fold import differ
 from orchestrator.orders.hooks import to_workflow_event
 from orchestrator.orders.life import OrderBatch, OrderLife, Placement
-from orchestrator.orders.messages import ACTS, in_words, names_of, public_difference
+from orchestrator.orders.messages import ACTS, WORDS, in_words, names_of, public_difference
 from orchestrator.orders.model import OrderFact, OrderState, compare
 from orchestrator.orders.store import OrderStore, StoredOrder
 from orchestrator.orders.transitions import CHANGING
@@ -80,7 +80,9 @@ class ForetellLife:
                 difference = differ(stored.state, after)
         shown = OrderDifference.model_validate(public_difference(difference, () if after is None else names_of(after)))
         effect = EventEffect(summary=ACTS[taken.act], currency=currency, difference=shown)
-        return effect, {"summary": effect.summary, **in_words(difference, currency)}
+        said = in_words(difference, currency)
+        said |= dict.fromkeys(WORDS & said.keys(), "changed")  # a record is never erased
+        return effect, {"summary": effect.summary, **said}
 
     def of_event(
         self, connection: Connection, state: OrderState, event: WorkflowEvent, fact: OrderFact

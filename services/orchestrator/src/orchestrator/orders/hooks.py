@@ -16,7 +16,7 @@ import orjson
 
 from common.contracts.envelope import Envelope
 from common.currencies import currency_code
-from common.errors import InvalidInput
+from common.errors import FieldError, InvalidInput
 from common.ids import order_number
 from common.postgres import Connection
 from common.reading import OrderContent, read_order
@@ -25,6 +25,7 @@ from orchestrator.orders.model import HookType, OrderFact
 
 DEFAULT_CURRENCY = "RUB"
 _REPLAY_OF = "replay:"
+_ONCE_LEFT_OUT = ("total", "not_an_object")
 _AT_ONCE = timedelta(seconds=1)
 _SAID = {
     "source": "hooksource",
@@ -170,13 +171,12 @@ def to_fact(event: WorkflowEvent, currency: str | None = None) -> OrderFact:
     counted = currency or answered_in
     payload = _payload(event.payload, attributes["body_form"])
     content = read_order(payload, event=hook, currency=counted)
-    if content.problems and counted != answered_in:
+    if _problems(content) and counted != answered_in:
         # The gateway, which does not know the order's currency, could read it: so can we, and a person sees the difference.
         counted = answered_in
         content = read_order(payload, event=hook, currency=counted)
-    if content.problems:
-        first = content.problems[0]
-        raise UnreadableHook(f"{hook}: {first.field}: {first.message}", fields=content.problems)
+    if problems := _problems(content):
+        raise UnreadableHook(f"{hook}: {problems[0].field}: {problems[0].message}", fields=problems)
     occurred_at = _moment(attributes.get("occurred_at"))
     return OrderFact(
         hook=hook,
@@ -196,6 +196,11 @@ def to_fact(event: WorkflowEvent, currency: str | None = None) -> OrderFact:
         spooled=attributes.get("lane") == "spool",
         **{name: getattr(content, name) for name in _CONTENT},
     )
+
+
+def _problems(content: OrderContent) -> tuple[FieldError, ...]:
+    """What stops a hook: not a total in words, which the release before took, and answered with a yes. It was, and is, left out."""
+    return tuple(each for each in content.problems if (each.field, each.code) != _ONCE_LEFT_OUT)
 
 
 def _currency_said(event: WorkflowEvent) -> str | None:

@@ -77,7 +77,7 @@ ACTS: Mapping[Act, str] = {
 """What an event did to its order, as its timeline has it."""
 
 
-_WORDS = frozenset({"comment", "replacement_policy", "delivery_window"})
+WORDS = frozenset({"comment", "replacement_policy", "delivery_window"})
 """What a customer or a shop may say in words."""
 
 
@@ -129,7 +129,7 @@ def public_difference(difference: Difference, names: Iterable[str | None] = ()) 
     names = [*names, *(each for name, *both in difference.fields if name == "customer.name" for each in both)]
 
     def shown(name: str, value: str | None) -> str | None:
-        return mask_names(value, names) if name in _WORDS else masked(name, value)
+        return mask_names(value, names) if name in WORDS else masked(name, value)
 
     document["fields"] = [[name, shown(name, before), shown(name, after)] for name, before, after in difference.fields]
     return document
