@@ -58,6 +58,44 @@ async def test_a_migration_that_was_killed_while_it_built_an_index_is_run_again(
         await connection.close()
 
 
+async def test_an_index_that_an_outlived_dbmate_builds_to_its_end_is_there_afterwards(empty: str) -> None:
+    """Who migrates again waits for it, and drops what is noted as built by then."""
+    await migrate(empty, "orchestrator")
+    connection, outlived = await asyncpg.connect(empty), await asyncpg.connect(empty)
+
+    async def waited_for() -> bool:
+        waits = (
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'DROP INDEX%newest'"
+        )
+        return bool(await connection.fetchval(waits))
+
+    try:
+        await connection.execute("DELETE FROM schema_migrations WHERE version = '0310'")
+        async with outlived.transaction():
+            await outlived.execute("LOCK TABLE order_contact IN SHARE UPDATE EXCLUSIVE MODE")
+            again = asyncio.create_task(migrate(empty, "orchestrator"))
+            await eventually(waited_for)
+            await outlived.execute("INSERT INTO schema_migrations (version) VALUES ('0310')")
+        await again
+        assert await connection.fetchval("SELECT to_regclass('order_contact_newest')") is not None
+    finally:
+        await connection.close()
+        await outlived.close()
+
+
+async def test_where_no_migration_is_noted_no_index_is_dropped(empty: str) -> None:
+    """A schema restored without its rows: dbmate says that its tables are there, and who runs on it goes on."""
+    await migrate(empty, "orchestrator")
+    connection = await asyncpg.connect(empty)
+    try:
+        await connection.execute("TRUNCATE schema_migrations")
+        with pytest.raises(ConfigurationError):
+            await migrate(empty, "orchestrator")
+        assert await connection.fetchval("SELECT to_regclass('order_contact_newest')") is not None
+    finally:
+        await connection.close()
+
+
 async def test_whoever_asks_while_the_schema_is_old_learns_what_to_run(empty: str) -> None:
     """And whoever asks afterwards is let through."""
     database = Database(empty, application_name="test")

@@ -114,6 +114,10 @@ def test_discounts_told_for_the_first_time_leave_the_discounted_total() -> None:
     assert (state.total_price, state.total_discount_price) == (35_000, 33_000)
     more = last(first, changed(line("a", 3, 10_000, discount_price=9_000)))
     assert (more.total_price, more.total_discount_price) == (45_000, 42_000)
+    only = created(line("a", 2, discount_price=9_000), total_price=35_000, total_discount_price=33_000)
+    for later, sums in ((line("a", 2, 10_000), (35_000, 33_000)), (line("a", 3, 10_000), (45_000, 42_000))):
+        state = last(only, changed(later))
+        assert (state.total_price, state.total_discount_price) == sums
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from common.contracts.intake import HOOK_RECEIVED, IntakeMessage
+from common.errors import Unprocessable
 from common.ids import order_number
 from common.reading import Line
 from orchestrator.engine.model import ORDER_LIFE, NewEvent, WorkflowEvent
@@ -160,6 +161,14 @@ def test_what_the_gateway_could_read_is_read_in_the_currency_that_it_read_it_in(
 def test_a_mended_hook_is_of_its_order_however_its_id_is_written(named: object, known: str) -> None:
     broken = event({"positions": "none"}, name="order.paid", external_id=known)
     assert mend_hook(broken, {"originalOrderId": named, "positions": []}, None).attributes["external_id"] == known
+
+
+def test_a_total_in_words_that_a_person_enters_is_named() -> None:
+    """Of a hook that the release before answered with a yes it is left out; at another time, too."""
+    said = {"positions": [{"id": "a", "quantity": 1, "price": 5}], "total": "5"}
+    with pytest.raises(Unprocessable, match="total"):
+        mend_hook(event({"positions": "none"}, name="order.changed"), said, None)
+    assert to_fact(mend_hook(event(said, name="order.changed"), None, NOW)).total_price is None
 
 
 def test_one_unreadable_hook_harms_no_other_of_its_order() -> None:

@@ -147,7 +147,9 @@ async def _turn(dsn: str, package: str, timeout: float) -> AsyncIterator[None]:
 async def _drop_half_built(dsn: str, package: str, timeout: float) -> None:
     """Drop the indexes of migrations that were killed while they built them beside the traffic: those cannot be run again until then.
 
-    What was killed may go on in the server: it is waited for. Whatever fails here, dbmate will say.
+    What was killed may go on in the server, and a dbmate that outlived its parent may note then that it ran: it is waited for, and what
+    it noted is taken back. Where no migration is noted at all, the schema came another way: nothing is dropped. Whatever fails here,
+    dbmate will say.
     """
     try:
         connection = await asyncpg.connect(**await with_tls(dsn), timeout=_CONNECT_S)
@@ -155,11 +157,12 @@ async def _drop_half_built(dsn: str, package: str, timeout: float) -> None:
         return
     try:
         done = {row["version"] for row in await connection.fetch("SELECT version FROM schema_migrations")}
-        for directory in migration_directories(package):
+        for directory in migration_directories(package) if done else ():
             for file in sorted(directory.glob("*.sql")):
-                up = file.read_text(encoding="utf-8").partition("-- migrate:down")[0]
-                for name in () if file.name[:4] in done else _BUILT_BESIDE.findall(up):
+                up, version = file.read_text(encoding="utf-8").partition("-- migrate:down")[0], file.name[:4]
+                for name in () if version in done else _BUILT_BESIDE.findall(up):
                     await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}", timeout=timeout)
+                    await connection.execute("DELETE FROM schema_migrations WHERE version = $1", version)
     except (*_NO_CONNECTION, TimeoutError):
         return
     finally:

@@ -69,8 +69,9 @@ async def _refunds(suite: Suite, over: Mapping[str, Any]) -> Found:
     said: ReconciliationView = await suite.send("refunds", "POST", "/admin/v1/reconciliation", body)
     still = await THINGS["difference"].page(suite, open=True, limit=1, count=True)
     wrong = [f"{name}: {state}" for name, state in said["registers"].items() if state != "compared"]
-    wrong += [
-        f"{name} could not be compared: a fault of the service, see its log (task_failed)" for name in said["failed"]
+    wrong += [  # the release before names none
+        f"{name} could not be compared: a fault of the service, see its log (task_failed)"
+        for name in said.get("failed", ())
     ]
     wrong += [f"{each.get('kind')} of order {each.get('order_number')}" for each in said["differences"]]
     if unanswered := said["unanswered"]:

@@ -97,9 +97,11 @@ def _priced(before: Sequence[Line], after: Sequence[Line]) -> list[Line]:
 
 
 def _priced_as(line: Line, now: Line | None) -> Line:
-    if now is None or _to_pay(line) != (None, None):
+    if now is None or _full(line) != (None, None):
         return line
-    full, discounted = _sum_of(line.quantity, now, _full), _sum_of(line.quantity, now, _discounted)
+    full, discounted = _sum_of(line.quantity, now, _full), line.total_discount_price
+    if _discounted(line) == (None, None):
+        discounted = _sum_of(line.quantity, now, _discounted)
     return replace(line, total_price=full, total_discount_price=discounted)
 
 

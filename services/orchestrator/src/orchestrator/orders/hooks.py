@@ -163,8 +163,11 @@ def read_all(events: Sequence[WorkflowEvent], currency: str | None = None) -> li
     return sorted(facts, key=lambda fact: fact.key)
 
 
-def to_fact(event: WorkflowEvent, currency: str | None = None) -> OrderFact:
-    """Read the hook out of a stored event. ``currency`` is the order's, where it is known. Raises ``UnreadableHook``."""
+def to_fact(event: WorkflowEvent, currency: str | None = None, *, entered: bool = False) -> OrderFact:
+    """Read the hook out of a stored event. ``currency`` is the order's, where it is known. Raises ``UnreadableHook``.
+
+    ``entered``: a person writes it just now, and can say it otherwise; nothing that cannot be read is left out.
+    """
     attributes = event.attributes
     hook = HookType(event.type)
     answered_in = attributes.get("currency") or DEFAULT_CURRENCY
@@ -175,7 +178,7 @@ def to_fact(event: WorkflowEvent, currency: str | None = None) -> OrderFact:
         # The gateway, which does not know the order's currency, could read it: so can we, and a person sees the difference.
         counted = answered_in
         content = read_order(payload, event=hook, currency=counted)
-    if problems := _problems(content):
+    if problems := content.problems if entered else _problems(content):
         raise UnreadableHook(f"{hook}: {problems[0].field}: {problems[0].message}", fields=problems)
     occurred_at = _moment(attributes.get("occurred_at"))
     return OrderFact(

@@ -40,7 +40,7 @@ def mend_hook(event: WorkflowEvent, payload: Mapping[str, Any] | None, at: datet
         attributes.pop("digest", None)
     mended = replace(event, attributes=attributes, payload=body)
     try:
-        to_fact(mended)
+        to_fact(mended, entered=payload is not None)
     except UnreadableHook as error:
         raise Unprocessable(f"it still cannot be read: {error.detail}", fields=error.fields) from None
     return mended
