@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from playwright.async_api import Browser, Route, expect
 
-from tests.e2e.browsers import change, signed_in, violations
+from tests.e2e.browsers import PATIENCE_MS, change, signed_in, violations
 from tests.e2e.operations import Operator
 from tests.e2e.trouble import Trouble
 from tests.support.servers import eventually
@@ -34,7 +34,7 @@ async def test_a_crashed_workflow_is_followed_from_the_chat_to_the_proof(client:
     async with signed_in(chromium, client, "operator", address) as page:
         await expect(page.locator("main > p").first).to_contain_text("crashed")
         await change(page, "retry", "is it only a moment's trouble?")
-        await expect(page.locator("#watched")).to_contain_text("Seen: 1 crashed")
+        await expect(page.locator("#watched")).to_contain_text("Seen: 1 crashed", timeout=PATIENCE_MS)
         await page.goto(client.suite.url("console") + address)
         await expect(page.locator(".timeline").first).to_contain_text("positions.0.quantity")
         await page.get_by_role("link", name="mend", exact=True).click()
@@ -43,7 +43,7 @@ async def test_a_crashed_workflow_is_followed_from_the_chat_to_the_proof(client:
         assert await violations(page) == []
         await page.get_by_role("button", name="What would happen?").click()
         await page.get_by_role("button", name="Do exactly this").click()
-        await expect(page.locator("#watched")).to_contain_text("Seen: 1 done")
+        await expect(page.locator("#watched")).to_contain_text("Seen: 1 done", timeout=PATIENCE_MS)
         await page.goto(client.suite.url("console") + address)
         await expect(page.locator("main > p").first).to_contain_text("running")
         await expect(page.locator(".timeline").first).to_contain_text("mended")
@@ -87,7 +87,7 @@ async def test_an_alert_is_announced_and_taken_in_a_few_presses_on_a_phone(clien
         await expect(page.locator("article.runbook h1")).to_be_visible()
         assert await violations(page) == []
         await change(page, "ack", "mine")
-        await expect(page.locator("#watched")).to_contain_text("Seen: 1 acknowledged")
+        await expect(page.locator("#watched")).to_contain_text("Seen: 1 acknowledged", timeout=PATIENCE_MS)
     now = await client.get("notifier", f"/admin/v1/incidents/{incident}")
     who = await client.get("notifier", "/admin/v1/whoami", role="operator")
     assert (now["state"], now["acknowledged_by"]) == ("acknowledged", who["name"])
@@ -140,11 +140,11 @@ async def test_a_customer_is_got_back_and_her_money_followed_on_a_phone(client: 
         await page.fill("#why-mended", "a figure instead of a word")
         await page.get_by_role("button", name="What would happen?").click()
         await page.get_by_role("button", name="Do exactly this").click()
-        await expect(page.locator("#watched")).to_contain_text("Seen: 1 mended")
+        await expect(page.locator("#watched")).to_contain_text("Seen: 1 mended", timeout=PATIENCE_MS)
         await look(f"/e/{endangered}", f"positions.{goods['id']}.quantity")
         await expect(page.locator("ins").first).to_contain_text("2")
         await change(page, "resubmit", "the customer waits")
-        await expect(page.locator("#watched")).to_contain_text("Seen: 1 resubmitted")
+        await expect(page.locator("#watched")).to_contain_text("Seen: 1 resubmitted", timeout=PATIENCE_MS)
         await look(f"/r/{refund}", "not more than was captured", "Attempt 1", "word for word")
         assert await page.locator("svg.bar-of-sums rect.refunded").get_attribute("width") == "50.0"
         await look(f"/refunds?order={number}", "left")
@@ -165,21 +165,16 @@ async def test_a_recipe_is_started_from_its_incident_on_a_phone(client: Client, 
     async with signed_in(chromium, client, "operator", f"/i/{incident}", **phone) as page:
         assert await violations(page) == []
         await change(page, "Retry the workflow", "the hook was looked at")
-        await expect(page.locator("#watched")).to_contain_text("Seen: 1 crashed again")
+        await expect(page.locator("#watched")).to_contain_text("Seen: 1 crashed again", timeout=PATIENCE_MS)
         await page.goto(client.suite.url("console") + f"/i/{incident}")
         await expect(page.locator("main")).to_contain_text("started oleg")
         for address, said in (
             ("/", "What waits in the services"),
             ("/tips", "Does the service decide as the own rules do?"),
         ):
-
-            async def known(address: str = address, said: str = said) -> bool:
-                # What a service is too slow to tell is there the next time.
-                await page.goto(client.suite.url("console") + address)
-                await expect(page.locator("main")).to_contain_text(said)
-                return "Not known" not in await page.locator("main").inner_text()
-
-            await eventually(known, what=f"nothing unknown at {address}")
+            await page.goto(client.suite.url("console") + address)
+            await expect(page.locator("main")).to_contain_text(said)
+            await expect(page.locator("main")).not_to_contain_text("Not known")
             assert await violations(page) == []
     story = await client.get("notifier", f"/admin/v1/incidents/{incident}")
     assert (story["state"], story["acknowledged_by"]) == ("acknowledged", "oleg")  # it crashed again: nothing is over
