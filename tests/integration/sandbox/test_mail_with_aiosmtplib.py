@@ -66,7 +66,7 @@ async def test_a_sender_may_never_learn_what_became_of_its_mail(sandbox: Running
 async def test_a_sender_that_gives_up_waiting_after_data_gets_a_time_out(sandbox: RunningSandbox) -> None:
     await sandbox.fault("mail", mode="timeout", count=1, delay_s=60)
     with pytest.raises(aiosmtplib.SMTPReadTimeoutError):
-        await send(sandbox, mail(), timeout=2)
+        await send(sandbox, mail(), timeout=0.3)
 
 
 async def test_a_slow_mail_is_kept(sandbox: RunningSandbox) -> None:

@@ -172,7 +172,7 @@ async def test_a_report_that_cannot_be_written_keeps_no_other_from_being_sent(
         start(
             smtp_host=sandbox.smtp_host,
             smtp_port=sandbox.smtp_port,
-            smtp_deadline=3.0,
+            smtp_deadline=0.5,
             report_to="arsen@shop.example",
             report_retry=0.05,
         ) as gateway,
