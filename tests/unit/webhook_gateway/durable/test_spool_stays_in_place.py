@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -142,4 +144,54 @@ def test_a_place_that_cannot_be_written_refuses_and_loses_nothing(tmp_path: Path
     place.unlink()
     spool.append([("key", b"three")])
     assert bodies_after_a_kill(place, tmp_path / "copy") == [b"one", b"three"]
+    spool.close()
+
+
+def test_a_disk_that_became_read_only_is_relayed_once_and_written_when_it_is_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = SpoolFile(tmp_path)
+    spool.open()
+    spool.append([("key", b"one"), ("key", b"two")])
+
+    def read_only(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    def refuse(*_: object, **__: object) -> int:
+        raise sqlite3.OperationalError("attempt to write a readonly database")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "unlink", read_only)
+        disk.setattr(spool, "_delete", refuse)
+        spool.forget([record.id for record in spool.peek(1)])
+        spool.forget([record.id for record in spool.peek(100)])
+        assert (spool.state.records, spool.peek(100)) == (0, [])
+    spool.append([("key", b"three")])
+    assert [record.body for record in spool.peek(100)] == [b"three"]
+    while spool.sweep():
+        continue
+    spool.close()
+    assert bodies_after_a_kill(tmp_path, tmp_path.with_name("copy")) == [b"three"]
+
+
+def test_a_file_that_could_not_be_opened_anew_is_opened_by_the_next_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "spool"
+    spool = SpoolFile(place)
+    spool.open()
+    spool.append([("key", b"one")])
+    log_deleted(place)
+
+    def fails(*_: object) -> None:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(spool, "_connect", fails)
+        with pytest.raises(sqlite3.OperationalError):
+            spool.append([("key", b"two")])
+        with pytest.raises(sqlite3.OperationalError):
+            spool.append([("key", b"two")])
+    spool.append([("key", b"three")])
+    assert [record.body for record in spool.peek(100)] == [b"one", b"three"]
     spool.close()

@@ -260,6 +260,8 @@ class SpoolFile:
     def _stay_in_place(self) -> None:
         """SQLite writes on into a file that was moved or deleted, until this process ends: carry all that is in it over before."""
         path = self._directory / _FILE
+        if self._connection is None and self._lock >= 0:
+            self._connection = self._connect(path)
         if _places(path) == self._place:
             return
         old = self._db
@@ -268,10 +270,8 @@ class SpoolFile:
         else:
             self._take_lock()
             self._carry_over(old, path)
-        old.close()  # which deletes the log of that name, hence the new file is opened afterwards
-        self._connection = self._connect(path)
+        self._open_again(old)
         self._epoch += _EPOCH
-        self._count()
         self.torn_found += 1
         _log.error("spool_file_was_gone", records=self.state.records)
 
@@ -289,12 +289,17 @@ class SpoolFile:
 
     def _begin_anew(self) -> None:
         """Everything in the file has been relayed and cannot be deleted from it: removing the file needs no room."""
-        self._db.close()
-        for suffix in ("", "-wal", "-shm"):
-            (self._directory / f"{_FILE}{suffix}").unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that is read-only: ``sweep`` deletes them when it is no more
+            for suffix in ("", "-wal", "-shm"):
+                (self._directory / f"{_FILE}{suffix}").unlink(missing_ok=True)
+            self._open_again(self._db)
+            _log.warning("spool_begun_anew")
+
+    def _open_again(self, old: sqlite3.Connection) -> None:
+        self._connection = None  # should this fail, the next write tries again
+        old.close()  # which deletes the log of that name, hence the new file is opened afterwards
         self._connection = self._connect(self._directory / _FILE)
-        self.state = SpoolState(0, 0, None)
-        _log.warning("spool_begun_anew")
+        self._count()
 
     @property
     def _db(self) -> sqlite3.Connection:
@@ -374,15 +379,8 @@ def cost(body: bytes) -> int:
 
 def _places(path: Path) -> list[tuple[int, int] | None]:
     """Return what stands under the names of the file and of its log now."""
-    found: list[tuple[int, int] | None] = []
-    for each in (path, path.with_name(f"{path.name}-wal")):
-        try:
-            there = each.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            found.append(None)
-        else:
-            found.append((there.st_dev, there.st_ino))
-    return found
+    both = (path, path.with_name(f"{path.name}-wal"))
+    return [(at.st_dev, at.st_ino) if each.exists() and (at := each.stat()) else None for each in both]
 
 
 def _checksum(routing_key: str, body: bytes) -> bytes:
