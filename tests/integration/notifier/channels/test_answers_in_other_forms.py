@@ -20,8 +20,8 @@ from notifier.delivery.outcomes import Gone, Moved, NotSent, Outcome, Refused, S
 from notifier.duty.call_webhook import CallWebhook
 from notifier.duty.model import CallRequest, Placed, Unreachable
 from notifier.duty.twilio import TwilioCalls
-from tests.integration.notifier.channels.test_provider_refusals import a_message
 from tests.integration.notifier.factories import MakeKit
+from tests.support.chat_message import a_message
 
 HTML = b"<html><h1>503 Service Temporarily Unavailable</h1></html>"
 SENT = {"ok": True, "result": {"message_id": 7, "date": 1, "chat": {"id": -1, "type": "supergroup"}}}
