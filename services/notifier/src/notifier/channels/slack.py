@@ -105,7 +105,7 @@ def token_digest(token: str) -> str:
 def _outcome(error: object) -> Outcome:
     """Read what Slack said: ``error.response`` is an AsyncSlackResponse, or aiohttp's own when the body was no JSON."""
     response = getattr(error, "response", None)
-    status: int = getattr(response, "status_code", None) or getattr(response, "status", 200)
+    status = int(getattr(response, "status_code", 0) or getattr(response, "status", 200))
     headers = {str(name).lower(): value for name, value in (getattr(response, "headers", None) or {}).items()}
     data = getattr(response, "data", response)
     said = data if isinstance(data, Mapping) else {}
