@@ -8,16 +8,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import (
-    ClientConnectorError,
-    ClientError,
-    ClientSession,
-    ClientTimeout,
-    ConnectionTimeoutError,
-    DummyCookieJar,
-)
+from aiohttp import ClientConnectorError, ClientError, ConnectionTimeoutError
 
-from common.http import Calling, retry_after, tracing_config
+from common.http import Calling, retry_after
 from notifier.delivery.model import Limit, Message
 from notifier.delivery.outcomes import Gone, NotSent, Outcome, Refused, Sent, Throttled, TooLong, Unclear
 from notifier.messages.document import one_line, shorten
@@ -76,14 +69,8 @@ class SlackSender(Calling):
         if self._client is None:
             from slack_sdk.web.async_client import AsyncWebClient
 
-            self._session = ClientSession(
-                timeout=ClientTimeout(total=30, connect=self._connect_timeout),
-                cookie_jar=DummyCookieJar(),
-                trace_configs=[tracing_config()],
-            )
-            self._client = AsyncWebClient(
-                token=self._token, base_url=self._api_url, session=self._session, retry_handlers=[]
-            )
+            session = self._opened(service="notifier", total=30.0, connect=self._connect_timeout)
+            self._client = AsyncWebClient(token=self._token, base_url=self._api_url, session=session, retry_handlers=[])
         return self._client
 
 
