@@ -127,13 +127,13 @@ async def server_answers(faults: Faults) -> float:
     async def answered() -> float:
         try:
             connection = await asyncpg.connect(dsn, timeout=2)
-        except (asyncpg.PostgresError, OSError):
+            try:
+                assert await connection.fetchval("SELECT 1", timeout=2) == 1
+            finally:
+                connection.terminate()
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             return 0.0
-        try:
-            assert await connection.fetchval("SELECT 1") == 1
-            return time.monotonic()
-        finally:
-            connection.terminate()
+        return time.monotonic()
 
     return await eventually(answered, within=60, every=0.05, what="a server that answers")
 
@@ -196,6 +196,7 @@ async def test_no_service_exits_or_answers_500_whatever_postgresql_does(
     assert await tasks_failed(faults) == failed_before, "an outage is no fault of a task: it was taken for one"
     assert {service for service, _ in answers} == ASKED
     assert undocumented(answers) == {}
-    assert all(answers[question, 200] and answers[question, 503] for question in (EXPLAINS, SETS)), "tips felt nothing"
+    assert all(answers[question, 200] for question in (EXPLAINS, SETS)), "tips read or wrote nothing"
+    assert answers[EXPLAINS, 503] or fault is not it_hangs, "tips did not feel that the server hangs"
     await faults.all_is_right(report, since, within=180)
     assert set(report["summary"]["answers"]) == {"200"}
