@@ -114,7 +114,7 @@ async def test_an_operation_lets_in_whom_its_document_names_and_nobody_else(
 
         async def said(operation: Operation, caller: Caller, query: str = "") -> tuple[int, str | None]:
             path = re.sub(r"\{\w+\}", "sbermarket" if operation.path.startswith("/hooks/") else "0", operation.path)
-            body = None if operation.method == "GET" else {}
+            body: dict[str, str] | None = None if operation.method == "GET" else {}
             async with (
                 turn,
                 session.request(operation.method, url + path + query, headers=caller.headers, json=body) as answer,
