@@ -41,6 +41,28 @@ async def test_no_table_holds_an_erased_customer(
     assert (await api.get("/admin/v1/orders?phone=9161234567"))["items"] == []
 
 
+async def test_a_customer_whose_phone_came_in_other_digits_is_found_and_erased(
+    start: Start, gateway: Gateway, database: asyncpg.Connection
+) -> None:
+    api = await start()
+    said = {"customer": {"phone": "٨ (٩١٦) ١٢٣-٤٥-٦٧"}, "comment": "или ＋７ ９１６ ７６５-４３-２１"}
+    await gateway.send(gateway.hook("H1", "order.created", minute=1, positions=GOODS, **said))
+    number = gateway.number("H1")
+
+    async def found() -> bool:
+        lists = [await api.get(f"/admin/v1/orders?phone={end}") for end in ("4567", "4321")]
+        return all([item["number"] for item in each["items"]] == [number] for each in lists)
+
+    await eventually(found)
+    order = await api.get(f"/orders/v1/orders/{number}", role="operator")
+    assert order["customer"]["phone"] == "+79161234567"
+    assert (await erase(api, phone="8 916 765-43-21"))["places"] > 0
+    held = str(await database.fetch("SELECT payload FROM workflow_event")) + str(
+        await database.fetch("SELECT document FROM orders")
+    )
+    assert not any(digits in held for digits in ("79161234567", "１２３", "\\xd9\\xa5"))
+
+
 async def test_an_order_goes_on_after_its_customer_was_erased(
     start: Start, gateway: Gateway, database: asyncpg.Connection
 ) -> None:
