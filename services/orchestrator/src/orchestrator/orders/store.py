@@ -225,7 +225,7 @@ def encode_state(state: OrderState) -> dict[str, Any]:
     # Announced and present positions are the same until an order is paid: one copy is enough then.
     document["told"] = None if state.told_lines == state.lines else [_stored_line(line) for line in state.told_lines]
     if state.known is not None:
-        document["known"] = [*state.known[:2], [_stored_line(line) for line in state.known.lines]]
+        document["known"] = [*state.known[:2], [_stored_line(line) for line in state.known[2]]]
     document["written_off"] = [
         [item.store_id, item.position_id, number_text(item.quantity)] for item in state.written_off
     ]
