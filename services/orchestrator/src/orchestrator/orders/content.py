@@ -8,7 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from common.reading import Line
 from common.reading.values import LARGEST_SUM
-from orchestrator.orders.model import KnownSums, OrderFact, OrderState, numbered
+from orchestrator.orders.model import HookType, KnownSums, OrderFact, OrderState, numbered
 
 
 def complete(before: Sequence[Line], given: Sequence[Line]) -> tuple[Line, ...]:
@@ -63,8 +63,11 @@ def kept_sums(state: OrderState, total: int | None, discounted: int | None) -> K
     return known if lost else None
 
 
-def costs_something(lines: Sequence[Line]) -> bool:
-    """Whether a position is to be paid, by its own prices and discounts."""
+def costs_nothing(before: Sequence[Line], fact: OrderFact) -> bool:
+    """Whether a hook's sum is nothing although its goods have prices, and no discount says why. A person's correction may say so."""
+    if fact.total_price != 0 or fact.hook is HookType.CORRECTED:
+        return False
+    lines = before if fact.lines is None else complete(before, fact.lines)
     return any(_sum_of(line.quantity, line, _to_pay) for line in lines)
 
 

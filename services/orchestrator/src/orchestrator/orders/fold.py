@@ -7,13 +7,13 @@ the incremental way safe.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from common.reading import Line
-from orchestrator.orders.content import complete, costs_something, kept_sums, quantity_is_missing, totals
+from orchestrator.orders.content import complete, costs_nothing, kept_sums, quantity_is_missing, totals
 from orchestrator.orders.model import (
     NOTHING,
     Difference,
@@ -81,7 +81,7 @@ def step(number: str, state: OrderState | None, fact: OrderFact) -> Step:
     if state is None:
         if act is Act.PARK:
             return Step(fact, act, None, None)
-        if _costs_nothing(fact, ()):
+        if costs_nothing((), fact):
             return _without(number, state, fact, IncidentKind.EMPTIED)
         return Step(fact, act, None, _created(number, fact))
     if fact.hook in _SAYS_GOODS:
@@ -92,7 +92,7 @@ def step(number: str, state: OrderState | None, fact: OrderFact) -> Step:
             return _without(number, state, fact, IncidentKind.QUANTITY_MISSING, **_NO_GOODS)
         if _leaves_nothing(state, fact):
             return _without(number, state, fact, IncidentKind.EMPTIED, lines=None)
-        if _costs_nothing(fact, state.lines):
+        if costs_nothing(state.lines, fact):
             return _without(number, state, fact, IncidentKind.EMPTIED)
     if fact.sent_at is None and fact.digest is not None and (fact.hook, fact.digest) in state.repeats:
         return Step(fact, Act.REPEATS_LATEST, state, evolve(state, last=fact.key))
@@ -135,13 +135,6 @@ def _leaves_nothing(state: OrderState, fact: OrderFact) -> bool:
     return any(line.quantity for line in state.lines) and not any(
         line.quantity for line in complete(state.lines, fact.lines)
     )
-
-
-def _costs_nothing(fact: OrderFact, before: Sequence[Line]) -> bool:
-    """Whether a hook's sum is nothing although its goods have prices, and no discount says why. A person's correction may say so."""
-    if fact.total_price != 0 or fact.hook is HookType.CORRECTED:
-        return False
-    return costs_something(before if fact.lines is None else complete(before, fact.lines))
 
 
 def _without(
