@@ -115,12 +115,15 @@ def names_in(value: Any) -> list[str]:
     return list(found)
 
 
-def change_words(value: Any, change: Callable[[str], str]) -> Any:
-    """Return a copy of a JSON-like value with every text changed that may be about somebody: none of goods, ids, kinds and times."""
+def change_words(value: Any, change: Callable[[str], str], *, every: bool = False) -> Any:
+    """Return a copy of a JSON-like value with every text changed, but those of goods, ids, kinds and times unless ``every``."""
     if isinstance(value, Mapping):
-        return {name: item if _of_a_thing(name) else change_words(item, change) for name, item in value.items()}
+        return {
+            name: item if not every and _of_a_thing(name) else change_words(item, change, every=every)
+            for name, item in value.items()
+        }
     if isinstance(value, list):
-        return [change_words(item, change) for item in value]
+        return [change_words(item, change, every=every) for item in value]
     return change(value) if isinstance(value, str) else value
 
 

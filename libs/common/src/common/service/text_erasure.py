@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.digits import OTHER_DIGITS, plain_digits
-from common.http.kept_bodies import scrub_texts
 from common.postgres import Connection
 from common.reading import phone_key
-from common.reading.customers import mentions, without_customer
+from common.reading.customers import change_words, mentions, without_customer
 from common.service.erasures import Subject
 from common.telemetry import MASK, scrub_text
 
@@ -69,7 +68,9 @@ def _erased(value: Any, subject: Subject, place: TextPlace) -> Any:
     if value is None:
         return None
     if subject.order_number is not None:
-        return scrub_texts(without_customer(value, lambda _: MASK)) if place.blank is None else place.blank(value)
+        if place.blank is not None:
+            return place.blank(value)
+        return change_words(without_customer(value, lambda _: MASK), scrub_text, every=True)
     return _without(value, subject, whole=place.whole)
 
 
