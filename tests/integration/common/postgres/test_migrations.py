@@ -106,7 +106,7 @@ async def test_a_name_longer_than_an_index_holds_stops_no_upgrade(
             [("LONG", name), ("SHORT", " анна")],
         )
         await migrate(empty, "orchestrator")
-        kept = dict(await connection.fetch("SELECT number, name FROM order_contact"))
+        kept = {row["number"]: row["name"] for row in await connection.fetch("SELECT number, name FROM order_contact")}
         assert kept == {"LONG": name[:500], "SHORT": " анна"}
         assert await connection.fetchval(
             "SELECT indisvalid FROM pg_index WHERE indexrelid = 'order_contact_newest'::regclass"

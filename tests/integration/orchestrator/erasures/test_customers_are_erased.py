@@ -46,7 +46,7 @@ async def test_a_customer_whose_phone_came_in_other_digits_is_found_and_erased(
     start: Start, gateway: Gateway, database: asyncpg.Connection
 ) -> None:
     api = await start()
-    said = {"customer": {"phone": "٨ (٩١٦) ١٢٣-٤٥-٦٧"}, "comment": "или ＋７ ９１６ ７６５-４３-２１"}
+    said: dict[str, Any] = {"customer": {"phone": "٨ (٩١٦) ١٢٣-٤٥-٦٧"}, "comment": "или ＋７ ９１６ ７６５-４３-２１"}
     await gateway.send(gateway.hook("H1", "order.created", minute=1, positions=GOODS, **said))
     number = gateway.number("H1")
 

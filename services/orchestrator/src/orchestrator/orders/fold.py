@@ -147,7 +147,8 @@ def _without(
 ) -> Step:
     """Take what the event says but for what cannot be believed, as a sum of nothing where it leaves nothing; a person is called."""
     zeros = [name for name in TOTALS if getattr(fact, name) == 0 and kind is IncidentKind.EMPTIED]
-    taken = step(number, state, replace(fact, **left_out, **dict.fromkeys(zeros)))
+    left_out |= dict.fromkeys(zeros)
+    taken = step(number, state, replace(fact, **left_out))
     if taken.after is None or taken.act is Act.REPEATS_LATEST:
         return taken
     difference = difference or Difference(
