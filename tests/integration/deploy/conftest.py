@@ -1,8 +1,8 @@
-"""Fixtures that run a real nginx with the committed configuration."""
+"""Fixtures that run a real nginx with the committed configuration, and servers that speak TLS."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -11,6 +11,21 @@ import pytest
 from suite_local import ports
 from suite_local.ports import LOOPBACK
 from tests.support.edge import Edge, nginx_in, render
+from tests.support.tls_servers import TlsPostgres, TlsRabbitmq, running
+
+
+@pytest.fixture(scope="module")
+def tls_postgres() -> Iterator[TlsPostgres]:
+    """A server that takes nobody without TLS."""
+    with running(TlsPostgres) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def tls_rabbitmq() -> Iterator[TlsRabbitmq]:
+    """A broker with a listener for TLS."""
+    with running(TlsRabbitmq) as made:
+        yield made
 
 
 @pytest.fixture
@@ -48,16 +63,23 @@ def edge_for(tmp_path: Path, free_port: Callable[[], int]) -> Callable[..., Abst
 
 @pytest.fixture
 def console_edge(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[Path]]:
-    """`async with console_edge(port=…, console=…, certificates=…) as prefix:` runs the TLS in front of a console at host:port."""
+    """`async with console_edge(port=…, console=…, certificates=…) as prefix:` runs the TLS in front of a console at host:port.
+
+    ``authority``: believed by this file the console is called over TLS, too.
+    """
 
     @asynccontextmanager
-    async def make(*, port: int, console: str, certificates: Path) -> AsyncIterator[Path]:
+    async def make(
+        *, port: int, console: str, certificates: Path, authority: Path | None = None
+    ) -> AsyncIterator[Path]:
         prefix = tmp_path / "console-edge"
         variables = {
             "EDGE_LISTEN": f"{LOOPBACK}:{port}",
             "EDGE_RESOLVER": LOOPBACK,  # never asked: the address is a number
             "EDGE_CONSOLE": console,
             "EDGE_CERTIFICATES": str(certificates),
+            "EDGE_SCHEME": "http" if authority is None else "https",
+            "EDGE_CA_FILE": str(authority or prefix / "nobody.crt"),
         }
         render("console", prefix, variables)
         async with nginx_in(prefix, port=port):
