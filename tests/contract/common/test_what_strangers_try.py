@@ -150,7 +150,8 @@ async def a_method_is_the_one_in_the_first_line(asked: Asked) -> None:
     reads = {each.path for each in asked.operations if each.method == "GET"}
 
     async def wrong(operation: Operation) -> list[tuple[str, str, int]]:
-        path, found = f"{addressed(operation)}?_method={operation.method}", []
+        path = f"{addressed(operation)}?_method={operation.method}"
+        found: list[tuple[str, str, int]] = []
         closed = {401} if operation.path in reads else {401, 405}  # 401: the address of another one's reading
         for method, expected in (("HEAD", closed), ("OPTIONS", {405}), ("TRACE", {405})):
             if (status := await without_body(method, addressed(operation))) not in expected:

@@ -86,7 +86,8 @@ def chosen(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
 
 def is_meant(peers: Sequence[Mapping[str, Any]] | None, other: Place) -> bool:
     """Tell whether a rule's peers have somebody among them; a rule without peers means everybody."""
-    for peer in peers or [{}]:
+    everybody: Mapping[str, Any] = {}
+    for peer in peers or [everybody]:
         assert peer.keys() <= {"namespaceSelector", "podSelector", "ipBlock"}
         if "ipBlock" in peer:
             block = peer["ipBlock"]

@@ -112,7 +112,7 @@ async def _counted(page: Page[Any], request: Request[Any, Any]) -> Page[Any]:
 
 def said_by(raw: web.Request) -> str | None:
     """Return what a request says of who calls; None too where it says that twice: a proxy before us may have believed the other one."""
-    given = raw.headers.getall("Authorization", ())
+    given = raw.headers.getall("Authorization", [])
     return given[0] if len(given) == 1 else None
 
 
