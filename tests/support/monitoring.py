@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import shutil
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -24,12 +23,11 @@ SHIPPED = Path(__file__).parents[2] / "deploy" / "prometheus"
 
 @dataclass
 class Daemon:
-    """One of the two programs, as a process of ours; ``told_by`` is the address of the Prometheus that an Alertmanager hears."""
+    """One of the two programs, as a process of ours."""
 
     directory: Path
     command: Sequence[str]
     address: str
-    told_by: str
     process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -76,20 +74,19 @@ async def monitoring(
     notifier_url: str,
     token_file: Path,
     watchdog_every: str | None = None,
-    authority: Path | None = None,
 ) -> AsyncIterator[Daemon]:
     """Run both until the end and give Alertmanager; ``targets`` has the address of each container that is there.
 
     What the shipped configuration scrapes and is not among them is left out. ``watchdog_every`` is how often rules are looked at and
-    Alertmanager says that it is there, instead of a minute. ``authority``: as they are shipped for TLS, believing by this file.
+    Alertmanager says that it is there, instead of a minute.
     """
     prometheus, alertmanager = (f"{LOOPBACK}:{free_port()}" for _ in range(2))
     known = {**targets, "alertmanager:9093": alertmanager, "127.0.0.1:9090": prometheus}
     shutil.copytree(SHIPPED / "rules", directory / "rules")
-    looking = _with_targets(_read("prometheus", authority), known)
-    alerting = _read("alertmanager", authority)
+    looking = _with_targets(_read("prometheus.yml"), known)
+    alerting = _read("alertmanager.yml")
     (webhook,) = alerting["receivers"][0]["webhook_configs"]
-    webhook["url"] = re.sub("https?://notifier:8085", notifier_url, webhook["url"])
+    webhook["url"] = webhook["url"].replace("http://notifier:8085", notifier_url)
     webhook["http_config"]["authorization"]["credentials_file"] = str(token_file)
     if watchdog_every is not None:
         looking["global"]["evaluation_interval"] = watchdog_every
@@ -106,16 +103,15 @@ async def monitoring(
         ):
             configuration = f"--config.file={program.removeprefix('prometheus-')}.yml"
             command = (program, configuration, f"--web.listen-address={address}", *options)
-            daemon = Daemon(directory, command, address, prometheus)
+            daemon = Daemon(directory, command, address)
             daemons.append(daemon)
             stack.push_async_callback(daemon.stop)
             await daemon.start()
         yield daemons[0]
 
 
-def _read(name: str, authority: Path | None) -> Any:
-    text = (SHIPPED / (f"{name}.yml" if authority is None else f"{name}.tls.yml")).read_text()
-    return yaml.safe_load(text.replace("/run/suite/ca/ca.crt", str(authority)))
+def _read(name: str) -> Any:
+    return yaml.safe_load((SHIPPED / name).read_text())
 
 
 def _write(file: Path, content: object) -> None:

@@ -1,8 +1,8 @@
-"""Fixtures that run a real nginx with the committed configuration, and servers that speak TLS."""
+"""Fixtures that run a real nginx with the committed configuration."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -11,21 +11,6 @@ import pytest
 from suite_local import ports
 from suite_local.ports import LOOPBACK
 from tests.support.edge import Edge, nginx_in, render
-from tests.support.tls_servers import TlsPostgres, TlsRabbitmq, running
-
-
-@pytest.fixture(scope="module")
-def tls_postgres() -> Iterator[TlsPostgres]:
-    """A server that takes nobody without TLS."""
-    with running(TlsPostgres) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def tls_rabbitmq() -> Iterator[TlsRabbitmq]:
-    """A broker with a listener for TLS."""
-    with running(TlsRabbitmq) as made:
-        yield made
 
 
 @pytest.fixture
