@@ -255,7 +255,7 @@ async def test_the_kill_switch_works_within_a_second_during_load_and_no_iteratio
     world.door.mode = "failing"
 
     async def failed() -> bool:
-        return world.door.calls["failing"] > 3
+        return bool(world.door.calls["failing"] > 3)
 
     await eventually(failed)
     await world.set_flag(FLAG, enabled=False)  # both replicas look twice a second
