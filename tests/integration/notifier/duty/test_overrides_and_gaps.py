@@ -301,8 +301,8 @@ async def test_of_two_who_swap_the_same_weeks_at_once_the_second_undoes_nothing(
         )
     assert (await swap(one, other, dry_run=True))[0] == 409, "a plan says so too"
     # Both have looked at the same roster: one of them looks again. Who swaps back and says so may.
-    answers = await asyncio.gather(*(swap(one, other, expected_version=revision, replica=at) for at in (0, 1)))
-    assert sorted(status for status, _ in answers) == [200, 409]
+    back = await asyncio.gather(*(swap(one, other, expected_version=revision, replica=at) for at in (0, 1)))
+    assert sorted(status for status, _ in back) == [200, 409]
     assert await names() == ["anna", "oleg"]
     # Weeks that somebody was put over are no swapped ones.
     third = (monday().date() + timedelta(weeks=3)).isoformat()

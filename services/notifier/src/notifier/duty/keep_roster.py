@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 from common.ids import derived_id, new_id
 from common.service import in_halves, kept_apart
 from notifier.delivery.model import NewNotice
+from notifier.duty.model import Handover
 from notifier.duty.roster import Plan, Shift, gaps, running
-from notifier.duty.roster_store import NO_PLAN, Handover, Handovers, HandoverStore
+from notifier.duty.roster_store import NO_PLAN, Handovers, HandoverStore
 from notifier.incidents.model import ProblemFact
 from notifier.incidents.problems import Problems, Report, Resolution
 from notifier.messages.document import Button
