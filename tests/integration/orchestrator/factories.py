@@ -119,12 +119,13 @@ async def write_orders(
 
 
 async def all_taken(database: Any, hooks: int) -> None:
-    """Wait until so many hooks were taken in, and nothing is left to be carried on with."""
+    """Wait until so many hooks were taken in, and nothing is left to be carried on with: not even what is tried again in a moment."""
+    # The clock and not ``now()``, which stands before the snapshot: an intake that began and committed between both would go unseen.
 
     async def quiet() -> bool:
         row = await database.fetchrow(
             "SELECT (SELECT count(*)::int FROM workflow_event WHERE attributes ? 'body_form' AND NOT attributes ? 'mend_of'),"
-            " (SELECT count(*)::int FROM workflow_ready WHERE ready_at <= now())"
+            " (SELECT count(*)::int FROM workflow_ready WHERE ready_at <= clock_timestamp() OR attempts > 0)"
         )
         assert tuple(row) == (hooks, 0)
         return True

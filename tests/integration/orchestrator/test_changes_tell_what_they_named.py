@@ -19,7 +19,7 @@ CRASHED = "orders.workflow.crashed.v1 of {}: on call"
 QUEUES = ("notifier.orders", "notifier.alerts")
 TAKEN = "SELECT count(*) FROM workflow_event WHERE attributes->>'delivery_id' = ANY($1::text[])"
 WAITING = """
-SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM workflow_ready WHERE ready_at < now() + interval '2 seconds')
+SELECT (SELECT count(*) FROM outbox) + (SELECT count(*) FROM workflow_ready WHERE ready_at < clock_timestamp() + interval '2 seconds')
 """
 
 

@@ -56,7 +56,7 @@ async def everything_delivered(database: Any, count: int) -> None:
             "SELECT (SELECT count(*) FROM orders WHERE status = 'delivered') AS delivered,"
             " (SELECT sum(quantity)::int FROM stock_movements) AS stock, (SELECT count(*) FROM outbox) AS promised,"
             " (SELECT count(*) FROM workflow WHERE state <> 3) AS open,"
-            " (SELECT count(*) FROM workflow_ready WHERE ready_at <= now()) AS ready"
+            " (SELECT count(*) FROM workflow_ready WHERE ready_at <= clock_timestamp()) AS ready"
         )
         assert dict(row) == {"delivered": count, "stock": -3 * count, "promised": 0, "open": 0, "ready": 0}
         return True
