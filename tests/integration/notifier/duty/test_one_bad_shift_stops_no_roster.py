@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from notifier.duty.keep_roster import KeepRoster
-from tests.integration.notifier.duty.test_overrides_and_gaps import override
 from tests.integration.notifier.factories import MakeKit
-from tests.integration.notifier.people import phoned, put_roster, settings_for, told_once
+from tests.integration.notifier.people import override, phoned, put_roster, settings_for, told_once
 from tests.support.poisoned import Fault
 from tests.support.servers import eventually
 

@@ -12,10 +12,9 @@ import icalendar
 import pytest
 
 from tests.integration.notifier.factories import Kit, MakeKit
-from tests.integration.notifier.people import monday, phoned, put_roster, settings_for
+from tests.integration.notifier.people import OVERRIDES, monday, override, phoned, put_roster, settings_for
 from tests.support.servers import eventually
 
-OVERRIDES = "/admin/v1/roster/overrides"
 PREFLIGHT = timedelta(days=8)
 
 
@@ -23,19 +22,6 @@ PREFLIGHT = timedelta(days=8)
 async def kit(make_kit: MakeKit, tmp_path: Path) -> Kit:
     """Two notifiers that look eight days ahead for gaps."""
     return await make_kit(replicas=2, **settings_for(tmp_path, roster_preflight=PREFLIGHT.total_seconds()))
-
-
-async def override(kit: Kit, person: str | None, starts: timedelta, ends: timedelta, **more: Any) -> tuple[int, Any]:
-    """Put somebody over the plan from so long to so long after now."""
-    now = datetime.now(UTC)
-    body = {
-        "person": person,
-        "starts_at": (now + starts).isoformat(),
-        "ends_at": (now + ends).isoformat(),
-        "reason": "for a test",
-        **more,
-    }
-    return await kit.call("POST", OVERRIDES, body=body)
 
 
 async def on_call(kit: Kit) -> list[str | None]:
