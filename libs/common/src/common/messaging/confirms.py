@@ -31,7 +31,6 @@ _FRAME = struct.Struct(">BHI")
 _HEADER = struct.Struct(">HHQH")
 _METHOD_FRAME, _HEADER_FRAME, _BODY_FRAME = 1, 2, 3
 _BASIC_CLASS = 60
-_PUBLISH = b"\x00\x3c\x00\x28\x00\x00"
 _END = b"\xce"
 _FLAGS = 0x8000 | 0x1000 | 0x0080  # content type, delivery mode, message id: in this order on the wire
 _CONTENT_TYPE = bytes([len(CONTENT_TYPE)]) + CONTENT_TYPE.encode() + bytes([_PERSISTENT])
