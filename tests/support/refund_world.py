@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -107,6 +107,7 @@ class World:
     ended: Counter[str] = field(default_factory=Counter)
     number: int = 0
     began: datetime = START
+    back: timedelta = timedelta(days=30)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run on the world's own loop."""
@@ -142,7 +143,7 @@ class World:
             queue=WithCrashPoints(RefundQueue(self.database, owner=owner, lease=LEASE), crash_point),
             notice=HandleNotification(transactions, compare, reread, self.time),
             reconcile=reconcile,
-            daily=DailyReconciliation(reconcile, days, metrics, self.time, hour=0, back=timedelta(days=30)),
+            daily=DailyReconciliation(reconcile, days, metrics, self.time, hour=0, back=self.back),
             restart=RestartRefund(transactions, calls, find, reread, apply_answer, self.time),
             close=CloseRefund(transactions, find, apply_answer, self.time),
             check=CheckRefund(transactions, compare, reread, self.time),
@@ -396,3 +397,16 @@ def open_world(dsn: str) -> World:
     metrics, gateway_metrics = RefundMetrics(registry), GatewayMetrics(registry, gateways=("trust", "yookassa"))
     database, sandbox, session = runner.run(open_all())
     return World(runner, database, sandbox, session, ManualClock(START), outside, stack, metrics, gateway_metrics, dsn)
+
+
+async def in_world(dsn: str, story: Callable[[World], None]) -> None:
+    """Play a story in a world of its own, on a migrated database."""
+
+    def run() -> None:
+        world = open_world(dsn)
+        try:
+            story(world)
+        finally:
+            world.close()
+
+    await asyncio.to_thread(run)
