@@ -20,11 +20,12 @@ import orjson
 from suite_local.testing import running_suite
 from tests.bench.engine_rig import hook
 from tests.bench.figures import figure, percentile
+from tests.bench.goals import AIMS
 
 PACE = float(os.environ.get("BENCH_ORDER_PACE", "100"))
 SECONDS = float(os.environ.get("BENCH_ORDER_SECONDS", "20"))
 WATCHED = 10
-_AIMS_MS = ((4, 20), (15, 60), (25, 90))
+_STEPS = ("answer", "order readable", "notice committed")
 _LOOK_S = 0.004
 _GIVE_UP_S = 30.0
 _NOTICE = """
@@ -89,8 +90,9 @@ class Run:
 
     def show(self) -> None:
         """Print what was seen."""
-        for (what, waits), goals in zip(self.waits.items(), _AIMS_MS, strict=True):
-            for percent, goal in zip((50, 99), goals, strict=True):
+        for (what, waits), aim in zip(self.waits.items(), _STEPS, strict=True):
+            for percent in (50, 99):
+                goal = AIMS[f"hook to {aim}, p{percent} ms"]
                 value = round(percentile(waits, percent) * 1000, 1)
                 figure("P4", f"{what}, p{percent}, ms", value, goal=goal, watched=len(waits), orders_per_s=PACE)
         figure("P4", "hooks not answered 200", self._refused, goal=0)

@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median, quantiles
 
 from tests.bench.figures import figure
+from tests.bench.goals import AIMS
 from tests.bench.rig import Load, cpu_seconds, reference
 from tests.bench.rig_tips import orders_database, tips, wrk_tips
 
@@ -87,7 +88,11 @@ def report(ours: Contestant, bare: Contestant) -> None:
         ]
         low, _, high = quantiles(ratios, n=4)
         figure(
-            "P3", f"{endpoint}: tips / bare", round(median(ratios), 2), goal=0.7, middle_half=f"{low:.2f}–{high:.2f}"
+            "P3",
+            f"{endpoint}: tips / bare",
+            round(median(ratios), 2),
+            goal=AIMS["tips / bare"],
+            middle_half=f"{low:.2f}–{high:.2f}",
         )
 
 

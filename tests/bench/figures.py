@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 
 def figure(goal_of: str, what: str, value: float | str, *, goal: float | None = None, **more: object) -> None:
-    """Print a figure. `goal_of` is the README's name of its goal (P1 to P6), `goal` what it should reach where there is one."""
+    """Print a figure. `goal_of` is its group (P1 to P9, or what it is of), `goal` what it should reach where there is one."""
     line = {
         "of": goal_of,
         "figure": what,
