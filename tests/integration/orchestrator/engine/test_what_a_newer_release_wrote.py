@@ -24,7 +24,7 @@ async def test_a_workflow_in_a_state_of_a_newer_release_is_shown_by_its_number(
     await database.execute("UPDATE workflow SET state = 9 WHERE id = $1", workflow)
 
     assert [one["state_name"] for one in await api.all("/admin/v1/workflows")] == ["9"]
-    assert (await api.get(f"/admin/v1/workflows/{workflow}"))["workflow"]["state"] == 9
+    assert (await api.get(f"/admin/v1/workflows/{workflow}"))["state"] == 9
     assert (await api.call("GET", "/admin/v1/workflow-groups"))[0] == 200
     assert (await api.call("GET", f"/orders/v1/orders/{number}"))[0] == 200
     for act in ("stop", "retry", "resume"):

@@ -149,6 +149,7 @@ async def test_a_day_that_it_does_not_answer_for_keeps_no_other_unreconciled(
 
         register.refuses = away
         day = str((ill + timedelta(days=1)).date())
+        world.run(world.instance().daily())
         for _ in range(2):
             world.run(world.instance().daily())
             assert _unfinished(world) == [day]

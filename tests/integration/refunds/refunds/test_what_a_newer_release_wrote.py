@@ -15,7 +15,10 @@ async def test_a_state_of_a_newer_release_is_shown_by_its_number_and_left_alone(
         "ALTER TABLE refunds DROP CONSTRAINT refunds_state_check, DROP CONSTRAINT refunds_settled_check"
     )
     await service.fetch("UPDATE refunds SET state = 77, settled = 'by_the_shop', next_attempt_at = now()")
-    await service.fetch("UPDATE refund_history SET state_after = 77 WHERE state_after = 5")
+    await service.fetch(
+        "INSERT INTO refund_history (refund_id, version, attempt, state_before, state_after, happened, actor, detail, at) "
+        "SELECT refund_id, version + 1, attempt, 5, 77, 'held_back', actor, detail, now() FROM refund_history WHERE state_after = 5"
+    )
 
     shown = await service.refund(accepted["id"])
     assert (shown["state"], shown["state_name"]) == (77, "77")
