@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 import aiohttp
 import asyncpg
+import zstandard
 from yarl import URL
 
 from suite_local.infrastructure.local import local_rabbitmq
@@ -57,6 +58,9 @@ def _readings(raw: bytes, depth: int) -> Iterator[bytes]:
     elif raw[:1] == b"\x78":
         with contextlib.suppress(zlib.error):
             yield from _readings(zlib.decompress(raw), depth + 1)
+    elif raw.startswith(zstandard.FRAME_HEADER):
+        with contextlib.suppress(zstandard.ZstdError):
+            yield from _readings(zstandard.decompress(raw), depth + 1)
     for found in _BASE64.findall(raw):
         try:
             yield from _readings(base64.b64decode(found + b"=" * (-len(found) % 4)), depth + 1)

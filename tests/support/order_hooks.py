@@ -15,7 +15,7 @@ from typing import Any
 
 import aio_pika
 
-from common.contracts.batch import BATCH_CONTENT_TYPE, EVENTS_HEADER, pack
+from common.contracts.batch import pack
 from common.contracts.envelope import Envelope
 from common.contracts.intake import HOOK_RECEIVED, IntakeMessage
 from common.ids import derived_id, new_id, order_number
@@ -97,8 +97,7 @@ class Marketplace:
                     "intake",
                     HOOK_RECEIVED,
                     pack([each.encode() for each in hooks]),
-                    headers={EVENTS_HEADER: str(len(hooks))},
-                    content_type=BATCH_CONTENT_TYPE,
+                    events=len(hooks),
                 )
                 break
             except Exception as error:

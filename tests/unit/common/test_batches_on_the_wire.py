@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import orjson
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,14 +47,39 @@ def test_batches_and_single_events_in_any_mixture_come_out_byte_for_byte(
     assert [IntakeMessage.from_envelope(Envelope.decode(event)) for event in arrived] == hooks
 
 
-@given(st.binary(max_size=200) | st.binary(max_size=200).map(lambda rest: b"[" + rest))
+@given(
+    st.sampled_from([b"", b"[", zstandard.FRAME_HEADER]).flatmap(
+        lambda first: st.binary(max_size=200).map(first.__add__)
+    )
+)
 def test_no_body_whatever_unpacks_to_nothing_or_to_an_error(body: bytes) -> None:
     assert unpack(body)
 
 
-@pytest.mark.parametrize("body", [b"[]", b"[1,", b"{}", b"", b"\xff", b"[" * 2000], ids=repr)
+COMPRESSED = zstandard.ZstdCompressor().compress
+NO_BATCHES = {
+    "an empty array": b"[]",
+    "half an array": b"[1,",
+    "an object": b"{}",
+    "nothing": b"",
+    "no text": b"\xff",
+    "too deep": b"[" * 2000,
+    "compressed, and no array": COMPRESSED(b"{}"),
+    "compressed, and empty": COMPRESSED(b"[]"),
+    "compressed, and cut off": COMPRESSED(b"[1,2]")[:-3],
+    "compressed, and larger than memory": COMPRESSED(b"[" + b" " * 2_000_000 + b"1]"),
+    "compressed, and its size untold": zstandard.ZstdCompressor(write_content_size=False).compress(b"[1]"),
+}
+
+
+@pytest.mark.parametrize("body", NO_BATCHES.values(), ids=NO_BATCHES)
 def test_what_is_no_batch_stays_as_it_is(body: bytes) -> None:
     assert unpack(body) == [body]
+
+
+def test_a_batch_of_a_replica_that_does_not_compress_yet_is_read_too() -> None:
+    events = [replace(HOOK, event_id=name).encode() for name in "ab"]
+    assert unpack(b"[" + b",".join(events) + b"]") == unpack(pack(events)) == events
 
 
 @given(st.lists(st.none() | st.integers(-9, 9) | TEXTS | st.lists(TEXTS, max_size=2), min_size=1, max_size=4))

@@ -78,6 +78,15 @@ async def test_one_refused_recipient_does_not_keep_the_mail_from_the_others() ->
     assert found == MailSent(refused=1)
 
 
+@pytest.mark.parametrize("answers", [(b"550 nobody", b"450 greylisted"), (b"450 greylisted", b"550 nobody")])
+async def test_refused_by_all_it_can_wait_while_one_of_them_may_take_it_later(answers: tuple[bytes, bytes]) -> None:
+    async with mail_server((*HELLO[:3], *answers)) as port:
+        sender = SmtpSender(host="127.0.0.1", port=port, user=None, password=None, tls=False)
+        found = await sender.send(a_mail(), recipients=["a@shop.example", "b@shop.example"], deadline=60.0)
+    assert found == MailFailed(MailStage.RECIPIENTS, 450, "the mail server refuses all recipients (450)")
+    assert not found.permanent
+
+
 async def test_a_server_that_cannot_do_tls_is_given_nothing() -> None:
     async with mail_server((b"220 here", b"250 hello", b"502 no tls")) as port:
         sender = SmtpSender(host="127.0.0.1", port=port, user="suite", password="p", tls=True)

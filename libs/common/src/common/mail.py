@@ -123,7 +123,7 @@ class _Dialogue:
             await self._client.login(user, password or "")
 
     async def hand_over(self, mail: EmailMessage, recipients: Sequence[str]) -> int:
-        """Hand the mail over; return how many recipients were refused. Raises the worst refusal when all were."""
+        """Hand the mail over; return how many recipients were refused. Raises the mildest refusal when all were: one may take it later."""
         self.stage = MailStage.SENDER
         sender = parseaddr(str(mail["From"]))[1]
         international = not all(address.isascii() for address in (sender, *recipients))
@@ -138,7 +138,7 @@ class _Dialogue:
             except aiosmtplib.SMTPRecipientRefused as error:
                 refused.append(error)
         if refused and len(refused) == len(recipients):
-            raise max(refused, key=lambda error: error.code)
+            raise min(refused, key=lambda error: error.code)
         self.stage = MailStage.TEXT
         await self._client.data(text)
         return len(refused)

@@ -13,7 +13,7 @@ import aio_pika
 import pytest
 
 from common.contracts import Envelope
-from common.contracts.batch import BATCH_CONTENT_TYPE, EVENTS_HEADER, pack
+from common.contracts.batch import pack
 from common.contracts.journal import JournalEntryV1
 from common.messaging import Broker, Consumer, Handler, MessagingMetrics, OutboxRelay, topology
 from common.messaging.dead_letter_decisions import replay
@@ -39,8 +39,7 @@ async def send_together(broker: Broker, *bodies: bytes) -> None:
         "journal",
         JournalEntryV1.TYPE,
         pack(bodies),
-        headers={EVENTS_HEADER: str(len(bodies))},
-        content_type=BATCH_CONTENT_TYPE,
+        events=len(bodies),
     )
 
 

@@ -17,16 +17,13 @@ from notifier.app import build
 from notifier.channels.slack import SlackSender
 from notifier.channels.telegram import TelegramSender, telegram_limits
 from notifier.delivery.deliver import Deliver
-from notifier.delivery.model import Message
 from notifier.delivery.outcomes import NotSent
 from notifier.delivery.queue import DeliveryQueues
-from notifier.messages.document import Page, plain
 from notifier.messages.words import Words
 from notifier.metrics import NotifierMetrics
 from notifier.settings import NotifierSettings
 from tests.integration.notifier.factories import (
     MAIL_ONLY,
-    NOW,
     ONE_GROUP,
     PICKERS,
     SLACK_ONLY,
@@ -35,6 +32,7 @@ from tests.integration.notifier.factories import (
     created,
     ended,
 )
+from tests.support.chat_message import a_message
 from tests.support.mail_servers import HELLO, mail_server
 from tests.support.servers import eventually
 
@@ -178,21 +176,6 @@ async def test_a_provider_that_lets_nobody_connect_was_never_sent_anything() -> 
         finally:
             await telegram.close()
             await slack.close()
-
-
-def a_message() -> Message:
-    """A message of one line."""
-    return Message(
-        key="k",
-        channel="telegram",
-        address="1",
-        topic=None,
-        pages=((Page(lines=((plain("x"),),)), None),),
-        subject="test:1",
-        kind="test",
-        severity="info",
-        dated=NOW,
-    )
 
 
 async def test_a_sender_that_was_held_up_beyond_its_deadline_calls_no_more(make_kit: MakeKit) -> None:

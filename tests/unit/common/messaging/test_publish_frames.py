@@ -10,19 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pamqp import body, commands, frame, header
 
-from common.contracts.batch import BATCH_CONTENT_TYPE
+from common.contracts.batch import BATCH_CONTENT_TYPE, BATCH_ENCODING, EVENTS_HEADER
 from common.contracts.envelope import CONTENT_TYPE
 from common.messaging.confirms import encode
 
 NAMES = st.text(st.characters(codec="utf-8"), max_size=60)
-HEADERS = st.none() | st.dictionaries(NAMES, NAMES, max_size=3)
 
 
-def by_pamqp(
-    channel: int, exchange: str, key: str, content: bytes, name: str, *, room: int, headers: Any, kind: str
-) -> bytes:
+def by_pamqp(channel: int, exchange: str, key: str, content: bytes, name: str, *, room: int, events: int) -> bytes:
     """The same message, written by the library."""
-    properties = commands.Basic.Properties(content_type=kind, delivery_mode=2, message_id=name, headers=headers or None)
+    together = events > 1
+    properties = commands.Basic.Properties(
+        content_type=BATCH_CONTENT_TYPE if together else CONTENT_TYPE,
+        content_encoding=BATCH_ENCODING if together else None,
+        headers={EVENTS_HEADER: str(events)} if together else None,
+        delivery_mode=2,
+        message_id=name,
+    )
     stream = io.BytesIO(content)
     pieces = iter(lambda: stream.read(room), b"")
     frames: list[Any] = [
@@ -40,8 +44,7 @@ def by_pamqp(
     content=st.binary(max_size=300),
     name=st.text(st.sampled_from("0123456789abcdef."), min_size=1, max_size=64),
     room=st.integers(1, 200),
-    headers=HEADERS,
-    kind=st.sampled_from([CONTENT_TYPE, BATCH_CONTENT_TYPE]),
+    events=st.integers(1, 32),
 )
 def test_every_message_is_written_as_the_library_writes_it(
     channel: int,
@@ -50,12 +53,11 @@ def test_every_message_is_written_as_the_library_writes_it(
     content: bytes,
     name: str,
     room: int,
-    headers: dict[str, str] | None,
-    kind: str,
+    events: int,
 ) -> None:
-    """Any name, any size, split or whole, with headers or without, one event or a batch."""
-    written = encode(channel, exchange, key, content, name, room=room, headers=headers, content_type=kind)
-    assert written == by_pamqp(channel, exchange, key, content, name, room=room, headers=headers, kind=kind)
+    """Any name, any size, split or whole, one event or a batch."""
+    written = encode(channel, exchange, key, content, name, room=room, events=events)
+    assert written == by_pamqp(channel, exchange, key, content, name, room=room, events=events)
 
 
 @pytest.mark.parametrize(("exchange", "key"), [("e" * 256, "k"), ("e", "ж" * 128)])

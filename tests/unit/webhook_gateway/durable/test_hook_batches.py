@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from common.contracts.batch import BATCH_CONTENT_TYPE, EVENTS_HEADER, MOST_BYTES, MOST_EVENTS, unpack
-from common.contracts.envelope import CONTENT_TYPE
+from common.contracts.batch import MOST_BYTES, MOST_EVENTS, unpack
 from common.contracts.intake import HOOK_RECEIVED
 from common.messaging.publisher import (
     BrokerAway,
@@ -29,7 +27,7 @@ class HeldPublisher(Publisher):
     """Keeps what is published, unconfirmed, until the test decides about it."""
 
     def __init__(self) -> None:
-        self.messages: list[tuple[bytes, str, Mapping[str, str] | None]] = []
+        self.messages: list[tuple[bytes, int]] = []
         self.undecided: list[asyncio.Future[None]] = []
 
     async def publish_raw(
@@ -39,11 +37,10 @@ class HeldPublisher(Publisher):
         body: bytes,
         *,
         deadline: float = 15.0,
-        headers: Mapping[str, str] | None = None,
-        content_type: str = CONTENT_TYPE,
+        events: int = 1,
     ) -> None:
         assert (exchange, routing_key) == ("intake", HOOK_RECEIVED)
-        self.messages.append((body, content_type, headers))
+        self.messages.append((body, events))
         confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.undecided.append(confirmed)
         try:
@@ -54,7 +51,7 @@ class HeldPublisher(Publisher):
     @property
     def held(self) -> list[list[bytes]]:
         """The hooks of each message."""
-        return [unpack(body) for body, _, _ in self.messages]
+        return [unpack(body) for body, _ in self.messages]
 
     async def decide(self, failure: Exception | None = None) -> None:
         """Confirm or refuse the oldest message, and let everybody act on it."""
@@ -106,7 +103,7 @@ async def test_a_hook_alone_goes_at_once_and_as_a_single_event() -> None:
     for number in range(3):
         (body,) = hooks(number, number + 1)
         await stand.arrive(body)
-        assert stand.broker.messages[-1] == (body, CONTENT_TYPE, None)
+        assert stand.broker.messages[-1] == (body, 1)
         await stand.broker.decide()
     assert set(stand.ends.values()) == {"confirmed"}
     assert stand.registry.get_sample_value("gateway_message_hooks_count") == 3.0
@@ -122,14 +119,14 @@ async def test_what_arrives_while_two_messages_are_unconfirmed_goes_as_one_with_
     assert stand.ends == {}
     await stand.broker.decide()
     assert stand.broker.held[2:] == [hooks(4, 9)]
-    assert stand.broker.messages[2][1:] == (BATCH_CONTENT_TYPE, {EVENTS_HEADER: "5"})
+    assert stand.broker.messages[2][1] == 5
     assert stand.ends == dict.fromkeys(hooks(0, 1), "confirmed")
     await stand.broker.decide()
     assert stand.ends == dict.fromkeys(hooks(0, 4), "confirmed")
     await stand.broker.decide()
     assert stand.ends == dict.fromkeys(hooks(0, 9), "confirmed")
     await stand.arrive(*hooks(9, 10))  # nothing is in flight any more
-    assert stand.broker.messages[3] == (*hooks(9, 10), CONTENT_TYPE, None)
+    assert stand.broker.messages[3] == (*hooks(9, 10), 1)
 
 
 async def test_a_batch_is_bounded_in_hooks_and_bytes_and_large_hooks_go_alone_at_once() -> None:
@@ -148,7 +145,7 @@ async def test_a_batch_is_bounded_in_hooks_and_bytes_and_large_hooks_go_alone_at
     while stand.broker.undecided:
         await stand.broker.decide()
     assert sorted(body for held in stand.broker.held for body in held) == sorted([b"0", b"1", *many, *wide, large])
-    assert max(len(body) for body, _, _ in stand.broker.messages) <= MOST_BYTES + MOST_EVENTS + 2
+    assert max(sum(map(len, together)) for together in stand.broker.held) <= MOST_BYTES
     assert set(stand.ends.values()) == {"confirmed"}
     assert len(stand.ends) == len(many) + len(wide) + 3
 

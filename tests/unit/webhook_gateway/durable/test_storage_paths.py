@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from common.contracts import intake
 from common.contracts.batch import unpack
-from common.contracts.envelope import CONTENT_TYPE, Envelope
+from common.contracts.envelope import Envelope
 from common.contracts.intake import IntakeMessage
 from common.errors import Unavailable
 from common.messaging.publisher import ChannelClosed, Publisher, PublishFailed, Refused, Unroutable
@@ -81,11 +81,10 @@ class FakePublisher(Publisher):
         body: bytes,
         *,
         deadline: float = 15.0,
-        headers: Mapping[str, str] | None = None,
-        content_type: str = CONTENT_TYPE,
+        events: int = 1,
     ) -> None:
         self.tries += 1
-        if self.fault is not None and (content_type != CONTENT_TYPE or not self.only_batches):
+        if self.fault is not None and (events > 1 or not self.only_batches):
             raise self.fault
         self.sent.append(body)
 

@@ -131,7 +131,7 @@ def _message(kind: str, summary: str, properties: dict[str, Any]) -> dict[str, A
 def _batch(kind: str) -> dict[str, Any]:
     return {
         "name": f"{kind}.batch",
-        "summary": "Events that came together, each like one that is published alone. Any consumer takes both forms.",
+        "summary": "Events that came together, compressed by zstd, each like one that is published alone. Any consumer takes both forms.",
         "contentType": BATCH_CONTENT_TYPE,
         "headers": {
             "type": "object",

@@ -7,7 +7,7 @@ from common.http.auth import ADMIN, INTERNAL, OPERATOR, VIEWER, Principal, Token
 from common.http.bulk import BULK_ERRORS, Bulk, BulkAnswer, BulkChange, BulkDone, BulkFilter, BulkItem, RowId, UuidText
 from common.http.certificates import Authorities, ServerCertificate
 from common.http.changes import Change, ChangeAnswer, Changes, Done, DoneElsewhere, NotDone
-from common.http.client import new_session, outgoing_headers, tracing_config
+from common.http.client import Calling, new_session, outgoing_headers, retry_after, tracing_config
 from common.http.customers import CONTACT, CONTENT, NAME, CustomersData, masked
 from common.http.deadline import TIMEOUT_HEADER, timeout_header, timeout_of
 from common.http.fields import JsonObject, Moment, PlainDecimal, TraceId
@@ -54,6 +54,7 @@ __all__ = [
     "BulkDone",
     "BulkFilter",
     "BulkItem",
+    "Calling",
     "Change",
     "ChangeAnswer",
     "Changes",
@@ -109,6 +110,7 @@ __all__ = [
     "problem",
     "problem_of",
     "read_route",
+    "retry_after",
     "stamped_cursor",
     "timeout_header",
     "timeout_of",

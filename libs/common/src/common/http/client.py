@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Sequence
 from types import SimpleNamespace
+from typing import Any
 
 import aiohttp
 from opentelemetry import trace
@@ -42,6 +43,30 @@ def new_session(
         headers={"User-Agent": service, **(headers or {})},
         trace_configs=[*([tracing_config()] if traced else ()), *watched_by],
     )
+
+
+class Calling:
+    """Whoever calls another system: a session of its own, opened at the first call, inside the loop that runs then."""
+
+    _session: aiohttp.ClientSession | None = None
+
+    def _opened(self, **options: Any) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = new_session(**options)
+        return self._session
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+def retry_after(value: object) -> float | None:
+    """Return the seconds of a Retry-After header, an hour at most; None when it says none."""
+    try:
+        return max(0.0, min(3600.0, float(str(value))))
+    except ValueError:
+        return None
 
 
 def outgoing_headers() -> dict[str, str]:

@@ -85,9 +85,9 @@ def erase_message(raw: bytes) -> bytes:
 
 def message_mentions(raw: bytes, *, phone: str | None = None, email: str | None = None) -> bool:
     """Say whether a message, or the body that it carries, holds this phone or this mail."""
-    message = _json_or_text(raw)
+    message = json_or_text(raw)
     carried = _carried(message) if isinstance(message, dict) else None
-    within = message if carried is None else [message, _json_or_text(carried)]
+    within = message if carried is None else [message, json_or_text(carried)]
     return mentions(within, phone=phone, email=email)
 
 
@@ -99,7 +99,8 @@ def _carried(message: dict[str, Any]) -> bytes | None:
         return b""
 
 
-def _json_or_text(raw: bytes) -> Any:
+def json_or_text(raw: bytes) -> Any:
+    """Return a body's JSON value; its text where it is none."""
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import struct
-from collections.abc import Mapping
 from functools import lru_cache, partial
 from uuid import uuid4
 
@@ -21,6 +20,7 @@ from pamqp import commands as spec
 from pamqp import frame as amqp_frame
 from pamqp.header import ContentHeader
 
+from common.contracts.batch import BATCH_CONTENT_TYPE, BATCH_ENCODING, EVENTS_HEADER
 from common.contracts.envelope import CONTENT_TYPE
 
 _PERSISTENT = 2
@@ -31,7 +31,6 @@ _FRAME = struct.Struct(">BHI")
 _HEADER = struct.Struct(">HHQH")
 _METHOD_FRAME, _HEADER_FRAME, _BODY_FRAME = 1, 2, 3
 _BASIC_CLASS = 60
-_PUBLISH = b"\x00\x3c\x00\x28\x00\x00"
 _END = b"\xce"
 _FLAGS = 0x8000 | 0x1000 | 0x0080  # content type, delivery mode, message id: in this order on the wire
 _CONTENT_TYPE = bytes([len(CONTENT_TYPE)]) + CONTENT_TYPE.encode() + bytes([_PERSISTENT])
@@ -68,15 +67,14 @@ class ConfirmedWriter:
         exchange: str,
         routing_key: str,
         body: bytes,
-        headers: Mapping[str, str] | None = None,
-        content_type: str = CONTENT_TYPE,
+        events: int = 1,
     ) -> asyncio.Future[object]:
         """Take a message to be sent at the end of this turn of the loop, mandatory and persistent.
 
         The future is done when the broker has confirmed it. It fails with aiormq's ``PublishError`` when the message was returned,
         ``DeliveryError`` when it was refused, and with what ended the channel (``ConnectionError`` when nothing said why).
-        Cancel it to give the message up: what has not been written by then never will be. Raises ``ValueError`` for names and
-        headers that AMQP cannot say.
+        Cancel it to give the message up: what has not been written by then never will be. Raises ``ValueError`` for names
+        that AMQP cannot say.
         """
         attempt = next(self._attempts)
         channel = self._channel
@@ -87,8 +85,7 @@ class ConfirmedWriter:
             body,
             attempt,
             room=channel.max_content_size,
-            headers=headers,
-            content_type=content_type,
+            events=events,
         )
         confirmed: asyncio.Future[object] = self._loop.create_future()
         if self._closed is not None:
@@ -163,24 +160,24 @@ def encode(
     message_id: str,
     *,
     room: int,
-    headers: Mapping[str, str] | None = None,
-    content_type: str = CONTENT_TYPE,
+    events: int = 1,
 ) -> bytes:
-    """Return the frames of one message: method, header, and the body in pieces of at most ``room`` bytes.
+    """Return the frames of one message: method, header, and the body, an event or a batch, in pieces of at most ``room`` bytes.
 
     Raises ``ValueError`` for what does not fit: names and ids have at most 255 bytes.
     """
     method = _method(channel, exchange, routing_key)
     size = len(body)
-    if headers or content_type != CONTENT_TYPE:
+    if events > 1:
         header = amqp_frame.marshal(
             ContentHeader(
                 body_size=size,
                 properties=spec.Basic.Properties(
-                    content_type=content_type,
+                    content_type=BATCH_CONTENT_TYPE,
+                    content_encoding=BATCH_ENCODING,
                     delivery_mode=_PERSISTENT,
                     message_id=message_id,
-                    headers=dict(headers) if headers else None,
+                    headers={EVENTS_HEADER: str(events)},
                 ),
             ),
             channel,

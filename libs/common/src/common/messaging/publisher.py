@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -12,8 +12,7 @@ from aiormq.channel import Channel
 from aiormq.exceptions import AMQPChannelError, AMQPError, DeliveryError, PublishError
 from pamqp import commands as spec
 
-from common.contracts.batch import BATCH_CONTENT_TYPE, EVENTS_HEADER
-from common.contracts.envelope import CONTENT_TYPE, Envelope, exchange_of
+from common.contracts.envelope import Envelope, exchange_of
 from common.errors import Unavailable
 from common.messaging.confirms import ConfirmedWriter
 
@@ -120,15 +119,14 @@ class Publisher:
         body: bytes,
         *,
         deadline: float = 15.0,
-        headers: Mapping[str, str] | None = None,
-        content_type: str = CONTENT_TYPE,
+        events: int = 1,
     ) -> None:
-        """Publish an encoded CloudEvent, or a batch of them, and return when the broker has confirmed it.
+        """Publish an encoded CloudEvent, or a batch of so many ``events``, and return when the broker has confirmed it.
 
         ``deadline`` is in seconds and covers everything, waiting for the socket included: aio-pika's own publish can hang while
         the broker is away. Raises ``BrokerAway``, ``PublishTimeout``, ``Unroutable``, ``Refused`` or ``Unsendable``.
         """
-        confirmed = self._submit(Outgoing(exchange, routing_key, body), headers, content_type)
+        confirmed = self._submit(Outgoing(exchange, routing_key, body, events))
         expired: list[bool] = []
         timer = confirmed.get_loop().call_later(deadline, _expire, confirmed, expired)
         try:
@@ -151,11 +149,7 @@ class Publisher:
         outcomes: list[asyncio.Future[object] | PublishFailed] = []
         for message in messages:
             try:
-                if message.events > 1:
-                    said = {EVENTS_HEADER: str(message.events)}
-                    outcomes.append(self._submit(message, said, BATCH_CONTENT_TYPE))
-                else:
-                    outcomes.append(self._submit(message, None))
+                outcomes.append(self._submit(message))
             except PublishFailed as failure:
                 outcomes.append(failure)
         pending = [outcome for outcome in outcomes if isinstance(outcome, asyncio.Future)]
@@ -167,14 +161,12 @@ class Publisher:
                 confirmed.cancel()  # does nothing to one that is done
         return [self._outcome(outcome, deadline) for outcome in outcomes]
 
-    def _submit(
-        self, message: Outgoing, headers: Mapping[str, str] | None, content_type: str = CONTENT_TYPE
-    ) -> asyncio.Future[object]:
+    def _submit(self, message: Outgoing) -> asyncio.Future[object]:
         writer = self._writer
         if writer is None:
             raise BrokerAway("there is no connection to RabbitMQ")
         try:
-            return writer.submit(message.exchange, message.routing_key, message.body, headers, content_type)
+            return writer.submit(message.exchange, message.routing_key, message.body, message.events)
         except ValueError as error:
             raise Unsendable(f"the message cannot be said in AMQP ({type(error).__name__})") from error
 

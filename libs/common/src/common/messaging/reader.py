@@ -24,8 +24,6 @@ from common.messaging.connection import (
 )
 
 _log = structlog.get_logger(__name__)
-_IDLE_LOOK_S = 5.0
-_LOOK_TIMEOUT_S = 10.0
 _OPEN_TIMEOUT_S = 30.0
 _CANCEL_TIMEOUT_S = 2.0
 _QUIET_S = 20.0

@@ -6,11 +6,10 @@ import base64
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-import orjson
 from pydantic import BaseModel, Field, model_validator
 
 from common.http import AdminChange, ChangeAnswer, CustomersData, Moment, PageQuery
-from common.http.kept_bodies import mask_carried, mask_message
+from common.http.kept_bodies import json_or_text, mask_carried, mask_message
 from common.messaging.dead_letter_reads import Became, LetterFilter, State
 from common.postgres import Record
 
@@ -127,20 +126,13 @@ def whole_letter(row: Record, *, became: Became | None) -> WholeLetter:
 
 def readable(raw: bytes) -> tuple[Any, Any]:
     """Return a message and what it carries: JSON where it is JSON, else text."""
-    body = _json_or_text(raw)
+    body = json_or_text(raw)
     if not isinstance(body, dict):
         return body, None
     carried = body.get("data_base64")
     if not isinstance(carried, str):
         return body, body.get("data")
     try:
-        return body, _json_or_text(base64.b64decode(carried, validate=True))
+        return body, json_or_text(base64.b64decode(carried, validate=True))
     except ValueError:
         return body, None
-
-
-def _json_or_text(raw: bytes) -> Any:
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        return raw.decode("utf-8", "replace")

@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 from datetime import datetime, timedelta
 
-from aiohttp import ClientError, ClientSession
+from aiohttp import ClientError
 
-from common.http import new_session
+from common.http import Calling
 from common.postgres import Database
 from common.telemetry import get_logger
 from notifier.buttons.store import ActionToAnswer
@@ -21,6 +21,7 @@ _LONGEST = 200  # Telegram's limit of an answer
 _MAKE = "INSERT INTO rate_windows (key) VALUES ($1) ON CONFLICT (key) DO NOTHING"
 _WINDOW = "SELECT stamps FROM rate_windows WHERE key = $1 FOR UPDATE"
 _SET = "UPDATE rate_windows SET stamps = $2 WHERE key = $1"
+_REFUSED = ("401", "403")
 _BENIGN = ("query is too old", "query id is invalid")
 
 
@@ -65,7 +66,9 @@ class TelegramAnswers:
             async with asyncio.timeout(self._deadline):
                 await self._place()
                 info = await bot.get_webhook_info()
-                if info.url != url:
+                # Another secret is not shown; what it leads to is.
+                heard = not info.allowed_updates or "callback_query" in info.allowed_updates
+                if info.url != url or not heard or any(code in (info.last_error_message or "") for code in _REFUSED):
                     await self._place()
                     await bot.set_webhook(url, secret_token=secret, allowed_updates=["callback_query"])
                     _log.info("telegram_webhook_registered")
@@ -88,30 +91,22 @@ class TelegramAnswers:
             await asyncio.sleep((opens - now).total_seconds() + 0.01)
 
 
-class SlackAnswers:
+class SlackAnswers(Calling):
     """Answers that person, and nobody else, by the interaction's response_url."""
 
     def __init__(self, *, deadline: float) -> None:
         self._deadline = deadline
-        self._session: ClientSession | None = None
 
     async def answer(self, action: ActionToAnswer) -> bool:
         """Answer one; returns False if it is to be tried again."""
         if action.reply_to is None or not action.text:
             return True
-        if self._session is None:
-            self._session = new_session(service="notifier")
         said = {"text": escape(action.text), "mrkdwn": False, "parse": "none"}
         body = {"response_type": "ephemeral", "replace_original": False, **said}
         with contextlib.suppress(TimeoutError, ClientError, OSError):
             async with (
                 asyncio.timeout(self._deadline),
-                self._session.post(action.reply_to, json=body, allow_redirects=False) as answer,
+                self._opened(service="notifier").post(action.reply_to, json=body, allow_redirects=False) as answer,
             ):
                 return answer.status < 500 and answer.status != 429
         return False
-
-    async def close(self) -> None:
-        """Close the connections."""
-        if self._session is not None:
-            await self._session.close()

@@ -18,6 +18,11 @@ from notifier.incidents.refused import Refusals, address_of
 
 _SECRET = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - a header's name
 _LONGEST = 1000
+_PRIVATE = (
+    "privategroup",
+    "directmessage",
+    "mpdm-",
+)  # what Slack calls each of these chats: nothing can be posted to that
 
 
 class TelegramUpdate(BaseModel):
@@ -137,7 +142,8 @@ async def _keep_slack(store: ButtonActionStore, interaction: Mapping[str, Any], 
     if not isinstance(actions, list) or not actions or who is None:
         return
     action = _mapping(actions[0])
-    address = f"#{channel['name']}" if channel.get("name") else channel.get("id", "")
+    name, place = _text(channel.get("name") or ""), channel.get("id", "")
+    address = f"#{name}" if name and not (place and name.startswith(_PRIVATE)) else place
     reply_to = interaction.get("response_url")
     await store.keep(
         channel="slack",

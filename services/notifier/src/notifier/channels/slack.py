@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import (
-    ClientConnectorError,
-    ClientError,
-    ClientSession,
-    ClientTimeout,
-    ConnectionTimeoutError,
-    DummyCookieJar,
-)
+from aiohttp import ClientConnectorError, ClientError, ConnectionTimeoutError
 
-from common.http import tracing_config
+from common.http import Calling, retry_after
 from notifier.delivery.model import Limit, Message
 from notifier.delivery.outcomes import Gone, NotSent, Outcome, Refused, Sent, Throttled, TooLong, Unclear
 from notifier.messages.document import one_line, shorten
@@ -26,21 +20,22 @@ if TYPE_CHECKING:
     from slack_sdk.web.async_client import AsyncWebClient
 
 _TOKEN = {"invalid_auth", "not_authed", "token_revoked", "token_expired", "account_inactive", "missing_scope"}
-_CHANNEL = {"channel_not_found", "is_archived", "not_in_channel", "restricted_action", "channel_is_limited_access"}
+_TOKEN |= {"access_denied", "no_permission", "team_access_not_granted", "ekm_access_denied", "org_login_required"}
+_CHANNEL = {"channel_not_found", "is_archived", "not_in_channel", "channel_is_limited_access"}
+_RESTRICTED = "restricted_action"  # also with what is restricted behind it
 _NO_MESSAGE = {"message_not_found", "cant_update_message", "edit_window_closed"}
-_TOO_LONG = {"msg_blocks_too_long", "msg_too_long"}
-_LATER = {"ratelimited", "rate_limited"}
+_TOO_LONG = {"msg_blocks_too_long", "msg_too_long", "invalid_blocks"}
+_LATER = {"ratelimited", "rate_limited", "message_limit_exceeded"}
 _UNCLEAR = {"internal_error", "fatal_error", "service_unavailable", "request_timeout"}
 
 
-class SlackSender:
+class SlackSender(Calling):
     """One workspace. 429 waits as ``Retry-After`` says, an archived channel is for good, silence is unclear."""
 
     def __init__(self, *, token: str, api_url: str, connect_timeout: float = 2.0) -> None:
         self._connect_timeout = connect_timeout
         self._token = token
         self._api_url = api_url
-        self._session: ClientSession | None = None
         self._client: AsyncWebClient | None = None
 
     async def send(self, message: Message, *, deadline: float) -> Outcome:
@@ -74,20 +69,9 @@ class SlackSender:
         if self._client is None:
             from slack_sdk.web.async_client import AsyncWebClient
 
-            self._session = ClientSession(
-                timeout=ClientTimeout(total=30, connect=self._connect_timeout),
-                cookie_jar=DummyCookieJar(),
-                trace_configs=[tracing_config()],
-            )
-            self._client = AsyncWebClient(
-                token=self._token, base_url=self._api_url, session=self._session, retry_handlers=[]
-            )
+            session = self._opened(service="notifier", total=30.0, connect=self._connect_timeout)
+            self._client = AsyncWebClient(token=self._token, base_url=self._api_url, session=session, retry_handlers=[])
         return self._client
-
-    async def close(self) -> None:
-        """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
 
 
 def slack_limits(*, channel: str) -> tuple[Limit, ...]:
@@ -106,26 +90,23 @@ def token_digest(token: str) -> str:
 
 
 def _outcome(error: object) -> Outcome:
-    """Read what Slack said: ``error.response`` is an AsyncSlackResponse, or a plain dictionary when the body was no JSON."""
+    """Read what Slack said: ``error.response`` is an AsyncSlackResponse, or aiohttp's own when the body was no JSON."""
     response = getattr(error, "response", None)
-    status = getattr(response, "status_code", 200)
+    status = int(getattr(response, "status_code", 0) or getattr(response, "status", 200))
     headers = {str(name).lower(): value for name, value in (getattr(response, "headers", None) or {}).items()}
-    code = str(response.get("error", "")) if response is not None and hasattr(response, "get") else ""
+    data = getattr(response, "data", response)
+    said = data if isinstance(data, Mapping) else {}
+    code = str(said.get("error") or "")
     if status == 429 or code in _LATER:
-        return Throttled(_seconds(headers.get("retry-after")))
-    if status >= 500 or code in _UNCLEAR:
+        return Throttled(retry_after(headers.get("retry-after", said.get("retry_after"))) or 1.0)
+    if status >= 500 or code in _UNCLEAR or (status < 300 and not code):
         return Unclear(f"Slack answered {code or status}")
+    if not code:
+        return NotSent(f"something before Slack answered {status}")
     if code in _NO_MESSAGE:
         return Gone(f"Slack: {code}")
     if code in _TOO_LONG:
         return TooLong(f"Slack: {code}")
     if code in _TOKEN:
         return NotSent(f"Slack refuses the token ({code})")
-    return Refused(f"Slack: {shorten(one_line(code), 100) or status}", code in _CHANNEL)
-
-
-def _seconds(value: object) -> float:
-    try:
-        return max(0.0, float(str(value)))
-    except ValueError:
-        return 1.0
+    return Refused(f"Slack: {shorten(one_line(code), 100)}", code in _CHANNEL or code.startswith(_RESTRICTED))

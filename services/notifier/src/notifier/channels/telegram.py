@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import math
+import re
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from common.http import tracing_config
+from common.http import retry_after, tracing_config
+from common.telemetry import get_logger
 from notifier.delivery.model import Limit, Message
 from notifier.delivery.outcomes import Gone, Moved, NotSent, Outcome, Refused, Sent, Throttled, TooLong, Unclear
 from notifier.messages.document import Keyboard, one_line, shorten
@@ -15,23 +20,24 @@ from notifier.messages.layout.telegram import compose
 if TYPE_CHECKING:
     from aiogram import Bot
 
+_log = get_logger()
+_NO_TOPIC = ("message thread not found", "topic_closed", "topic_deleted", "topic_id_invalid")
 _GONE = (
+    *_NO_TOPIC,
     *("chat not found", "group chat was deactivated", "not enough rights", "have no rights"),
-    *("need administrator rights", "chat_write_forbidden", "topic_closed", "message thread not found"),
+    *("need administrator rights", "chat_write_forbidden"),
     *("the group has been deleted", "user is deactivated", "peer_id_invalid"),
 )
-
-
 _NO_MESSAGE = (
-    "message to edit not found",
-    "message can't be edited",
-    "message_id_invalid",
-    "message identifier is not specified",
+    *("message to edit not found", "message can't be edited"),
+    *("message_id_invalid", "message identifier is not specified"),
 )
+_TOO_LONG = ("message is too long", "message_too_long")
+_WAIT = re.compile(r"retry after (\d+)")
 
 
 class TelegramSender:
-    """One bot. 429 waits, a migrated group is followed, a block is for good, silence is unclear.
+    """One bot. 429 waits, a migrated group is followed, a topic that is gone is its chat, a block is for good, silence is unclear.
 
     Errors are reported without aiogram's text where that may quote the message.
     """
@@ -76,7 +82,10 @@ class TelegramSender:
                 return Sent(message.edits)
             if message.edits is not None and any(sign in text_of for sign in _NO_MESSAGE):
                 return Gone(_short(error.message))
-            if "message is too long" in text_of:
+            if message.topic is not None and any(sign in text_of for sign in _NO_TOPIC):
+                _log.warning("telegram_topic_gone", chat=message.address, topic=message.topic)
+                return await self._call(bot, replace(message, topic=None), text, parse_mode=parse_mode)
+            if any(sign in text_of for sign in _TOO_LONG):
                 return TooLong(_short(error.message))
             return Refused(_short(error.message), any(sign in text_of for sign in _GONE))
         except (said.TelegramUnauthorizedError, said.TelegramNotFound):
@@ -176,6 +185,10 @@ def _import_maker() -> Any:
     class TracedSession(AiohttpSession):
         """aiogram's session, whose requests carry the trace."""
 
+        def check_response(self, bot: Bot, method: Any, status_code: int, content: str) -> Any:
+            """Check an answer as its own body means it."""
+            return super().check_response(bot, method, *_as_meant(status_code, content))
+
         async def create_session(self) -> ClientSession:
             """Return the open session, or make one; as the parent does, with tracing."""
             if self._should_reset_connector:
@@ -197,6 +210,23 @@ def _import_maker() -> Any:
         return Bot(token, session=session)
 
     return make
+
+
+def _as_meant(status: int, content: str) -> tuple[int, str]:
+    """Return a refusal in the form that aiogram knows: with the body's own code, and 429 with whole seconds, also where none are told."""
+    try:
+        said = json.loads(content)
+    except (ValueError, RecursionError):
+        said = {} if status == 429 else None
+    if not isinstance(said, dict) or (status < 300 and said.get("ok") is True):
+        return status, content
+    code, text, told = said.get("error_code"), str(said.get("description") or ""), said.get("parameters")
+    status = code if status < 300 and isinstance(code, int) else status
+    parameters = told if isinstance(told, dict) else {}
+    if status == 429:
+        wait = parameters.get("retry_after") or next(iter(_WAIT.findall(text)), None)
+        parameters["retry_after"] = math.ceil(retry_after(wait) or 1)
+    return status, json.dumps({"ok": False, "description": text, "parameters": parameters})
 
 
 def _network(error: Any) -> Outcome:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from aiohttp import ClientConnectorError, ClientError, ClientResponse, ClientSession
+from aiohttp import ClientConnectorError, ClientError, ClientResponse
 
-from common.http import new_session
+from common.http import Calling, retry_after
 from notifier.duty.model import CallOutcome, CallRequest, Placed, TryLater, Unreachable
 
 
-class CallWebhook:
+class CallWebhook(Calling):
     """One call provider; never raises for what it says.
 
     2xx is placed, whatever its body: asked again, a provider that does not keep the key would ring again. 408, 425, 429 and 5xx may work
@@ -21,12 +21,9 @@ class CallWebhook:
     def __init__(self, *, url: str, token: str | None) -> None:
         self._url = url
         self._token = token
-        self._session: ClientSession | None = None
 
     async def call(self, request: CallRequest, *, deadline: float) -> CallOutcome:
         """Ask for one call."""
-        if self._session is None:
-            self._session = new_session(service="notifier")
         headers = {"Idempotency-Key": request.key}
         body = {"phone": request.phone, "text": request.text}
         if self._token is not None:
@@ -35,8 +32,10 @@ class CallWebhook:
         try:
             async with (
                 asyncio.timeout(deadline),
-                self._session.post(self._url, json=body, headers=headers) as answer,
+                self._opened(service="notifier").post(self._url, json=body, headers=headers) as answer,
             ):
+                if answer.method != "POST":  # 301 to 303 make it a GET, which a page of somebody's answers with 200
+                    return Unreachable("the robot's address leads elsewhere")
                 if placed := answer.status < 300:
                     return Placed(await _call_id(answer))
                 if answer.status in {408, 425, 429} or answer.status >= 500:
@@ -51,11 +50,6 @@ class CallWebhook:
         except (ClientError, OSError):
             return TryLater("the robot's answer could not be read")
 
-    async def close(self) -> None:
-        """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
-
 
 async def _call_id(answer: ClientResponse) -> str:
     """Return the provider's id of a placed call; empty when its answer tells none or does not come to its end."""
@@ -64,11 +58,3 @@ async def _call_id(answer: ClientResponse) -> str:
     except (ClientError, OSError, ValueError, LookupError, RecursionError):
         return ""
     return str(said.get("call_id", "")) if isinstance(said, Mapping) else ""
-
-
-def retry_after(value: str | None) -> float | None:
-    """Return the seconds of a Retry-After header, None when it says none."""
-    try:
-        return None if value is None else max(0.0, min(3600.0, float(value)))
-    except ValueError:
-        return None

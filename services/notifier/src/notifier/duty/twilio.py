@@ -15,8 +15,8 @@ from xml.sax.saxutils import escape
 
 from aiohttp import ClientConnectorError, ClientError, ClientSession, encode_basic_auth
 
-from common.http import new_session
-from notifier.duty.call_webhook import retry_after
+from common.http import Calling, retry_after
+from common.reading.people import phone_key
 from notifier.duty.model import CallOutcome, CallRequest, Placed, TryLater, Unreachable
 
 _EVENTS = ("initiated", "ringing", "answered", "completed")
@@ -25,7 +25,7 @@ _SKEW = timedelta(seconds=30)
 _LATER = frozenset({408, 425, 429})
 
 
-class TwilioCalls:
+class TwilioCalls(Calling):
     """One account; never raises for what Twilio says.
 
     Twilio knows no idempotency key. So a call that is asked for again is looked for first, among those from our number to that person
@@ -41,18 +41,16 @@ class TwilioCalls:
         self._sender = sender
         self._callback_url = callback_url
         self._voice = _VOICES.get(language, "en-US")
-        self._session: ClientSession | None = None
 
     async def call(self, request: CallRequest, *, deadline: float) -> CallOutcome:
         """Ask for one call: the text is said twice."""
-        if self._session is None:
-            self._session = new_session(service="notifier")
-        phone = request.phone if request.phone.startswith("+") else f"+{request.phone}"
+        session = self._opened(service="notifier")
+        phone = phone_key(request.phone) or f"+{request.phone}"
         try:
             async with asyncio.timeout(deadline):
-                if request.repeated and (known := await self._placed(self._session, phone, request.since)) is not None:
+                if request.repeated and (known := await self._placed(session, phone, request.since)) is not None:
                     return Placed(known)
-                return await self._place(self._session, phone, request)
+                return await self._place(session, phone, request)
         except ClientConnectorError:
             return TryLater("no connection to Twilio")
         except TimeoutError:
@@ -87,11 +85,6 @@ class TwilioCalls:
     def _twiml(self, text: str) -> str:
         say = f'<Say language="{self._voice}">{escape(text)}</Say>'
         return f'<Response>{say}<Pause length="1"/>{say}</Response>'
-
-    async def close(self) -> None:
-        """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
 
 
 def signature_of(url: str, fields: Mapping[str, Sequence[str]], *, token: str) -> str:

@@ -13,29 +13,21 @@ from unicodedata import normalize
 from notifier.incidents.model import RANK, Severity
 from notifier.inputs.documents import documents_of, value_of
 
-SEVERITIES: Mapping[str, Severity] = {
-    **dict.fromkeys(
-        ("critical", "crit", "emergency", "emerg", "fatal", "page", "high", "highest", "urgent", "disaster"), "critical"
+_SEVERITY_WORDS: Mapping[Severity, str] = {
+    "critical": (
+        "critical crit emergency emerg fatal page high highest urgent disaster alert blocker major panic severe "
+        "catastrophic paging pager phone immediate extreme showstopper outage down критично критический критическая "
+        "критичный авария высокий высокая критическое критичная критичное аварийный аварийная аварийное высокое "
+        "срочно чрезвычайный чрезвычайная чрезвычайное катастрофа блокер блокирующий катастрофический "
+        "катастрофическая блокирующая крит экстренно срочный срочная срочное экстренный экстренная наивысший"
     ),
-    **dict.fromkeys(("alert", "blocker", "major", "panic", "severe", "catastrophic"), "critical"),
-    **dict.fromkeys(("paging", "pager", "phone", "immediate", "extreme", "showstopper", "outage", "down"), "critical"),
-    **dict.fromkeys(
-        ("критично", "критический", "критическая", "критичный", "авария", "высокий", "высокая"), "critical"
+    "warning": (
+        "warning warn error err minor medium moderate average noncritical notcritical noncrit предупреждение средний "
+        "средняя"
     ),
-    **dict.fromkeys(
-        ("критическое", "критичная", "критичное", "аварийный", "аварийная", "аварийное", "высокое", "срочно"),
-        "critical",
-    ),
-    **dict.fromkeys(
-        ("чрезвычайный", "чрезвычайная", "чрезвычайное", "катастрофа", "блокер", "блокирующий"), "critical"
-    ),
-    **dict.fromkeys(("катастрофический", "катастрофическая", "блокирующая", "крит", "экстренно"), "critical"),
-    **dict.fromkeys(("срочный", "срочная", "срочное", "экстренный", "экстренная", "наивысший"), "critical"),
-    **dict.fromkeys(("warning", "warn", "error", "err", "minor", "medium", "moderate", "average"), "warning"),
-    **dict.fromkeys(("noncritical", "notcritical", "noncrit", "предупреждение", "средний", "средняя"), "warning"),
-    **dict.fromkeys(("info", "informational", "information", "none", "low", "lowest", "debug", "notice", "ok"), "info"),
-    **dict.fromkeys(("информация", "низкий", "низкая"), "info"),
+    "info": "info informational information none low lowest debug notice ok информация низкий низкая",
 }
+SEVERITIES = {word: severity for severity, words in _SEVERITY_WORDS.items() for word in words.split()}
 """What other systems call a severity, as ``spelled``; ``NOTIFIER_SEVERITIES`` adds to it. A word that is not there is a warning."""
 PRODUCTION = "production"
 TESTING = "testing"

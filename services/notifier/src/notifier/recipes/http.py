@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from ssl import SSLContext
 from typing import Any
 
-from aiohttp import ClientError, ClientResponse, ClientSession
+from aiohttp import ClientError, ClientResponse
 
-from common.http import new_session
+from common.http import Calling
 from notifier.duty.model import TryLater
 from notifier.incidents.model import Recipe
 from notifier.recipes.model import RecipeDone, RecipeOutcome, RecipeRefused
 
 
-class HttpRecipes:
+class HttpRecipes(Calling):
     """The orchestrator's and the refunds service's admin addresses. Without an address a recipe is refused."""
 
     def __init__(
@@ -23,7 +23,6 @@ class HttpRecipes:
     ) -> None:
         self._trusted = trusted
         self._urls = {"retry_workflow": orchestrator_url, "restart_refund": refunds_url}
-        self._session: ClientSession | None = None
 
     async def run(self, recipe: Recipe, *, token: str, reason: str, key: str, deadline: float) -> RecipeOutcome:
         """Carry a recipe out with somebody's own token; the same ``key`` acts once."""
@@ -42,12 +41,10 @@ class HttpRecipes:
         base = self._urls.get(recipe.name)
         if base is None:
             return RecipeRefused("the service's address is not configured")
-        if self._session is None:
-            self._session = new_session(service="notifier", trusted=self._trusted)
         try:
             async with (
                 asyncio.timeout(deadline),
-                self._session.post(
+                self._opened(service="notifier", trusted=self._trusted).post(
                     base.rstrip("/") + recipe.path,
                     json=dict(body),
                     headers={"Authorization": f"Bearer {token}", **headers},
@@ -62,11 +59,6 @@ class HttpRecipes:
                 return RecipeRefused(detail)
         except (TimeoutError, ClientError, OSError) as error:
             return TryLater(f"no answer ({type(error).__name__})")
-
-    async def close(self) -> None:
-        """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
 
 
 async def _json(answer: ClientResponse) -> Mapping[str, Any]:

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
-from aiohttp import ClientError, ClientSession
+from aiohttp import ClientError
 
 from common.errors import Unavailable
-from common.http import new_session
+from common.http import Calling
 from common.reading.values import storable
 from notifier.tickets.model import OutsideComment, OutsideIssue, TrackerRefused
 
@@ -25,7 +25,7 @@ _CLOSED_TYPES = ("done", "cancelled")
 _OPEN = ("open", "reopened", "inProgress")
 
 
-class YandexTracker:
+class YandexTracker(Calling):
     """One organisation. ``unique`` makes creation idempotent: a 409 means it is there, and ``_findByUnique`` says which it is.
 
     Raises ``Unavailable`` for a time-out, 429, 5xx and what cannot be read, ``TrackerRefused`` for another 4xx.
@@ -39,7 +39,6 @@ class YandexTracker:
         self._url, self._myself = url.rstrip("/") + "/v3/issues", url.rstrip("/") + "/v3/myself"
         self._headers = {"Authorization": f"{scheme} {token}", organisation_header: organisation}
         self._deadline = deadline
-        self._session: ClientSession | None = None
         self._own_names: frozenset[str] | None = None
 
     async def create(self, *, queue: str, summary: str, description: str, unique: str) -> str:
@@ -156,12 +155,12 @@ class YandexTracker:
         allowed: Sequence[int] = (),
     ) -> tuple[int, Any]:
         url = self._myself if path is None else self._url + path
-        if self._session is None:
-            self._session = new_session(service="notifier", headers=self._headers)
         try:
             async with (
                 asyncio.timeout(self._deadline),
-                self._session.request(method, url, json=json, params=params) as answer,
+                self._opened(service="notifier", headers=self._headers).request(
+                    method, url, json=json, params=params
+                ) as answer,
             ):
                 if answer.status in allowed:
                     return answer.status, None
@@ -185,11 +184,6 @@ class YandexTracker:
             with _reading():
                 self._own_names = frozenset(str(user[name]) for name in _NAMES_OF_A_USER if user.get(name) is not None)
         return self._own_names
-
-    async def close(self) -> None:
-        """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
 
 
 @contextmanager

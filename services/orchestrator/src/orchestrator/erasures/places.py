@@ -16,6 +16,7 @@ from common.service import Subject, erase_dead_letters
 from orchestrator.documents.model import digest, without_customer
 from orchestrator.erasures.blank import blank_attributes, blank_details, blank_state, blank_text
 from orchestrator.orders.contacts import Condition, by_email, by_phone
+from orchestrator.orders.fill_in import TAKE_BACK
 from orchestrator.orders.store import decode_state, encode_state
 
 _NamesOf = Mapping[str, Sequence[str]]
@@ -38,14 +39,6 @@ JOIN workflow_event AS e ON e.workflow_id = a.workflow_id AND e.seq = a.seq
 _LOCK = (
     "SELECT id FROM workflow WHERE order_number = ANY($1::text[]) ORDER BY order_number, kind, key FOR NO KEY UPDATE"
 )
-# A claim in flight loses its fence: its result will be refused, and the workflow is carried out anew.
-_TAKE_BACK = """
-WITH held AS (
-    SELECT workflow_id FROM workflow_ready WHERE workflow_id = ANY($1::bigint[]) AND owner IS NOT NULL ORDER BY workflow_id FOR UPDATE
-)
-UPDATE workflow_ready AS q SET owner = NULL, lease_until = NULL, fence = nextval('workflow_fence'), ready_at = now()
-  FROM held WHERE q.workflow_id = held.workflow_id
-"""
 _EVENTS = """
 SELECT e.workflow_id, e.seq, e.payload, e.attributes, w.order_number
 FROM workflow_event AS e JOIN workflow AS w ON w.id = e.workflow_id WHERE e.workflow_id = ANY($1::bigint[])
@@ -111,7 +104,7 @@ async def erase_orders(connection: Connection, numbers: Sequence[str]) -> dict[s
     await connection.fetch(_LOCK, numbers)
     contacts = await connection.fetch(_CONTACTS, numbers)
     workflows = [row["id"] for row in await connection.fetch(_LOCK, numbers)]
-    await connection.execute(_TAKE_BACK, workflows)
+    await connection.execute(TAKE_BACK, workflows)
     names: dict[str, list[str]] = {}
     for row in contacts:
         if row["name"] is not None:

@@ -29,14 +29,14 @@ WHERE w.order_number = ANY($1::text[]) AND w.kind = $2 AND w.key = '' AND w.prun
   AND EXISTS (SELECT FROM orders AS o WHERE o.number = w.order_number AND {LACKING})
 ORDER BY w.order_number FOR NO KEY UPDATE OF w SKIP LOCKED
 """  # noqa: S608 - a constant
-# A claim in flight has read the order without: it loses its fence, and the workflow is carried out anew.
-_TAKE_BACK = """
+TAKE_BACK = """
 WITH held AS (
     SELECT workflow_id FROM workflow_ready WHERE workflow_id = ANY($1::bigint[]) AND owner IS NOT NULL ORDER BY workflow_id FOR UPDATE
 )
 UPDATE workflow_ready AS q SET owner = NULL, lease_until = NULL, fence = nextval('workflow_fence'), ready_at = now()
   FROM held WHERE q.workflow_id = held.workflow_id
 """
+"""A claim in flight has read the order as it was: it loses its fence, its result will be refused, and the workflow is carried out anew."""
 _DOCUMENT = f"SELECT document FROM orders AS o WHERE number = $1 AND {LACKING} FOR NO KEY UPDATE"  # noqa: S608 - a constant
 _EVENTS = """
 SELECT e.* FROM workflow_event AS e
@@ -55,7 +55,7 @@ async def fill_in(connection: Connection, numbers: Sequence[str]) -> int:
     """
     workflows = await connection.fetch(_LOCK, numbers, ORDER_LIFE)
     if workflows:
-        await connection.execute(_TAKE_BACK, [row["id"] for row in workflows])
+        await connection.execute(TAKE_BACK, [row["id"] for row in workflows])
     filled = 0
     for row in workflows:
         number = row["order_number"]

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from common.contracts.batch import BATCH_CONTENT_TYPE, EVENTS_HEADER, LARGE, MOST_BYTES, MOST_EVENTS, cut, pack
+from common.contracts.batch import LARGE, MOST_BYTES, MOST_EVENTS, cut, pack
 from common.contracts.intake import HOOK_RECEIVED
 from common.messaging.publisher import BrokerAway, ChannelClosed, Publisher, PublishFailed, PublishTimeout
 from webhook_gateway.durable.metrics import DurabilityMetrics
@@ -113,12 +113,7 @@ class HookBatches:
         self._metrics.published(len(bodies))
         try:
             await self._publisher.publish_raw(
-                EXCHANGE,
-                HOOK_RECEIVED,
-                pack(bodies),
-                deadline=deadline,
-                headers={EVENTS_HEADER: str(len(bodies))},
-                content_type=BATCH_CONTENT_TYPE,
+                EXCHANGE, HOOK_RECEIVED, pack(bodies), deadline=deadline, events=len(bodies)
             )
         except ChannelClosed:
             self._apart_until = asyncio.get_running_loop().time() + _APART_S

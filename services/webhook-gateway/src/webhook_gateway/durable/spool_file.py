@@ -8,7 +8,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import time
@@ -35,7 +35,6 @@ CREATE TABLE IF NOT EXISTS torn (
 );
 CREATE TABLE IF NOT EXISTS heartbeat (only INTEGER PRIMARY KEY CHECK (only = 1), at REAL NOT NULL);
 """
-_SUMMARY = "SELECT count(*), coalesce(sum(length(body)), 0), min(stored_at) FROM records"
 _OLDEST = "SELECT stored_at FROM records ORDER BY id LIMIT 1"
 _PAGE = (
     "SELECT id, stored_at, routing_key, body, checksum FROM records"
@@ -53,6 +52,11 @@ _UNDELETED_PIECE = (
 _KEEP_TORN = (
     "INSERT OR REPLACE INTO torn SELECT id, stored_at, routing_key, body, checksum, ? FROM records WHERE id = ?"
 )
+_DELETE = "DELETE FROM records WHERE id = ? RETURNING length(body)"
+_ADD = "INSERT INTO records (stored_at, routing_key, body, checksum) VALUES (?, ?, ?, ?)"
+_ALL = "SELECT stored_at, routing_key, body, checksum FROM records WHERE id NOT IN (SELECT id FROM temp.undeleted) ORDER BY id"
+_ADD_TORN = "INSERT OR IGNORE INTO torn VALUES (?, ?, ?, ?, ?, ?)"
+_EPOCH = 1 << 40  # more than there will ever be records in one file
 _UNDELETED = "CREATE TEMP TABLE IF NOT EXISTS undeleted (id INTEGER PRIMARY KEY, torn INTEGER NOT NULL)"
 
 
@@ -69,7 +73,8 @@ class SpoolFile:
     """One replica's records. Two processes cannot open one directory: a lock on it is held until ``close``.
 
     A write has reached the disk (fsync of the write-ahead log) when the method returns; when it raises ``sqlite3.Error`` or ``OSError``
-    nothing of it is kept. A file that SQLite finds damaged on opening is set aside whole, what can be read of it is carried over.
+    nothing of it is kept. A file that SQLite finds damaged on opening is set aside whole, what can be read of it is carried over; so is all
+    that is in a file which was moved or deleted while it was open.
     Only the service's own account reads what is in the directory (0700, its files 0600), also what an earlier release left there.
     """
 
@@ -77,6 +82,8 @@ class SpoolFile:
         self._directory = directory
         self._lock = -1
         self._connection: sqlite3.Connection | None = None
+        self._place: list[tuple[int, int] | None] = []
+        self._epoch = 0  # what was read of a file before means nothing in the one that took its place
         self.state = SpoolState(0, 0, None)
         self.torn_found = 0
         self._holds_torn = False  # they stay for a person, wherever they are in the file
@@ -84,15 +91,11 @@ class SpoolFile:
     def open(self) -> None:
         """Open or create. Raises ``ConfigurationError`` when the directory cannot be used or is another process's."""
         try:
-            self._directory.mkdir(mode=_OWN_DIRECTORY, parents=True, exist_ok=True)
-            self._lock = os.open(self._directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _OWN_FILE)
+            self._take_lock()
+        except BlockingIOError:
+            raise ConfigurationError(f"the spool {self._directory} is in use by another process") from None
         except OSError as error:
             raise ConfigurationError(f"the spool {self._directory} cannot be used: {error.strerror}") from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._lock)
-            raise ConfigurationError(f"the spool {self._directory} is in use by another process") from None
         try:
             self._make_private()
             try:
@@ -105,9 +108,8 @@ class SpoolFile:
             if not sound:
                 self._set_aside()
             self._holds_torn = bool(self._db.execute("SELECT EXISTS (SELECT 1 FROM torn)").fetchone()[0])
-            count, size, oldest = self._db.execute(_SUMMARY).fetchone()
-            self.state = SpoolState(count, size + count * _OVERHEAD, oldest)
-            if not count:
+            self._count()
+            if not self.state.records:
                 self._empty_log()
         except (sqlite3.Error, OSError) as error:
             self.close()
@@ -124,26 +126,26 @@ class SpoolFile:
 
     def append(self, records: Sequence[tuple[str, bytes]]) -> None:
         """Store (routing key, body) pairs in one synced transaction, in this order."""
+        self._stay_in_place()
         now = time()
         rows = [(now, key, body, _checksum(key, body)) for key, body in records]
         with self._db as connection:
             connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(
-                "INSERT INTO records (stored_at, routing_key, body, checksum) VALUES (?, ?, ?, ?)", rows
-            )
+            connection.executemany(_ADD, rows)
         size = sum(cost(body) for _, body in records)
         oldest = self.state.oldest_at if self.state.records else now
         self.state = SpoolState(self.state.records + len(records), self.state.size + size, oldest)
 
     def peek(self, limit: int) -> list[SpoolRecord]:
         """Return the oldest records that are intact, no more than a piece of them. Torn ones are moved to the table ``torn``."""
+        self._stay_in_place()
         while True:
             intact: list[SpoolRecord] = []
             torn: list[int] = []
             rows = self._piece(limit)
             for record_id, _stored_at, key, body, checksum in rows:
                 if isinstance(key, str) and isinstance(body, bytes) and _checksum(key, body) == checksum:
-                    intact.append(SpoolRecord(record_id, key, body))
+                    intact.append(SpoolRecord(self._epoch + record_id, key, body))
                 else:
                     torn.append(record_id)
             if torn:
@@ -163,6 +165,7 @@ class SpoolFile:
         On a full disk deleting fails too (it is a write like any other). Then they are left out of ``peek``, so that the rest can be
         relayed, and ``sweep`` deletes them; when nothing else is left in the file, a new one takes its place.
         """
+        ids = [each - self._epoch for each in ids if each > self._epoch]
         try:
             removed = self._delete(ids)
         except sqlite3.OperationalError:
@@ -190,6 +193,7 @@ class SpoolFile:
 
     def beat(self) -> None:
         """Write one small record, to see that writing works."""
+        self._stay_in_place()
         with self._db as connection:
             connection.execute(
                 "INSERT INTO heartbeat VALUES (1, ?) ON CONFLICT DO UPDATE SET at = excluded.at", (time(),)
@@ -206,15 +210,15 @@ class SpoolFile:
             rows.append(row)
         return rows
 
-    def _delete(self, ids: Sequence[int]) -> int:
+    def _delete(self, ids: Sequence[int], *, torn: bool = False) -> int:
         removed = 0
         with self._db as connection:
             connection.execute("BEGIN IMMEDIATE")
             for record_id in ids:
-                row = connection.execute(
-                    "DELETE FROM records WHERE id = ? RETURNING length(body)", (record_id,)
-                ).fetchone()
-                removed += 0 if row is None else int(row[0]) + _OVERHEAD
+                if torn:
+                    connection.execute(_KEEP_TORN, (time(), record_id))
+                row = connection.execute(_DELETE, (record_id,)).fetchone()
+                removed += 0 if row is None else int(row[0] or 0) + _OVERHEAD
         return removed
 
     def _delete_left(self, piece: Sequence[tuple[int, bool]]) -> None:
@@ -229,23 +233,73 @@ class SpoolFile:
     def _leave_out(self, ids: Sequence[int], *, torn: bool = False) -> int:
         """Let the records count as gone, and return how many are left. The disk itself is the bound now."""
         self._db.executemany("INSERT OR IGNORE INTO temp.undeleted VALUES (?, ?)", [(each, torn) for each in ids])
-        count, size, oldest = self._db.execute(_LEFT).fetchone()
-        self.state = SpoolState(count, size + count * _OVERHEAD, oldest)
-        return int(count)
+        self._count()
+        return self.state.records
 
     def _empty_log(self) -> None:
         """The write-ahead log still holds what was relayed: its customers are to stand nowhere any more."""
         with suppress(sqlite3.OperationalError):  # a disk that is full; it is emptied the next time
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
+    def _take_lock(self) -> None:
+        """Lock the directory that is there now, and give the lock of another one back."""
+        self._directory.mkdir(mode=_OWN_DIRECTORY, parents=True, exist_ok=True)
+        unneeded = lock = os.open(self._directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _OWN_FILE)
+        try:
+            if self._lock < 0 or not os.path.samestat(os.fstat(lock), os.fstat(self._lock)):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                unneeded, self._lock = self._lock, lock
+        finally:
+            if unneeded >= 0:
+                os.close(unneeded)
+
+    def _count(self) -> None:
+        count, size, oldest = self._db.execute(_LEFT).fetchone()
+        self.state = SpoolState(count, size + count * _OVERHEAD, oldest)
+
+    def _stay_in_place(self) -> None:
+        """SQLite writes on into a file that was moved or deleted, until this process ends: carry all that is in it over before."""
+        path = self._directory / _FILE
+        if self._connection is None and self._lock >= 0:
+            self._connection = self._connect(path)
+        if _places(path) == self._place:
+            return
+        old = self._db
+        if _places(path)[0] == self._place[0]:  # its log alone is gone
+            old.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        else:
+            self._take_lock()
+            self._carry_over(old, path)
+        self._open_again(old)
+        self._epoch += _EPOCH
+        self.torn_found += 1
+        _log.error("spool_file_was_gone", records=self.state.records)
+
+    def _carry_over(self, old: sqlite3.Connection, path: Path) -> None:
+        before = self._place
+        path.with_name(f"{_FILE}-shm").unlink(missing_ok=True)  # the old file's: the new one makes its own
+        if _places(path)[1] == before[1]:
+            path.with_name(f"{_FILE}-wal").unlink(missing_ok=True)
+        with closing(self._connect(path)) as new:
+            self._place = before  # until all of it is there
+            with new:
+                new.execute("BEGIN IMMEDIATE")
+                new.executemany(_ADD, old.execute(_ALL))
+                new.executemany(_ADD_TORN, old.execute("SELECT * FROM torn"))
+
     def _begin_anew(self) -> None:
         """Everything in the file has been relayed and cannot be deleted from it: removing the file needs no room."""
-        self._db.close()
-        for suffix in ("", "-wal", "-shm"):
-            (self._directory / f"{_FILE}{suffix}").unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that is read-only: ``sweep`` deletes them when it is no more
+            for suffix in ("", "-wal", "-shm"):
+                (self._directory / f"{_FILE}{suffix}").unlink(missing_ok=True)
+            self._open_again(self._db)
+            _log.warning("spool_begun_anew")
+
+    def _open_again(self, old: sqlite3.Connection) -> None:
+        self._connection = None  # should this fail, the next write tries again
+        old.close()  # which deletes the log of that name, hence the new file is opened afterwards
         self._connection = self._connect(self._directory / _FILE)
-        self.state = SpoolState(0, 0, None)
-        _log.warning("spool_begun_anew")
+        self._count()
 
     @property
     def _db(self) -> sqlite3.Connection:
@@ -275,6 +329,7 @@ class SpoolFile:
         connection.execute("PRAGMA temp_store=MEMORY")
         connection.executescript(_SCHEMA)
         connection.execute(_UNDELETED)
+        self._place = _places(path)
         return connection
 
     def _shrink(self, records: int, size: int) -> None:
@@ -282,16 +337,7 @@ class SpoolFile:
         self.state = SpoolState(self.state.records - records, self.state.size - size, None if row is None else row[0])
 
     def _move_torn(self, ids: Sequence[int]) -> None:
-        removed = 0
-        with self._db as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            for record_id in ids:
-                connection.execute(_KEEP_TORN, (time(), record_id))
-                row = connection.execute(
-                    "DELETE FROM records WHERE id = ? RETURNING length(body)", (record_id,)
-                ).fetchone()
-                removed += int(row[0] or 0) + _OVERHEAD
-        self._shrink(len(ids), removed)
+        self._shrink(len(ids), self._delete(ids, torn=True))
         self._holds_torn = True
         self.torn_found += len(ids)
         _log.error("spool_records_torn", records=len(ids))
@@ -317,9 +363,7 @@ class SpoolFile:
             try:
                 for row in old.execute("SELECT stored_at, routing_key, body, checksum FROM records ORDER BY id"):
                     if _checksum(row[1], row[2]) == row[3]:
-                        self._db.execute(
-                            "INSERT INTO records (stored_at, routing_key, body, checksum) VALUES (?, ?, ?, ?)", row
-                        )
+                        self._db.execute(_ADD, row)
                         saved += 1
             finally:
                 old.close()
@@ -331,6 +375,12 @@ class SpoolFile:
 def cost(body: bytes) -> int:
     """Return the bytes that a record is counted with."""
     return len(body) + _OVERHEAD
+
+
+def _places(path: Path) -> list[tuple[int, int] | None]:
+    """Return what stands under the names of the file and of its log now."""
+    both = (path, path.with_name(f"{path.name}-wal"))
+    return [(at.st_dev, at.st_ino) if each.exists() and (at := each.stat()) else None for each in both]
 
 
 def _checksum(routing_key: str, body: bytes) -> bytes:
