@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -194,12 +194,10 @@ class World:
         for row in sorted(rows, key=lambda row: row["id"]):
             envelope = Envelope.decode(row["body"])
             if envelope.type == TCreateRefundV1.TYPE:
-                event = parse(envelope, TCreateRefundV1)
+                event, now = parse(envelope, TCreateRefundV1), self.time.now()
                 for _ in range(2):
                     async with self.transactions().begin() as store:
-                        await begin_attempt(
-                            store, refund_id=event.refund_id, attempt=event.attempt, now=self.time.now()
-                        )
+                        await begin_attempt(store, refund_id=event.refund_id, attempt=event.attempt, now=now)
             elif envelope.type == ProblemRaisedV1.TYPE:
                 problem = parse(envelope, ProblemRaisedV1)
                 self.problems[problem.fingerprint] += 1
@@ -225,12 +223,7 @@ class World:
             evidence = await instance.restart.ask(refund_id, expected_version=None, dry_run=False)
             async with TransactionsWithCrashPoints(self.transactions(), instance.crash_point).begin() as store:
                 restart = await instance.restart.act(
-                    store,
-                    refund_id,
-                    expected_version=None,
-                    evidence=evidence,
-                    actor="operator",
-                    reason="test",
+                    store, refund_id, expected_version=None, evidence=evidence, actor="operator", reason="test"
                 )
         except Conflict as error:
             return error.code
@@ -246,7 +239,7 @@ class World:
             assert refund is not None
             evidence = await instance.close.ask(refund_id, expected_version=refund.version)
             async with TransactionsWithCrashPoints(self.transactions(), instance.crash_point).begin() as store:
-                closing = await instance.close.act(
+                ended = await instance.close.act(
                     store,
                     refund_id,
                     expected_version=refund.version,
@@ -259,7 +252,7 @@ class World:
             return error.code
         except KilledError:
             return None
-        return closing.outcome
+        return ended.outcome
 
     async def press_check(self, instance: Instance, refund_id: str) -> str | None:
         """An operator has the gateway asked now; the code when refused, the state it came to, None when the process died."""
@@ -333,10 +326,8 @@ class World:
         """What the gateways themselves have, by payment; refunds with ``key``, ``payouts``, ``alive``."""
         found: dict[str, dict[str, Any]] = {}
         outside = self.sandbox.world
-        for items, key in (
-            (outside.trust.money.ledger(), "idempotency_key"),
-            (outside.yookassa.ledger(), "idempotence_key"),
-        ):
+        trust, yookassa = outside.trust.money.ledger(), outside.yookassa.ledger()
+        for items, key in ((trust, "idempotency_key"), (yookassa, "idempotence_key")):
             for item in items:
                 for refund in item["refunds"]:
                     refund["key"] = refund[key]
@@ -403,10 +394,7 @@ async def in_world(dsn: str, story: Callable[[World], None]) -> None:
     """Play a story in a world of its own, on a migrated database."""
 
     def run() -> None:
-        world = open_world(dsn)
-        try:
+        with closing(open_world(dsn)) as world:
             story(world)
-        finally:
-            world.close()
 
     await asyncio.to_thread(run)
