@@ -202,7 +202,7 @@ class Faults:
                 return False
             return True
 
-        await eventually(probe, within=90, every=0.3, what="five ready services")
+        await eventually(probe, within=90, every=0.3, what="every service ready")
 
     async def configured(self, **settings: str) -> None:
         """Start the gateways anew with these settings (``WEBHOOK_GATEWAY_`` is put before them), every other at its default."""

@@ -17,23 +17,35 @@ READS = {
     "orchestrator": ("/admin/v1/orders", "/admin/v1/workflows", "/admin/v1/queues"),
     "refunds": ("/admin/v1/queues", "/admin/v1/audit", "/admin/v1/refunds"),
     "notifier": ("/admin/v1/incidents", "/admin/v1/queues"),
-    "tips": ("/admin/v1/audit",),
 }
 PAGES = ("/", "/orders", "/incidents", "/refunds", "/audit")
+EXPLAINS, SETS = "tips explains", "tips sets"
+"""Tips has no table, and its audit log is an empty page without a database: what reads and writes orders there is asked instead."""
+ASKED = {*READS, "console", EXPLAINS, SETS}
+"""Whose answers are counted."""
 DOCUMENTED = {200, 503}
 """What a service says: it is, or it is away for the moment."""
-OF_PAGES = {200, 502, 503}
-"""A page says by a status of its own that a service does not answer."""
+OTHERWISE = {"console": {200, 502, 503}, SETS: {200, 409, 503}}
+"""A page says by a status of its own that a service does not answer; tips of an order that goes on are set by nobody (409).
+
+404 is documented for orders that do not exist; the orders asked about were shown by the orchestrator, and stay.
+"""
+_NUMBERS = "/admin/v1/orders"
 
 Answers = Counter[tuple[str, int]]
 
 
 @asynccontextmanager
 async def reading(faults: Faults) -> AsyncIterator[Answers]:
-    """Read everything for as long as the block lasts; the answers so far, by service and status."""
+    """Read everything for as long as the block lasts, and have tips explain and set those of orders that are played.
+
+    What is yielded are the answers so far, by service and status.
+    """
     answers: Answers = Counter()
-    tasks = [asyncio.create_task(_read_on(faults, service, answers)) for service in READS]
+    numbers: list[str] = []  # of the orders that the orchestrator showed last
+    tasks = [asyncio.create_task(_read_on(faults, service, answers, numbers)) for service in READS]
     tasks.append(asyncio.create_task(_look_on(faults, answers)))
+    tasks.append(asyncio.create_task(_ask_tips_on(faults, answers, numbers)))
     try:
         yield answers
     finally:
@@ -51,12 +63,12 @@ def undocumented(answers: Answers) -> Answers:
         {
             (service, status): count
             for (service, status), count in answers.items()
-            if status not in (OF_PAGES if service == "console" else DOCUMENTED)
+            if status not in OTHERWISE.get(service, DOCUMENTED)
         }
     )
 
 
-async def _read_on(faults: Faults, service: str, answers: Answers) -> None:
+async def _read_on(faults: Faults, service: str, answers: Answers, numbers: list[str]) -> None:
     description = faults.suite.description
     url, token = description["services"][service]["url"], description["tokens"]["viewer"]
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session:
@@ -64,7 +76,26 @@ async def _read_on(faults: Faults, service: str, answers: Answers) -> None:
             for path in READS[service]:
                 async with session.get(url + path, timeout=aiohttp.ClientTimeout(total=40)) as answer:
                     answers[service, answer.status] += 1
+                    if path == _NUMBERS and answer.status == 200:
+                        numbers[:] = [each["number"] for each in (await answer.json())["items"]]
                 await asyncio.sleep(0.02)
+
+
+async def _ask_tips_on(faults: Faults, answers: Answers, numbers: list[str]) -> None:
+    """Have tips explain and set the tips of one order after the other: each question reads the orders' database, and may write there."""
+    description = faults.suite.description
+    url, tokens = description["services"]["tips"]["url"], description["tokens"]
+    viewer, internal = ({"Authorization": f"Bearer {tokens[role]}"} for role in ("viewer", "internal"))
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=40)) as session:
+        while True:
+            for number in numbers[:20]:
+                async with session.get(f"{url}/admin/v1/explain?order_id={number}", headers=viewer) as answer:
+                    answers[EXPLAINS, answer.status] += 1
+                body = {"order_id": number}
+                async with session.post(f"{url}/tips/v1/set-tips-sum", json=body, headers=internal) as answer:
+                    answers[SETS, answer.status] += 1
+                await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
 
 
 async def _look_on(faults: Faults, answers: Answers) -> None:

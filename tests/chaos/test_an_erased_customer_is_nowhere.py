@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from aiohttp import web
 from common.contracts import Envelope
 from common.ids import new_id, order_number
 from suite_local.catalogue import SERVICES
+from suite_local.paths import RunDirectory
 from suite_local.practise import publish_as_another
 from suite_local.testing import free_ports
 from tests.e2e.trouble import GATEWAY, NOTIFIER, ORCHESTRATOR, REFUNDS, Trouble
@@ -29,6 +31,8 @@ from tests.support.personal_data import listed
 from tests.support.servers import eventually
 from tests.support.suite_client import POSITIONS, TOTAL, Client, RunningSuite, environment_for, hook
 from tests.support.unreadable_hook import publish_unreadable_change
+
+from .conftest import Faults
 
 pytestmark = pytest.mark.chaos
 
@@ -72,6 +76,11 @@ class World:
             | await in_answers(self.session, [*metrics, f"{sandbox}/sandbox/sentry/log?limit=1000"], WORDS)
             | {("traces", word) for span in self.spans for word in words_in(span, WORDS)}
         )
+
+    async def reports(self) -> list[str]:
+        """Sentry's log as it came, entry by entry."""
+        page = await self.client.get("sandbox", "/sandbox/sentry/log", role=None, limit=1000)
+        return [json.dumps(entry) for entry in page["items"]]
 
     async def in_tables(self) -> Found:
         """Where the words stand in the databases."""
@@ -225,6 +234,34 @@ async def come_in(world: World) -> set[str]:
     return numbers
 
 
+async def come_by_the_spool(world: World) -> str:
+    """She comes while RabbitMQ is away, stands in a spool whole, is found there by no erasure, and leaves it; her order's number."""
+    faults = Faults(world.suite, world.client, RunDirectory(world.suite.directory), world.session)
+    spools = world.suite.directory / "spool"
+    assert await asyncio.to_thread(in_files, spools, WORDS) == set()
+    await asyncio.to_thread(faults.rabbitmqctl, "stop_app")
+    try:
+        came = hook("created", f"spool-{secrets.token_hex(4)}", at=datetime.now(UTC), **ORDER)
+        status, answer, _ = await world.client.hook(came)
+        assert status == 200, answer
+        number = str(answer["number"])
+        stands = await asyncio.to_thread(in_files, spools, WORDS)
+        assert {word for _, word in stands} == set(WORDS), stands
+        said = await world.act(GATEWAY, "/admin/v1/erasures", role="admin", order_number=number)
+        assert said["places"] == 0
+        assert "erase again" in said["kept"]["spool"]
+        assert await asyncio.to_thread(in_files, spools, WORDS) == stands
+    finally:
+        await asyncio.to_thread(faults.rabbitmqctl, "start_app")
+
+    async def relayed() -> bool:
+        await world.client.get(ORCHESTRATOR, f"/orders/v1/orders/{number}", role="internal")
+        return await asyncio.to_thread(in_files, spools, WORDS) == set()
+
+    await eventually(relayed, within=90, every=0.5, what="a spool without her")
+    return number
+
+
 async def _tipped(world: World, name: str, tell: Callable[..., Awaitable[str]]) -> str:
     """An order of hers that was delivered, with tips."""
     number = order_number("sbermarket", name)
@@ -317,9 +354,10 @@ def columns(found: Found) -> set[str]:
     return {place.partition(" ")[2] for place, _ in found}
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(600)
 async def test_a_customer_who_came_in_by_every_way_is_erased_from_everything(world: World) -> None:
     numbers = await come_in(world)
+    numbers.add(await come_by_the_spool(world))
     await nothing_on_its_way(world)
     before = await world.in_tables()
     known = set().union(*(listed(section) for section in ("Every service", *HOLDERS)))
@@ -327,6 +365,14 @@ async def test_a_customer_who_came_in_by_every_way_is_erased_from_everything(wor
     print(sorted(columns(before)))  # noqa: T201 - the evidence
     assert unknown == set(), "the page of personal data does not name it"
     assert await world.outside_tables() == set()
+    assert any(words_in(span, ["/hooks/v1/"]) for span in world.spans), (
+        "no trace of a hook came: an empty one says nothing"
+    )
+
+    async def reported() -> bool:
+        return any(number in report for report in await world.reports() for number in numbers)
+
+    await eventually(reported, within=30, every=0.5, what="a report to Sentry that names an order of hers")
     databases = world.suite.description["databases"]
     money, audit = await money_of(databases), await audit_of(databases)
     assert all(rows for name, rows in money.items() if not name.endswith(("refund_lines", "refund_differences")))

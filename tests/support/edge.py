@@ -97,6 +97,8 @@ def edge_variables(
         "EDGE_LISTEN": f"{LOOPBACK}:{port}",
         "EDGE_RESOLVER": LOOPBACK,  # never asked: the addresses are numbers
         "EDGE_LOG_DIR": str(log_dir),
+        "EDGE_SCHEME": "http",
+        "EDGE_CA_FILE": str(log_dir / "nobody.crt"),  # read over TLS only
         **{f"EDGE_TRUSTED_{n}": trusted[n - 1] if len(trusted) >= n else NOBODY for n in (1, 2, 3)},
         **{f"GATEWAY_{number}": f"{LOOPBACK}:{upstream}" for number, upstream in enumerate(upstreams, start=1)},
         **{f"EDGE_{name}": f"{LOOPBACK}:1" for name in ("NOTIFIER", "REFUNDS")},

@@ -14,7 +14,7 @@ def sections() -> dict[str, list[list[str]]]:
     for line in PAGE.read_text(encoding="utf-8").splitlines():
         if line.startswith("## "):
             rows = found.setdefault(line[3:], [])
-        elif line.startswith("| `"):
+        elif line.startswith("| ") and not line.startswith("| where |"):
             rows.append([cell.strip() for cell in line.strip("|").split("|")])
     return found
 

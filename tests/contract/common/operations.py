@@ -18,6 +18,17 @@ EVERYBODYS = {
     "POST /notifications/v1/{gateway}",
 }
 """What needs no proof: probes, the mirror of who is on duty, and calls of which nothing is believed."""
+ANY_PARAMETERS = EVERYBODYS | {
+    "POST /alerts/v1/alertmanager",
+    "POST /alerts/v1/sentry",
+    "POST /api/v1/orders/",
+    "POST /hooks/v1/{source}",
+    "POST /sbermarket/orders/hook/",
+    "POST /notifications/v1/twilio",
+    "POST /slack/interactions",
+    "POST /telegram/webhook",
+}
+"""Where a query parameter that nobody knows is no error: a system outside writes the address, and what it sends must not be lost."""
 
 
 @dataclass(frozen=True, slots=True)

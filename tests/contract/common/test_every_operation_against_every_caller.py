@@ -2,7 +2,7 @@
 
 Callers are the tokens of the files that are shipped, with their scopes, one of every role without scopes and one whose scopes are for
 something else, those that must not work any more, and other systems' secrets.
-Whoever may in is answered what a body of ``{}`` deserves; nobody else gets that far.
+Whoever may in is answered what a body of ``{}`` deserves, and 422 once a query parameter is misspelt; nobody else gets that far.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pytest
 from common.http.auth import ROLES
 from common.http.scopes import opened_by
 from suite_local.shipped import token_texts
-from tests.contract.common.operations import EVERYBODYS, Caller, Operation, operations
+from tests.contract.common.operations import ANY_PARAMETERS, EVERYBODYS, Caller, Operation, operations
 from tests.contract.surface.observed import DATABASES, SERVICES, needed, stored
 from tests.support.openapi_calls import bearer, serving
 
@@ -112,25 +112,31 @@ async def test_an_operation_lets_in_whom_its_document_names_and_nobody_else(
         async with session.get(url + "/openapi.json") as served:
             found = list(operations(await served.json()))
 
-        async def wrong(operation: Operation, caller: Caller) -> tuple[str, str, int, str | None] | None:
+        async def said(operation: Operation, caller: Caller, query: str = "") -> tuple[int, str | None]:
             path = re.sub(r"\{\w+\}", "sbermarket" if operation.path.startswith("/hooks/") else "0", operation.path)
+            body: dict[str, str] | None = None if operation.method == "GET" else {}
             async with (
                 turn,
-                session.request(
-                    operation.method,
-                    url + path,
-                    headers=caller.headers,
-                    json=None if operation.method == "GET" else {},
-                ) as answer,
+                session.request(operation.method, url + path + query, headers=caller.headers, json=body) as answer,
             ):
-                code = (await answer.json()).get("code") if answer.status in {401, 403} else None
+                return answer.status, (await answer.json()).get("code") if answer.status in {401, 403, 422} else None
+
+        async def wrong(operation: Operation, caller: Caller) -> tuple[str, str, int, str | None] | None:
+            status, code = await said(operation, caller)
             if operation.lets_in(caller):
-                fits = answer.status not in {401, 403} and (answer.status < 500 or operation.unavailable)
+                fits = status not in {401, 403} and (status < 500 or operation.unavailable)
             else:
-                fits = (answer.status, code) == operation.refuses_with(caller)
-            return None if fits else (operation.line, caller.name, answer.status, code)
+                fits = (status, code) == operation.refuses_with(caller)
+            return None if fits else (operation.line, caller.name, status, code)
+
+        async def misspelt(operation: Operation, caller: Caller) -> tuple[str, str, int, str | None] | None:
+            status, code = await said(operation, caller, "?no_such=1")
+            return None if (status, code) == (422, "unknown_parameter") else (operation.line, caller.name, status, code)
 
         answers = await asyncio.gather(*(wrong(operation, caller) for operation in found for caller in callers))
+        asked = [(each, caller) for each in found for caller in callers if each.lets_in(caller)]
+        asked = [(each, caller) for each, caller in asked if each.line not in ANY_PARAMETERS]
+        taken = await asyncio.gather(*(misspelt(operation, caller) for operation, caller in asked))
         audit = f"{url}/admin/v1/audit?action=call.refused&limit=200"
         async with session.get(audit, headers=bearer("change-me-anna")) as answer:
             refusals = (await answer.json())["items"]
@@ -140,6 +146,8 @@ async def test_an_operation_lets_in_whom_its_document_names_and_nobody_else(
     assert all(count <= 25 for count in actors.values()), actors
     assert [each for each in answers if each is not None] == []
     assert len(answers) == len(found) * len(callers)
+    assert [each for each in taken if each is not None] == []
+    assert {each.line for each, _ in asked} == {each.line for each in found} - ANY_PARAMETERS
 
 
 @pytest.mark.parametrize("package", SERVICES)

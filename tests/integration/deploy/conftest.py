@@ -48,16 +48,23 @@ def edge_for(tmp_path: Path, free_port: Callable[[], int]) -> Callable[..., Abst
 
 @pytest.fixture
 def console_edge(tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[Path]]:
-    """`async with console_edge(port=…, console=…, certificates=…) as prefix:` runs the TLS in front of a console at host:port."""
+    """`async with console_edge(port=…, console=…, certificates=…) as prefix:` runs the TLS in front of a console at host:port.
+
+    ``authority``: believed by this file the console is called over TLS, too.
+    """
 
     @asynccontextmanager
-    async def make(*, port: int, console: str, certificates: Path) -> AsyncIterator[Path]:
+    async def make(
+        *, port: int, console: str, certificates: Path, authority: Path | None = None
+    ) -> AsyncIterator[Path]:
         prefix = tmp_path / "console-edge"
         variables = {
             "EDGE_LISTEN": f"{LOOPBACK}:{port}",
             "EDGE_RESOLVER": LOOPBACK,  # never asked: the address is a number
             "EDGE_CONSOLE": console,
             "EDGE_CERTIFICATES": str(certificates),
+            "EDGE_SCHEME": "http" if authority is None else "https",
+            "EDGE_CA_FILE": str(authority or prefix / "nobody.crt"),
         }
         render("console", prefix, variables)
         async with nginx_in(prefix, port=port):

@@ -324,6 +324,10 @@ async def test_a_request_id_that_is_not_sane_is_replaced(stand_ins: StandIns, cl
         "/api/../admin/v1/audit",
         "/api/..%2fadmin/v1/audit",
         "/hooks/v1/x/%2e%2e/%2e%2e/%2e%2e/metrics",
+        "/admin/v1/deliveries/..%2F..%2F..%2Fhooks%2Fx",
+        "/refunds/v1/refunds/..%2f..%2f..%2fnotifications%2fv1%2fx",
+        "/admin/v1/deliveries/%2e%2e/%2e%2e/%2e%2e/on-call",
+        "/metrics/../alerts/v1/sentry",
     ],
 )
 async def test_nothing_but_the_intake_can_be_reached_from_outside(path: str, stand_ins: StandIns, edge: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 from pathlib import Path
@@ -11,8 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from lightkube.core.resource_registry import resource_registry
-from pydantic import SecretStr, TypeAdapter, ValidationError
+from pydantic import SecretStr, ValidationError
 
 from common.http import TokenBook
 from common.http.auth import fingerprint
@@ -21,6 +19,7 @@ from common.service import load_settings
 from notifier.people.file import read_people
 from notifier.routing.file import read_routes
 from suite_local.catalogue import CONSOLE, GATEWAY, NOTIFIER, SERVICES, WITH_CONSOLE, Service
+from tests.support.kubernetes import Manifest, fits, manifests_of, pods, workload
 from tests.support.service_settings import settings_of
 from webhook_gateway.hooks.sources import load_sources
 from webhook_gateway.website.sites import load_sites
@@ -30,7 +29,6 @@ PUBLIC = {("/", "edge")}  # the edge decides, as in compose
 PAGES = {("/", "console"), ("/on-call", "notifier"), ("/on-call.ics", "notifier")}
 CLOSED = re.compile(r"location ~ \^/\(([^)]+)\)\(/\|\$\) \{\s+return 404;")
 """What nginx before the console keeps from people."""
-Manifest = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -40,51 +38,15 @@ def folder(repository: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def manifests(folder: Path) -> dict[tuple[str, str], Manifest]:
+def manifests(repository: Path) -> dict[tuple[str, str], Manifest]:
     """Everything that the kustomizations apply, by kind and name."""
-    found: dict[tuple[str, str], Manifest] = {}
-    for part in ("settings", "migrations", "services"):
-        for name in yaml.safe_load((folder / part / "kustomization.yaml").read_text())["resources"]:
-            if name.endswith(".yaml"):
-                for each in yaml.safe_load_all((folder / part / name).read_text()):
-                    key = (each["kind"], each["metadata"]["name"])
-                    assert key not in found
-                    found[key] = each
-    return found
-
-
-def workload(service: Service, manifests: dict[tuple[str, str], Manifest]) -> Manifest:
-    """A service's StatefulSet or Deployment."""
-    [found] = [
-        manifests[key] for key in manifests if key in {(kind, service.name) for kind in ("StatefulSet", "Deployment")}
-    ]
-    return found
-
-
-def pods(manifests: dict[tuple[str, str], Manifest]) -> dict[str, Manifest]:
-    """The specification of every Pod that is ever made, by its workload's name."""
-    return {
-        name: manifest["spec"]["template"]["spec"]
-        for (kind, name), manifest in manifests.items()
-        if kind in {"StatefulSet", "Deployment", "Job"}
-    }
+    return manifests_of(repository)
 
 
 def secrets_of(service: Service, folder: Path) -> dict[str, str]:
     """The example of the service's Secret of variables."""
     lines = (folder / "secrets.example" / f"{service.name}-secrets.env").read_text().splitlines()
     return dict(line.split("=", 1) for line in lines if not line.startswith("#"))
-
-
-def fits(manifest: Manifest) -> None:
-    """Read a manifest with the API's own model. Raises pydantic's ``ValidationError`` for anything unknown, missing or of another type."""
-    version = manifest["apiVersion"]
-    group, _, number = version.rpartition("/")
-    importlib.import_module(f"lightkube.resources.{group.split('.')[0] or 'core'}_{number}")
-    model: TypeAdapter[Any] = TypeAdapter(resource_registry.load(version, manifest["kind"]))
-    # lightkube writes `from`, a word of Python, with a stroke
-    text = re.sub(r'"from":', '"from_":', json.dumps(manifest))
-    model.validate_json(text, strict=True, extra="forbid")
 
 
 def test_every_manifest_is_what_the_kubernetes_api_knows(manifests: dict[tuple[str, str], Manifest]) -> None:
@@ -311,7 +273,7 @@ def test_services_are_told_addresses_that_there_are(manifests: dict[tuple[str, s
         for (kind, _), manifest in manifests.items()
         if kind == "ConfigMap"
         for value in manifest["data"].values()
-        if value.startswith("http")
+        if value.startswith("http:")
     }
     assert told
     assert told <= addresses

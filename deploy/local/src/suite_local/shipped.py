@@ -25,9 +25,14 @@ def example_values() -> dict[str, str]:
     return _variables(DEPLOY / ".env.example")
 
 
-def compose_file(values: Mapping[str, str]) -> dict[str, Any]:
-    """`deploy/compose.yaml` merged, with variables and the configs' files filled in. An unset `${NAME:?}` fails, as with Compose."""
+def compose_file(values: Mapping[str, str], *, over_tls: bool = False) -> dict[str, Any]:
+    """`deploy/compose.yaml` merged, with variables and the configs' files filled in. An unset `${NAME:?}` fails, as with Compose.
+
+    ``over_tls``: and `deploy/compose.tls.yaml` after it.
+    """
     document = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    if over_tls:
+        document = _merged(document, yaml.safe_load((DEPLOY / "compose.tls.yaml").read_text()))
     filled: dict[str, Any] = _fill(document, values)
     for config in filled["configs"].values():
         if "file" in config:
@@ -69,6 +74,14 @@ def on_this_host(value: str, addresses: Mapping[str, str]) -> str:
 def _variables(file: Path) -> dict[str, str]:
     pairs = (line.split("=", 1) for line in file.read_text().splitlines() if line and not line.startswith("#"))
     return {name: value for name, value in pairs}  # noqa: C416 - dict() would take lists for the pairs only untyped
+
+
+def _merged(first: Any, then: Any, *, of: str = "") -> Any:
+    """Return what Compose makes of two files: mappings key by key, volumes together, of anything else the second."""
+    if isinstance(first, dict) and isinstance(then, dict):
+        both = {key: _merged(first[key], value, of=key) for key, value in then.items() if key in first}
+        return {**first, **then, **both}
+    return [*first, *then] if of == "volumes" else then
 
 
 def _fill(value: Any, values: Mapping[str, str]) -> Any:

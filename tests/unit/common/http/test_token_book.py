@@ -20,6 +20,8 @@ def write(path: Path, document: object) -> Path:
 
 
 ANNA = {"name": "anna", "token": "t-anna", "role": "operator"}
+OF_NOTHING = hashlib.sha256(b"").hexdigest()
+"""What `sha256sum` says where the variable with the token was not set."""
 
 
 def test_a_revoked_token_is_nobodys_and_said_to_be_revoked(tmp_path: Path) -> None:
@@ -69,6 +71,7 @@ def test_only_a_bearer_header_counts(header: str | None, name: str | None) -> No
         ({"tokens": [{"name": "a", "token": "secret-1"}]}, "is malformed at tokens.0.role: Field required"),
         ({"tokens": [{**ANNA, "extra": "secret-1"}]}, "is malformed at tokens.0.extra"),
         ({"tokens": [{**ANNA, "token": " "}]}, "is malformed: the token of 'anna' is empty"),
+        ({"tokens": [{"name": "a", "role": "admin", "sha256": OF_NOTHING}]}, "the token of 'a' is empty"),
         (
             {"tokens": [{**ANNA, "sha256": "ab" * 32}]},
             "is malformed at tokens.0: Value error, needs either token or sha256",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from common.errors import ConfigurationError
 from webhook_gateway.hooks.authentication import Basic, ClientToken, StandardWebhooks
 from webhook_gateway.hooks.sources import load_sources
 
+OF_NOTHING = hashlib.sha256(b"").hexdigest()
 GOOD = {
     "sbermarket": {"auth": {"kind": "client_token", "tokens": ["new", "old"]}, "on_invalid": "accept"},
     "kuper": {"auth": {"kind": "standard_webhooks", "secrets": ["whsec_c2VjcmV0"]}, "on_invalid": "reject"},
@@ -48,6 +50,8 @@ def test_all_three_ways_of_authentication_are_read(tmp_path: Path) -> None:
         ({"s": {"auth": {"kind": "magic"}}}, "s.auth"),
         ({"s": {"auth": {"kind": "client_token", "tokens": []}}}, "tokens"),
         ({"s": {"auth": {"kind": "client_token", "tokens": [" "]}}}, "empty"),
+        ({"s": {"auth": {"kind": "client_token", "tokens": [f"sha256:{OF_NOTHING}"]}}}, "empty"),
+        ({"s": {"auth": {"kind": "basic", "credentials": [{"username": "hush", "password": ""}]}}}, "password"),
         ({"s": {"auth": {"kind": "standard_webhooks", "secrets": ["hush%"]}}}, "base64"),
         ({"s": {**GOOD["shop"], "currency": "XXX"}}, "currency"),  # ISO 4217: no currency
         ({"s": {**GOOD["shop"], "typo": 1}}, "s.typo"),

@@ -228,7 +228,7 @@ def _checked(entries: Iterable[_Entry]) -> tuple[_Known, ...]:
             raise ConfigurationError("a token has an empty name")
         if not entry.name.replace("\u00a0", " ").isprintable() or len(entry.name) > _LONGEST_NAME:
             raise ConfigurationError(f"a token has a name that cannot be read, or is longer than {_LONGEST_NAME}")
-        if not entry.digest:
+        if entry.digest in (b"", _digest("")):
             raise ConfigurationError(f"the token of {entry.name!r} is empty")
         if entry.role not in ROLES:
             raise ConfigurationError(f"the token of {entry.name!r} has the unknown role {entry.role!r}")

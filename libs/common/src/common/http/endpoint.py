@@ -46,7 +46,7 @@ def make_endpoint(
         """Serve one request."""
         principal = None
         if demanded is not None:
-            caller = await tokens.whose(raw.headers.get("Authorization"))
+            caller = await tokens.whose(said_by(raw))
             try:
                 principal = _allowed(caller, demanded, scope)
             except (Unauthorized, Forbidden) as refusal:
@@ -110,12 +110,18 @@ async def _counted(page: Page[Any], request: Request[Any, Any]) -> Page[Any]:
     return with_count(page, await walked(lambda query: handler(request.with_query(query)), request.query))
 
 
+def said_by(raw: web.Request) -> str | None:
+    """Return what a request says of who calls; None too where it says that twice: a proxy before us may have believed the other one."""
+    given = raw.headers.getall("Authorization", [])
+    return given[0] if len(given) == 1 else None
+
+
 def authorize(raw: web.Request, *, tokens: TokenBook, demanded: frozenset[str], scope: str) -> Principal:
     """Return the caller, by the file of tokens.
 
     Raises ``Unauthorized`` without a valid one, ``Forbidden`` with too little a role, ``OutOfScope`` where the token is for other things.
     """
-    return _allowed(tokens.from_header(raw.headers.get("Authorization")), demanded, scope)
+    return _allowed(tokens.from_header(said_by(raw)), demanded, scope)
 
 
 def _allowed(principal: Principal | None, demanded: frozenset[str], scope: str | None) -> Principal:

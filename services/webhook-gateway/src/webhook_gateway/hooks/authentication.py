@@ -163,7 +163,9 @@ def _of_entry(token: str) -> bytes:
     digits = token.removeprefix(_DIGEST_PREFIX)
     if _DIGEST.fullmatch(digits) is None:
         raise ValueError("a token's digest is 64 hexadecimal digits")
-    return bytes.fromhex(digits)
+    if (digest := bytes.fromhex(digits)) == _hash(""):
+        raise ValueError("a token is empty")
+    return digest
 
 
 def _hash(text: str) -> bytes:

@@ -35,7 +35,7 @@ class _StandardWebhooks(_Strict):
 
 class _Credentials(_Strict):
     username: str
-    password: SecretStr
+    password: SecretStr = Field(min_length=1)
 
 
 class _Basic(_Strict):

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from common.clock import Clock
 from common.errors import Forbidden, InvalidInput, OutOfScope, TooMany, Unauthorized, Unavailable, Unprocessable
 from common.http import BEARER, Principal, Route, TokenBook
+from common.http.endpoint import said_by
 from common.telemetry import current_traceparent
 from webhook_gateway.hooks.answer import answer
 from webhook_gateway.hooks.metrics import RequestMetrics
@@ -117,7 +118,7 @@ class WebsiteRoutes:
     async def order(self, request: web.Request) -> web.StreamResponse:
         """Take a website's order."""
         started, at = perf_counter(), self._clock.now()
-        principal = self._tokens.from_header(request.headers.get("Authorization"))
+        principal = self._tokens.from_header(said_by(request))
         self._refusals.received(self._sites.of(principal).source, at)
         body = await read_body(request, limit=self._largest, kept=self._largest, deadline=self._slowest)
         submission = self._submission(request, body, principal, at)
@@ -131,7 +132,7 @@ class WebsiteRoutes:
     async def misplaced(self, request: web.Request, status: int, code: str) -> web.StreamResponse:
         """Refuse a request that came to an address, or by a method, that takes no order; one that looks like an order is endangered."""
         started, at = perf_counter(), self._clock.now()
-        principal = self._tokens.from_header(request.headers.get("Authorization"))
+        principal = self._tokens.from_header(said_by(request))
         known = principal is not None and principal.role in _ROLES
         source = self._sites.of(principal).source if known else UNKNOWN_SOURCE
         self._refusals.received(source, at)
@@ -148,7 +149,7 @@ class WebsiteRoutes:
 
     def speaks_for_a_website(self, request: web.Request) -> bool:
         """Say whether a website's token came with a request."""
-        principal = self._tokens.from_header(request.headers.get("Authorization"))
+        principal = self._tokens.from_header(said_by(request))
         return principal is not None and principal.role in _ROLES
 
     def _submission(self, request: web.Request, body: Body, principal: Principal | None, at: datetime) -> Submission:
