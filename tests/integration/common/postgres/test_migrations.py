@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
+import shutil
 import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import asyncpg
@@ -12,7 +15,8 @@ import psutil
 import pytest
 
 from common.errors import ConfigurationError, SchemaTooOld
-from common.postgres import Database, migrate, require_schema, required_versions
+from common.postgres import Database, migrate, require_schema, required_versions, schema
+from common.postgres.schema import migration_directories
 from tests.support.servers import TestDatabases, eventually, proxied
 
 AWKWARD = "p%40s/s:w@r d?#é"
@@ -81,6 +85,34 @@ async def test_an_index_that_an_outlived_dbmate_builds_to_its_end_is_there_after
     finally:
         await connection.close()
         await outlived.close()
+
+
+async def test_a_name_longer_than_an_index_holds_stops_no_upgrade(
+    empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database of before names were cut has one, and is brought to this release; the next upgrade finds nothing to do."""
+    platform, ours = migration_directories("orchestrator")
+    for file in ours.glob("*.sql"):
+        if file.name < "0309":
+            shutil.copy(file, tmp_path)
+    with monkeypatch.context() as before:
+        before.setattr(schema, "migration_directories", lambda _: [platform, tmp_path])
+        await migrate(empty, "orchestrator")
+    connection = await asyncpg.connect(empty)
+    try:
+        name = " " + "".join(secrets.choice("абвгдежзиклмнопрстуфхцчшщэюя雪花風月") for _ in range(4000))
+        await connection.executemany(
+            "INSERT INTO order_contact (number, digest, created_at, name, grams) VALUES ($1, '', now(), $2, '{}')",
+            [("LONG", name), ("SHORT", " анна")],
+        )
+        await migrate(empty, "orchestrator")
+        kept = {row["number"]: row["name"] for row in await connection.fetch("SELECT number, name FROM order_contact")}
+        assert kept == {"LONG": name[:500], "SHORT": " анна"}
+        assert await connection.fetchval(
+            "SELECT indisvalid FROM pg_index WHERE indexrelid = 'order_contact_newest'::regclass"
+        )
+    finally:
+        await connection.close()
 
 
 async def test_where_no_migration_is_noted_no_index_is_dropped(empty: str) -> None:

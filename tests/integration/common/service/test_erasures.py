@@ -13,6 +13,7 @@ from common.health import Health
 from common.http import Changes, HttpServer, TokenBook, build_app
 from common.postgres import Connection, Database
 from common.service import Subject, erasure_routes, in_turn
+from common.service.text_erasure import TextPlace, erase_texts
 from common.telemetry.metrics import new_registry
 
 _SCHEMA = """
@@ -99,6 +100,20 @@ async def test_a_customer_is_erased_by_order_phone_or_mail_and_places_are_counte
     assert await archive.phones() == [None, None, "79161234567"]
     assert (await archive.erase(order_number="A", reason="asked again"))[1]["places"] == 0
     assert (await archive.erase(email="nobody@example.ru", reason="asked for it"))[1]["places"] == 0
+
+
+async def test_a_text_loses_a_phone_in_digits_of_another_script_too(archive: Archive) -> None:
+    said = ("тел. ٨٩١٦١٢٣٤٥٦٧, вечером", "＋７ ９１６ １２３-４５-６７", "۸۹۱۶۱۲۳۴۵۶۸")
+    async with archive.database.acquire() as connection:
+        await connection.executemany("INSERT INTO letters VALUES ($1, 'C', $2)", list(enumerate(said, 4)))
+        place = TextPlace(table="letters", columns=("phone",), of_order=None, among="t.number = 'C'")
+        assert await erase_texts(connection, Subject(phone="+79161234567"), place=place) == 2
+    assert (await archive.phones())[3:] == ["тел. [masked], вечером", "[masked]", said[2]]
+
+
+async def test_whom_to_erase_is_said_in_any_digits(archive: Archive) -> None:
+    status, answer = await archive.erase(phone="٧٩١٦١٢٣٤٥٦٧", reason="asked for it", dry_run=True)
+    assert (status, answer["by_kind"]["letters"]) == (200, 2)
 
 
 async def test_the_record_of_an_erasure_holds_no_customers_data(archive: Archive) -> None:

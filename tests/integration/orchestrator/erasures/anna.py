@@ -20,7 +20,7 @@ WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND table_name <> 'o
 """
 
 
-def _readable(body: bytes) -> str:
+def readable(body: bytes) -> str:
     """A body as it stands and with its escaped letters; hashes of the audit log, too, which may hold any byte."""
     text = body.decode("utf-8", "replace")
     return text + re.sub(r"\\u([0-9a-fA-F]{4})", lambda found: chr(int(found[1], 16)), text)
@@ -31,7 +31,7 @@ async def left(database: asyncpg.Connection) -> set[tuple[str, str]]:
     found: set[tuple[str, str]] = set()
     for (table,) in await database.fetch(_TABLES):
         for row in await database.fetch(f'SELECT * FROM "{table}"'):  # noqa: S608 - names of tables
-            text = " ".join(_readable(value) if isinstance(value, bytes) else str(value) for value in row.values())
+            text = " ".join(readable(value) if isinstance(value, bytes) else str(value) for value in row.values())
             found |= {(table, word) for word in WORDS if word in text}
     return found
 

@@ -9,10 +9,11 @@ import asyncpg
 import pytest
 
 from common.clock import SystemClock
+from common.digits import digits_of
 from common.postgres import Database
 from orchestrator.erasures.forget import ForgetCustomers
 from tests.integration.orchestrator.conftest import Gateway, Start
-from tests.integration.orchestrator.erasures.anna import ANNA, GOODS, anna, erase, left
+from tests.integration.orchestrator.erasures.anna import ANNA, GOODS, anna, erase, left, readable
 from tests.support.servers import eventually
 
 
@@ -39,6 +40,30 @@ async def test_no_table_holds_an_erased_customer(
     document = await api.get(f"/admin/v1/orders/{number}/document", role="operator")
     assert "Молоко" in document["content"]
     assert (await api.get("/admin/v1/orders?phone=9161234567"))["items"] == []
+
+
+async def test_a_customer_whose_phone_came_in_other_digits_is_found_and_erased(
+    start: Start, gateway: Gateway, database: asyncpg.Connection
+) -> None:
+    api = await start()
+    said: dict[str, Any] = {"customer": {"phone": "٨ (٩١٦) ١٢٣-٤٥-٦٧"}, "comment": "или ＋７ ９１６ ７６５-４３-２１"}
+    await gateway.send(gateway.hook("H1", "order.created", minute=1, positions=GOODS, **said))
+    number = gateway.number("H1")
+
+    async def found() -> bool:
+        lists = [await api.get(f"/admin/v1/orders?phone={end}") for end in ("4567", "4321")]
+        return all([item["number"] for item in each["items"]] == [number] for each in lists)
+
+    await eventually(found)
+    order = await api.get(f"/orders/v1/orders/{number}", role="operator")
+    assert order["customer"]["phone"] == "+79161234567"
+    assert (await erase(api, phone="8 916 765-43-21"))["places"] > 0
+    bodies = await database.fetch("SELECT payload FROM workflow_event")
+    held = " ".join(readable(row[0]) for row in bodies) + str(await database.fetch("SELECT document::text FROM orders"))
+    assert "order.created" in held
+    assert not any(number in digits_of(held) for number in ("9161234567", "9167654321"))
+    lists = [await api.get(f"/admin/v1/orders?phone={end}") for end in ("4567", "4321")]
+    assert [each["items"] for each in lists] == [[], []]
 
 
 async def test_an_order_goes_on_after_its_customer_was_erased(

@@ -154,8 +154,11 @@ def test_viewers_see_neither_the_carried_bytes_nor_what_is_no_message() -> None:
     assert mask_message(None) is None
 
 
-@pytest.mark.parametrize("phone", ["+79161234567", "8 (916) 123-45-67", "916 123 45 67"])
-@pytest.mark.parametrize("text", ["+7 916 123-45-67", "тел. 8-916-123-45-67, вечером", 79161234567])
+@pytest.mark.parametrize("phone", ["۹۱۶ ۱۲۳ ۴۵ ۶۷", "+79161234567", "8 (916) 123-45-67", "916 123 45 67"])
+@pytest.mark.parametrize(
+    "text",
+    ["٨ (٩١٦) ١٢٣-٤٥-٦٧", "＋７９１６１２３４５６７", "+7 916 123-45-67", "тел. 8-916-123-45-67, вечером", 79161234567],
+)
 def test_a_phone_is_found_however_it_is_spelled(phone: str, text: str | int) -> None:
     assert mentions({"a": [{"b": text}]}, phone=phone)
     assert not mentions({"a": "+7 916 123-45-68"}, phone=phone)

@@ -29,6 +29,7 @@ def test_a_value_under_a_sensitive_key_is_masked_whatever_it_is(key: str) -> Non
         ("call +7 (916) 123-45-67 now", f"call {MASK} now"),
         ("call 8 916 123 45 67", f"call {MASK}"),
         ("call 89161234567", f"call {MASK}"),
+        ("звонить ٨٩١٦١٢٣٤٥٦٧ или ＋７ ９１６ １２３-４５-６７", f"звонить {MASK} или {MASK}"),
         ("call 9161234567", f"call {MASK}"),
         ("тел.89161234567", f"тел.{MASK}"),
         ("тел89161234567", f"тел{MASK}"),

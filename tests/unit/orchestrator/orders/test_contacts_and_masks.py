@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from common.http.customers import masked as hidden
 from common.reading import Address, Contact, Line, Window
-from common.telemetry import mask_names
+from common.reading.people import read_people
+from common.telemetry import mask_contact, mask_names
 from orchestrator.documents.mask import masked_document
 from orchestrator.documents.model import render, without_customer
 from orchestrator.erasures.blank import blank_attributes, blank_state
@@ -43,8 +44,32 @@ def test_any_part_of_a_name_of_three_letters_finds_it(words: list[str], data: st
 
 
 def test_every_spelling_of_a_phone_looks_for_the_same() -> None:
-    spellings = ("+7 (916) 123-45-67", "8 916 123 45 67", "79161234567", "9161234567", "007 916 1234567")
+    spellings = (
+        "٨ (٩١٦) ١٢٣-٤٥-٦٧",
+        "＋７ ９１６ １２３ ４５ ６７",
+        "+7 (916) 123-45-67",
+        "8 916 123 45 67",
+        "79161234567",
+        "9161234567",
+        "007 916 1234567",
+    )
     assert len({by_phone(each).values for each in spellings}) == 1
+
+
+def test_a_phone_in_digits_of_another_script_is_kept_found_and_masked_as_any() -> None:
+    for said, kept in (
+        ("＋７ ９１６ １２３-４５-６７", "79161234567"),
+        ("٨٩١٦١٢٣٤٥٦٧", "79161234567"),
+        ("доб. ٤٥٦٧", "4567"),
+    ):
+        contact, _, _ = read_people({"customer": {"phone": said}})
+        assert contact is not None
+        assert (keys_of("N1", contact).phone, by_phone("٤٥٦٧").values) == (kept, by_phone("4567").values)
+        assert mask_contact(contact.phone or "") == "***67"
+        assert keys_of("N1", Contact(phone=said)).phone == kept  # as a release before kept it
+    words = by_words("٤٥٦٧")
+    assert words is not None
+    assert words.values == by_phone("4567").values
 
 
 def test_an_order_is_kept_under_every_phone_and_mail_that_was_said_of_it() -> None:

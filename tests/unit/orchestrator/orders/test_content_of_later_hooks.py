@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import orjson
 import pytest
 
 from common.reading import Address, Contact, Line, Window
 from orchestrator.orders.decisions import decide
 from orchestrator.orders.fold import Step, fold, step
 from orchestrator.orders.model import HookType, OrderFact, OrderState
+from orchestrator.orders.store import decode_state, encode_state
 from orchestrator.orders.transitions import Act
 
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
@@ -154,6 +156,93 @@ def test_a_sum_of_nothing_for_goods_left_out_is_a_persons_case() -> None:
 
 def test_a_total_that_is_said_counts() -> None:
     assert last(created(line("a", 1, 25_000), total_price=35_000), paid(line("a", 2), total_price=1)).total_price == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "later", "sums"),
+    [
+        ({}, paid(total_price=30_000), (30_000, 25_000)),
+        ({"total_price": 35_000}, paid(total_price=40_000), (40_000, 35_000)),
+        ({"total_price": 35_000}, paid(line("a", 2), total_price=65_000), (65_000, 55_000)),
+        ({}, paid(total_price=20_000), (20_000, 20_000)),
+        ({"total_price": 35_000, "total_discount_price": 35_000}, paid(total_price=40_000), (40_000, 40_000)),
+        ({"total_price": 35_000, "total_discount_price": 28_000}, paid(total_price=40_000), (40_000, 28_000)),
+        ({"total_price": 35_000, "total_discount_price": 28_000}, paid(total_price=27_000), (27_000, 27_000)),
+        ({}, paid(total_price=30_000, total_discount_price=29_000), (30_000, 29_000)),
+    ],
+)
+def test_what_is_to_be_paid_goes_with_a_total_that_is_said_alone(
+    more: dict[str, Any], later: OrderFact, sums: tuple[int, int]
+) -> None:
+    step = last_step(created(line("a", 1, 25_000, discount_price=20_000), **more), later)
+    assert step.after is not None
+    assert (step.after.total_price, step.after.total_discount_price) == sums
+    assert ("total_price", str(more.get("total_price", 25_000)), str(sums[0])) in step.difference.fields
+
+
+def test_a_price_that_comes_later_finds_the_delivery_that_was_known() -> None:
+    first = created(line("a", 1, 25_000), total_price=35_000, total_discount_price=30_000)
+    unpriced = changed(line("a"), line("b"))
+    state = last(first, unpriced)
+    assert (state.total_price, state.total_discount_price) == (None, None)
+    for later, sums in (
+        (paid(line("a"), line("b", 1, 1_000)), (36_000, 31_000)),
+        (paid(line("a", 2), line("b", 2, 1_000)), (62_000, 57_000)),
+        (paid(line("a")), (35_000, 30_000)),
+    ):
+        state = last(first, unpriced, changed(line("a"), line("b"), minute=3), later)
+        assert (state.total_price, state.total_discount_price, state.known) == (*sums, None)
+        stored = decode_state(orjson.loads(orjson.dumps(encode_state(last(first, unpriced)))))
+        after = step("N", stored, later).after
+        assert after is not None
+        assert (after.total_price, after.total_discount_price) == sums
+    said = last(first, unpriced, paid(total_price=50_000, total_discount_price=45_000))
+    assert (said.total_price, said.total_discount_price, said.known) == (50_000, 45_000, None)
+    never = created(line("a", 2), total_price=35_000)
+    priced = (changed(line("a"), line("b")), paid(line("a", 2, 10_000), line("b", 1, 1_000)))
+    assert last(never, *priced).total_price == 36_000
+
+
+def test_a_price_that_comes_later_leaves_a_discount_for_the_goods() -> None:
+    first = created(line("a", 1, 25_000, discount_price=20_000), total_price=35_000)
+    state = last(first, changed(line("a"), line("b")), paid(line("a"), line("b", 1, 1_000)))
+    assert (state.total_price, state.total_discount_price) == (36_000, 31_000)
+
+
+@pytest.mark.parametrize(
+    ("said", "sums", "asked"),
+    [
+        ((line("a", 2, 8_500),), (17_000, None), True),
+        ((line("a", 2), line("b", 1, 100)), (None, None), True),
+        ((line("a", 2, total_price=17_000),), (17_000, None), True),
+        ((line("a", 2, 8_500, discount_price=0),), (0, 0), False),
+        ((line("a", 2, 0),), (0, None), False),
+        ((line("a", 2),), (0, None), False),
+    ],
+)
+def test_goods_with_prices_that_come_to_nothing_are_a_persons_case(
+    said: tuple[Line, ...], sums: tuple[int | None, int | None], asked: bool
+) -> None:
+    first = created(*said, total_price=0)
+    state = last(first)
+    assert (state.total_price, state.total_discount_price) == sums
+    fields = (("total_price", None if sums[0] is None else str(sums[0]), "0"),)
+    assert [(item.kind, item.difference.fields) for item in state.incidents] == [("order_emptied", fields)] * asked
+    assert [item.kind for item in decide(None, fold("N", [first])).raised] == ["order_emptied"] * asked
+    both = last(created(line("a", 2, 8_500), total_price=0, total_discount_price=16_000))
+    assert (both.total_price, both.total_discount_price) == (17_000, 16_000)
+
+
+def test_a_later_sum_of_nothing_for_goods_with_prices_is_a_persons_case() -> None:
+    first = created(line("a", 2, 100), total_price=300)
+    for later in (paid(line("a", 3, 100), total_price=0), paid(line("a", 3), total_price=0)):
+        state = last(first, later)
+        assert (state.total_price, state.lines[0].quantity, incidents(state)) == (400, Decimal(3), ["order_emptied"])
+        assert state.incidents[0].difference.fields == (("total_price", "400", "0"),)
+    free = fact(HookType.CORRECTED, 6, line("a", 3, 100), total_price=0)
+    assert (last(first, free).total_price, incidents(last(first, free))) == (0, [])
+    gift = last(first, paid(total_price=300, total_discount_price=0))
+    assert (gift.cost, incidents(gift)) == (0, [])
 
 
 def test_a_quantity_that_was_never_said_follows_the_ordered_one() -> None:

@@ -142,6 +142,35 @@ def test_what_does_not_fit_is_named_and_the_order_is_still_known(raw: bytes, fie
 
 
 @pytest.mark.parametrize(
+    ("written", "named"),
+    [
+        (b'"quantity": 2, "quantity": 9', ["quantity"]),
+        (b'"quantity":2,"note":"a\\":","\\u0071uantity":9', ["quantity"]),
+        (b'"quantity" : 2, "price" : "85.00", "price" : "8.50"', ["price"]),
+        (b'"quantity": 2, "price": "85.00", "price": 85.0, "id": "a", "note": 1, "note": 2', []),
+        (b'"quantity" : 2, "note": "he said: \\"no\\": twice"', []),
+    ],
+)
+def test_a_field_that_decides_and_says_two_things_is_named(written: bytes, named: list[str]) -> None:
+    raw = (
+        body(payload={**PAYLOAD, "positions": [{"id": "a", "x": 1}]})
+        .replace(b'"x": 1', written)
+        .replace(b'"x":1', written)
+    )
+    assert written in raw
+    reading = read_hook(raw)
+    assert [(each.field, each.code) for each in reading.problems] == [(name, "said_twice") for name in named]
+    assert (reading.event, reading.external_id) == ("order.created", "H1")
+
+
+def test_an_order_id_or_goods_that_are_said_twice_are_named() -> None:
+    for written in (b'"originalOrderId": "H2", "originalOrderId"', b'"positions": [], "originalOrderId"'):
+        raw = body().replace(b'"originalOrderId"', written)
+        assert [each.code for each in read_hook(raw).problems] == ["said_twice"]
+    assert read_hook(body().replace(b'"payload"', b'"shop": {"a": {"b": 1}}, "payload"')).problems == ()
+
+
+@pytest.mark.parametrize(
     "written",
     [b'"\\ud83d"', b'"\\ud83d \xf0\x9f\x8d\x95"', b'"one\ntwo\tthree"', b'"x", "y": 1e999', b'"x", "y": ' + b"9" * 400],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -30,7 +30,7 @@ def mask_text(text: str) -> str:
 
 def mask_value(value: Any) -> Any:
     """Return a JSON-like value for viewers: what is a customer's masked, phones and mails in other texts too."""
-    return _unnamed(_scrubbed(without_customer(value, lambda _: MASK)), names_in(value))
+    return _unnamed(change_words(without_customer(value, lambda _: MASK), scrub_text, every=True), names_in(value))
 
 
 def mask_carried(value: Any) -> Any:
@@ -108,7 +108,7 @@ def json_or_text(raw: bytes) -> Any:
 
 
 def _erased(value: Any) -> Any:
-    return _unnamed(_scrubbed(without_customer(value, lambda _: None), _scrub_prose), names_in(value))
+    return _unnamed(change_words(without_customer(value, lambda _: None), _scrub_prose, every=True), names_in(value))
 
 
 def _unnamed(value: Any, names: Sequence[str]) -> Any:
@@ -125,12 +125,4 @@ def _unsaid(value: Any) -> Any:
 
 def _scrub_prose(text: str) -> str:
     """Mask phones and mails in what somebody wrote. A number or an id that only looks like a phone stays: the order goes by it."""
-    return scrub_text(text) if text.startswith("+") or any(sign.isspace() for sign in text) else text
-
-
-def _scrubbed(value: Any, scrub: Callable[[str], str] = scrub_text) -> Any:
-    if isinstance(value, dict):
-        return {name: _scrubbed(item, scrub) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_scrubbed(item, scrub) for item in value]
-    return scrub(value) if isinstance(value, str) else value
+    return scrub_text(text) if text.startswith(("+", "\uff0b")) or any(sign.isspace() for sign in text) else text

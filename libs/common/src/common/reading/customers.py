@@ -8,6 +8,7 @@ from functools import lru_cache
 from string import digits
 from typing import Any
 
+from common.digits import digits_of
 from common.reading.people import (
     _ADDRESS_NAMES,
     _CONTACT_NAMES,
@@ -70,7 +71,6 @@ _CUSTOMERS |= {f"address{name}" for name in _ADDRESS_NAMES} | {
     by + name for by in _LOOSE_PLACES for name in ("full", "raw", "formatted", "line")
 }
 _LONGEST_NAME = 64
-_NO_DIGITS = re.compile(r"\D+", re.ASCII)
 _DEEPEST = 100  # twice that, within the customer's again, is what can be written as JSON
 _COMPARED_DIGITS = 10
 
@@ -115,12 +115,15 @@ def names_in(value: Any) -> list[str]:
     return list(found)
 
 
-def change_words(value: Any, change: Callable[[str], str]) -> Any:
-    """Return a copy of a JSON-like value with every text changed that may be about somebody: none of goods, ids, kinds and times."""
+def change_words(value: Any, change: Callable[[str], str], *, every: bool = False) -> Any:
+    """Return a copy of a JSON-like value with every text changed, but those of goods, ids, kinds and times unless ``every``."""
     if isinstance(value, Mapping):
-        return {name: item if _of_a_thing(name) else change_words(item, change) for name, item in value.items()}
+        return {
+            name: item if not every and _of_a_thing(name) else change_words(item, change, every=every)
+            for name, item in value.items()
+        }
     if isinstance(value, list):
-        return [change_words(item, change) for item in value]
+        return [change_words(item, change, every=every) for item in value]
     return change(value) if isinstance(value, str) else value
 
 
@@ -151,7 +154,7 @@ def mentions(value: Any, *, phone: str | None = None, email: str | None = None) 
             stack.extend(item)
         elif isinstance(item, str | int) and not isinstance(item, bool):
             text = str(item)
-            if (digits is not None and digits in _NO_DIGITS.sub("", text)) or (mail and mail in text.casefold()):
+            if (digits is not None and digits in digits_of(text)) or (mail and mail in text.casefold()):
                 return True
     return False
 

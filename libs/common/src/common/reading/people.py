@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+from common.digits import digits_of, plain_digits
 from common.reading.model import APART, MAJOR_PARTS, MINOR_PARTS, Address, Contact, Window
 from common.reading.values import LONGEST_MAIL, LONGEST_NAME, LONGEST_PHONE, read_moment, text_of
 
@@ -66,7 +67,6 @@ _OF_ANY_DELIVERY = frozenset({"text", "value", "label", "name"})
 """Names that say no time where a whole delivery is told of."""
 
 _NOT_IN_NAMES = re.compile(r"[\W_]+")
-_NO_DIGITS = re.compile(r"\D+", re.ASCII)
 _FEWEST_DIGITS = 7
 _WHOLE_NUMBER = 10  # with fewer digits before it, a comma or a slash between two digits stands within the number
 _Ranks = Mapping[str, tuple[str, int]]
@@ -101,8 +101,8 @@ def phone_key(text: str) -> str | None:
     Numbers without a country are Russian: ``8 (912) …`` and ``912 …`` are ``+7912…``. What follows a number (an extension, a second
     number, whom to ask for) is no part of it.
     """
-    plain = _number_in(text)
-    digits = _NO_DIGITS.sub("", plain)
+    plain = _number_in(plain_digits(text))
+    digits = digits_of(plain)
     if not plain.startswith("+"):
         if digits.startswith("00"):
             digits = digits[2:]
@@ -118,7 +118,7 @@ def phone_key(text: str) -> str | None:
 def _number_in(text: str) -> str:
     plain = text.strip()
     for mark in APART.finditer(plain):
-        digits = len(_NO_DIGITS.sub("", plain[: mark.start()]))
+        digits = len(digits_of(plain[: mark.start()]))
         within = mark[0] in ",/" and plain[mark.end() : mark.end() + 1].isdigit()
         if digits >= (_WHOLE_NUMBER if within else _FEWEST_DIGITS):
             return plain[: mark.start()]
@@ -133,8 +133,8 @@ def _contact(folded: Mapping[str, Any]) -> Contact | None:
                 found.setdefault(field, text)
     in_parts = " ".join(found[part] for part in ("last", "first", "middle") if part in found)
     name = found.get("name") or in_parts or None
-    phone, email = found.get("phone"), found.get("email")
-    if phone is not None and _NO_DIGITS.sub("", phone) == _NO_DIGITS.sub("", _number_in(phone)):
+    phone, email = plain_digits(found.get("phone", "")) or None, found.get("email")
+    if phone is not None and digits_of(phone) == digits_of(_number_in(phone)):
         phone = phone_key(phone) or phone
     return Contact(name=name, phone=phone, email=email) if name or phone or email else None
 

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from common.digits import digits_of, plain_digits
 from common.http import ADMIN, AdminChange, Answer, Change, ChangeAnswer, Changes, Request, Route, change_route
 from common.postgres import Connection
 from common.telemetry import mask_contact
 
 _FEWEST_DIGITS = 10  # a whole number: fewer are the end of strangers' numbers, too
-_NO_DIGIT = re.compile(r"\D+", re.ASCII)
 
 
 def _phone(text: str) -> str:
-    if len(_NO_DIGIT.sub("", text)) < _FEWEST_DIGITS:
+    if len(digits_of(text)) < _FEWEST_DIGITS:
         raise ValueError(f"needs {_FEWEST_DIGITS} digits at least")
-    return text.strip()
+    return plain_digits(text).strip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

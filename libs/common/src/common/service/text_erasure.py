@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from common.digits import OTHER_DIGITS, plain_digits
 from common.postgres import Connection
 from common.reading import phone_key
-from common.reading.customers import mentions, without_customer
+from common.reading.customers import change_words, mentions, without_customer
 from common.service.erasures import Subject
 from common.telemetry import MASK, scrub_text
 
@@ -58,7 +59,8 @@ def _condition(subject: Subject, place: TextPlace) -> tuple[str, str]:
     everything = f"concat_ws(' ', {', '.join(f't.{column}::text' for column in place.columns)})"
     if subject.phone is not None:
         digits = (phone_key(subject.phone) or subject.phone).removeprefix("+")[-_COMPARED_DIGITS:]
-        return f"regexp_replace({everything}, '[^0-9]', '', 'g') LIKE $1", f"%{digits}%"
+        plain = f"translate({everything}, '{OTHER_DIGITS}', '{plain_digits(OTHER_DIGITS)}')"
+        return f"regexp_replace({plain}, '[^0-9]', '', 'g') LIKE $1", f"%{digits}%"
     return f"strpos(lower({everything}), $1) > 0", (subject.email or "").strip().lower()
 
 
@@ -66,7 +68,9 @@ def _erased(value: Any, subject: Subject, place: TextPlace) -> Any:
     if value is None:
         return None
     if subject.order_number is not None:
-        return _scrubbed(without_customer(value, lambda _: MASK)) if place.blank is None else place.blank(value)
+        if place.blank is not None:
+            return place.blank(value)
+        return change_words(without_customer(value, lambda _: MASK), scrub_text, every=True)
     return _without(value, subject, whole=place.whole)
 
 
@@ -80,11 +84,3 @@ def _without(value: Any, subject: Subject, *, whole: bool = False) -> Any:
         return value
     cleaned = scrub_text(str(value))
     return MASK if whole or mentions(cleaned, phone=subject.phone, email=subject.email) else cleaned
-
-
-def _scrubbed(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _scrubbed(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_scrubbed(item) for item in value]
-    return scrub_text(value) if isinstance(value, str) else value

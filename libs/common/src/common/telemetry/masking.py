@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from common.digits import plain_digits
+
 MASK = "[masked]"
 
 _KEY_PARTS = (
@@ -95,15 +97,17 @@ def scrub_text(text: str) -> str:
     """Mask phones, mail addresses, tokens and credentials inside a text; the rest stays as it is."""
     if _SUSPECT.search(text) is None:
         return text
+    text = plain_digits(text)
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return _PHONES.sub(MASK, text)
 
 
 def contacts_in(text: str) -> list[str]:
-    """Return the phones and mail addresses that a text holds, each as it is written: those that ``scrub_text`` would mask."""
+    """Return the phones and mail addresses that a text holds, each as it is written in plain digits: those that ``scrub_text`` masks."""
     if len(text) < _SHORTEST_CONTACT or _SUSPECT.search(text) is None:
         return []
+    text = plain_digits(text)
     return [*(match[0] for match in _PHONES.finditer(text)), *_MAIL.findall(text)]
 
 

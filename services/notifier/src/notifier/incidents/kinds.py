@@ -89,8 +89,10 @@ KINDS: Mapping[str, Kind] = {
         one="an order and its event",
         page="o",
         runbook="orchestrator-orders-disputed",
-        ru="Пришло событие без товаров; состав заказа оставлен прежним. Сверьте с маркетплейсом, не отменён ли заказ.",
-        en="A hook has no goods; the order keeps its own. Ask the marketplace whether the order is cancelled.",
+        ru="Пришло событие без товаров или с нулевой суммой за товары с ценами; это не применено. Сверьте с маркетплейсом, "
+        "не отменён ли заказ и сколько он стоит.",
+        en="A hook has no goods, or a sum of nothing for goods that have prices; neither was taken. Ask the marketplace "
+        "whether the order is cancelled, and what it costs.",
     ),
     "problem.order_currency_differs": Kind(
         by="orchestrator",

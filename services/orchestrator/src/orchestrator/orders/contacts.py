@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from common.digits import digits_of
 from common.postgres import Connection
 from common.reading import Contact, phone_key
 from common.reading.values import LONGEST_MAIL
@@ -28,7 +29,6 @@ _OF_A_NUMBER = 10  # digits that all spellings of a phone have in common, withou
 _LONGEST_NAME = 2000
 """Bytes of a name that are kept: an index holds it whole, and no name is to make an order's row impossible to write."""
 _WORD = re.compile(r"\w+")
-_NO_DIGITS = re.compile(r"\D+", re.ASCII)
 _SPELLED = re.compile(r"[\d\s()+./\u2010-\u2015-]+")
 
 _WRITE = """
@@ -59,7 +59,7 @@ def keys_of(number: str, contact: Contact) -> ContactKeys:
     """Return what is kept of a contact. The same contact gives the same keys."""
     words = words_of(contact.name or "")
     name = "".join(f" {word}" for word in words).encode()[:_LONGEST_NAME].decode(errors="ignore") or None
-    phone = _NO_DIGITS.sub("", phone_key(contact.phone or "") or contact.phone or "") or None
+    phone = digits_of(phone_key(contact.phone or "") or contact.phone or "") or None
     email = (contact.email or "").strip().lower() or None
     said = "\x00".join((name or "", phone or "", email or ""))
     return ContactKeys(
@@ -124,7 +124,7 @@ class Condition:
 
 def by_phone(said: str) -> Condition:
     """Whose phone it is, however it is spelled; fewer digits are the last ones. Raises ``ValueError`` below four."""
-    digits = _NO_DIGITS.sub("", phone_key(said) or said)
+    digits = digits_of(phone_key(said) or said)
     if len(digits) < FEWEST_DIGITS:
         raise ValueError(f"a phone is looked for by {FEWEST_DIGITS} digits or more")
     return _begins("reverse(phone)", digits[-_OF_A_NUMBER:][::-1])

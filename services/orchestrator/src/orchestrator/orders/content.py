@@ -8,7 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 from common.reading import Line
 from common.reading.values import LARGEST_SUM
-from orchestrator.orders.model import OrderFact, OrderState, numbered
+from orchestrator.orders.model import HookType, KnownSums, OrderFact, OrderState, numbered
 
 
 def complete(before: Sequence[Line], given: Sequence[Line]) -> tuple[Line, ...]:
@@ -37,25 +37,56 @@ def totals(state: OrderState | None, lines: Sequence[Line], fact: OrderFact) -> 
     """Return the order's sum and its discounted sum with these lines.
 
     As the hook gives them. Else, where they were known before (delivery may be in them), with the difference that the goods make added:
-    a price that is told for the first time makes none. Else added up, and None when a position has no price.
+    a price that is told for the first time makes none. Else added up, and None when a position has no price. A discounted sum that
+    nobody gave goes with a sum that the hook gives.
     """
     total, discounted = fact.total_price, fact.total_discount_price
+    known, paid = _last_known(state)
     if total is None:
-        total = _total_after(state, None if state is None else state.total_price, lines, _full, _full)
+        total = _total_after(*known, lines, _full, _full)
     if discounted is None:
-        known = None if state is None else state.total_discount_price
-        discounted = _total_after(state, known, lines, _discounted, _to_pay)
-        if known is None and total is not None:
-            discounted = _less_discounts(total, lines, discounted)
+        if paid[0] is None or (fact.total_price is not None and paid[0] == _to_be_paid(*known)):
+            discounted = _to_be_paid(total, lines)
+        elif fact.total_price is not None and paid[0] == known[0]:
+            discounted = total  # nothing was taken off
+        else:
+            discounted = _total_after(*paid, lines, _discounted, _to_pay)
+            if fact.total_price is not None and discounted is not None:
+                discounted = min(discounted, fact.total_price)
     return total, discounted
 
 
-def _less_discounts(total: int, lines: Sequence[Line], added_up: int | None) -> int | None:
-    """What is to be paid of a sum: the delivery that is in it too, and goods without a discount in full. ``added_up``: without these."""
+def kept_sums(state: OrderState, total: int | None, discounted: int | None) -> KnownSums | None:
+    """Return the sums that were known and no longer are, with the goods that they count: a price that comes later finds the delivery."""
+    known = state.known or (state.total_price, state.total_discount_price, state.lines)
+    lost = (total is None and known[0] is not None) or (discounted is None and known[1] is not None)
+    return known if lost else None
+
+
+def costs_nothing(before: Sequence[Line], fact: OrderFact) -> bool:
+    """Whether a hook's sum is nothing although its goods have prices, and no discount says why. A person's correction may say so."""
+    if fact.total_price != 0 or fact.hook is HookType.CORRECTED:
+        return False
+    lines = before if fact.lines is None else complete(before, fact.lines)
+    return any(_sum_of(line.quantity, line, _to_pay) for line in lines)
+
+
+def _last_known(state: OrderState | None) -> list[tuple[int | None, Sequence[Line]]]:
+    """The sum and the discounted one, each with the goods that it counts; what a position without a price made unknown as it was before."""
+    if state is None:
+        return [(None, ()), (None, ())]
+    total, discounted, lines = state.known or (None, None, ())
+    sums = (state.total_price, total), (state.total_discount_price, discounted)
+    return [(was, lines) if now is None else (now, state.lines) for now, was in sums]
+
+
+def _to_be_paid(total: int | None, lines: Sequence[Line]) -> int | None:
+    """What is to be paid of a sum where nobody said: the delivery that is in it too, and goods without a discount in full."""
+    if total is None or all(_discounted(line) == (None, None) for line in lines):
+        return _add_up(lines, _discounted)
     full, to_pay = _add_up(lines, _full), _add_up(lines, _to_pay)
-    none = all(_discounted(line) == (None, None) for line in lines)
-    if none or full is None or to_pay is None or total < full:
-        return added_up
+    if full is None or to_pay is None or total < full:
+        return _add_up(lines, _discounted)
     return max(total + to_pay - full, 0)
 
 
@@ -76,17 +107,17 @@ def _to_pay(line: Line) -> tuple[int | None, int | None]:
 
 
 def _total_after(
-    state: OrderState | None, known: int | None, lines: Sequence[Line], sums: _Sums, moving: _Sums
+    known: int | None, before: Sequence[Line], lines: Sequence[Line], sums: _Sums, moving: _Sums
 ) -> int | None:
     """``sums`` add up to a total that nobody gave; ``moving`` are those by which a known one moves."""
-    if state is None or known is None:
+    if known is None:
         return _add_up(lines, sums)
-    if state.lines == lines:
+    if before == lines:
         return known
-    before, after = _add_up(_priced(state.lines, lines), moving), _add_up(lines, moving)
-    if before is None or after is None:
+    was, now = _add_up(_priced(before, lines), moving), _add_up(lines, moving)
+    if was is None or now is None:
         return _add_up(lines, sums)
-    total = max(known + after - before, 0)
+    total = max(known + now - was, 0)
     return total if total <= LARGEST_SUM else None
 
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from common.reading import Line
-from orchestrator.orders.content import complete, quantity_is_missing, totals
+from orchestrator.orders.content import complete, costs_nothing, kept_sums, quantity_is_missing, totals
 from orchestrator.orders.model import (
     NOTHING,
     Difference,
@@ -81,6 +81,8 @@ def step(number: str, state: OrderState | None, fact: OrderFact) -> Step:
     if state is None:
         if act is Act.PARK:
             return Step(fact, act, None, None)
+        if costs_nothing((), fact):
+            return _without(number, state, fact, IncidentKind.EMPTIED)
         return Step(fact, act, None, _created(number, fact))
     if fact.hook in _SAYS_GOODS:
         if fact.hook is not HookType.CREATED and fact.currency not in {None, state.currency}:
@@ -89,9 +91,9 @@ def step(number: str, state: OrderState | None, fact: OrderFact) -> Step:
         if fact.lines is not None and quantity_is_missing(state.lines, fact.lines):
             return _without(number, state, fact, IncidentKind.QUANTITY_MISSING, **_NO_GOODS)
         if _leaves_nothing(state, fact):
-            # A sum of nothing is not theirs either.
-            said: dict[str, Any] = {name: getattr(fact, name) or None for name in TOTALS}
-            return _without(number, state, fact, IncidentKind.EMPTIED, lines=None, **said)
+            return _without(number, state, fact, IncidentKind.EMPTIED, lines=None)
+        if costs_nothing(state.lines, fact):
+            return _without(number, state, fact, IncidentKind.EMPTIED)
     if fact.sent_at is None and fact.digest is not None and (fact.hook, fact.digest) in state.repeats:
         return Step(fact, Act.REPEATS_LATEST, state, evolve(state, last=fact.key))
     seen = _remember(state, fact)
@@ -137,16 +139,21 @@ def _leaves_nothing(state: OrderState, fact: OrderFact) -> bool:
 
 def _without(
     number: str,
-    state: OrderState,
+    state: OrderState | None,
     fact: OrderFact,
     kind: IncidentKind,
     difference: Difference = NOTHING,
     **left_out: Any,
 ) -> Step:
-    """Take what the event says but for what cannot be believed: that stays as it is, and a person is called."""
+    """Take what the event says but for what cannot be believed, as a sum of nothing where it leaves nothing; a person is called."""
+    zeros = [name for name in TOTALS if getattr(fact, name) == 0 and kind is IncidentKind.EMPTIED]
+    left_out |= dict.fromkeys(zeros)
     taken = step(number, state, replace(fact, **left_out))
     if taken.after is None or taken.act is Act.REPEATS_LATEST:
         return taken
+    difference = difference or Difference(
+        fields=tuple((name, _text(getattr(taken.after, name)), "0") for name in zeros)
+    )
     incident = Incident(kind, fact.origin, fact.hook, fact.moment, difference)
     if incident.identity in {item.identity for item in taken.after.incidents}:
         return taken
@@ -268,7 +275,8 @@ def _with_content(state: OrderState, fact: OrderFact) -> OrderState:
     if fact.lines is not None:
         lines = complete(state.lines, fact.lines)
     total, discounted = totals(state, lines, fact)
-    return evolve(state, lines=lines, total_price=total, total_discount_price=discounted, **given)
+    known = kept_sums(state, total, discounted)
+    return evolve(state, lines=lines, total_price=total, total_discount_price=discounted, known=known, **given)
 
 
 def differ(before: OrderState, after: OrderState) -> Difference:

@@ -47,7 +47,7 @@ _PROBLEMS: Mapping[IncidentKind, str] = {
     IncidentKind.CHANGED_AFTER_CLOSING: "The order was changed after it had been closed for changes; the change was not applied",
     IncidentKind.RECEIVED_AFTER_CANCELLING: "The order was handed to a courier after it had been cancelled",
     IncidentKind.DELIVERED_AFTER_CANCELLING: "The order was delivered after it had been cancelled",
-    IncidentKind.EMPTIED: "A hook says that the order has no goods; the goods were kept",
+    IncidentKind.EMPTIED: "A hook has no goods, or a sum of nothing for goods that have prices; neither was taken",
     IncidentKind.CURRENCY_DIFFERS: "A hook names another currency than the order's; its goods and sums were not applied",
     IncidentKind.QUANTITY_MISSING: "A hook names a new position and not how many; its goods and sums were not applied",
 }

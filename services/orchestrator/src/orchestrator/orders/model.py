@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -218,6 +218,10 @@ class StockEntry:
     quantity: Decimal
 
 
+KnownSums = tuple[int | None, int | None, tuple[Line, ...]]
+"""An order's sum, its discounted sum, and the goods that they count."""
+
+
 @dataclass(frozen=True, kw_only=True)  # without slots: `evolve` copies a dictionary
 class OrderState:
     """An order, as computed from all its known events.
@@ -225,7 +229,7 @@ class OrderState:
     ``lines`` are the positions as they are, ``told_lines`` as pickers and store know them: they are notified of created and changed
     only (docs/requirements.md#what-each-hook-does). ``written_off`` is what has left the store's balance, fixed by the event that shipped
     the order. ``repeats`` holds the digest of the latest content by hook, to recognise a repeat that has no timestamp. ``last`` is the
-    newest event folded in.
+    newest event folded in. ``known``: the sums before a position without a price made them unknown.
     """
 
     number: str
@@ -264,6 +268,7 @@ class OrderState:
     customer: Contact | None = None
     address: Address | None = None
     delivery_window: Window | None = None
+    known: KnownSums | None = field(default=None, compare=False)
 
     @property
     def cost(self) -> int | None:

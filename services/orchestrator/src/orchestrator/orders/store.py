@@ -224,6 +224,8 @@ def encode_state(state: OrderState) -> dict[str, Any]:
     document["positions"] = [_stored_line(line) for line in state.lines]
     # Announced and present positions are the same until an order is paid: one copy is enough then.
     document["told"] = None if state.told_lines == state.lines else [_stored_line(line) for line in state.told_lines]
+    if state.known is not None:
+        document["known"] = [*state.known[:2], [_stored_line(line) for line in state.known[2]]]
     document["written_off"] = [
         [item.store_id, item.position_id, number_text(item.quantity)] for item in state.written_off
     ]
@@ -260,6 +262,8 @@ def decode_state(document: Mapping[str, Any]) -> OrderState:
     values["repeats"] = tuple((HookType(hook), digest) for hook, digest in document["repeats"])
     values["incidents"] = tuple(_decode_incident(item) for item in document["incidents"])
     values["customer"], values["address"], values["delivery_window"] = decode_people(document)
+    known = document.get("known")
+    values["known"] = known and (*known[:2], decode_lines(known[2]))
     return state_of(values)
 
 

@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -32,6 +33,10 @@ NUMERIC = QUANTITIES | {"price", "discountPrice", "totalPrice", "totalDiscountPr
 
 TEXTUAL = frozenset({"originalOrderId", "externalId", "storeID", "id"})
 """Fields that are names, though a source may write them as numbers."""
+
+_DECIDING = NUMERIC | TEXTUAL | {"event_type", "payload", "positions", "total", "currency"}
+_NAME_ENDS = b'":'
+"""As often in a body as in what is read of it, unless a name was said twice or the body is written in another way."""
 
 DEEPEST = 64
 """Levels of nesting that a payload may have; the documented one has three."""
@@ -102,7 +107,9 @@ def read_hook(body: bytes, *, currency: str = "RUB", now: datetime | None = None
     content: str | None = None
     if isinstance(payload, dict):
         external_id = _order_id(payload.get("originalOrderId"), body)
-        content, odd = _payload_digest(payload, problems)
+        content, odd, names = _payload_digest(payload, problems)
+        if body.count(_NAME_ENDS) != names + len(document):
+            problems += _said_twice(body)
         if event in HOOKS:
             problems += order_problems(payload, event=event, currency=currency, odd=odd, prefix="payload.")
     if external_id is None:
@@ -225,12 +232,31 @@ def _order_id(value: object, body: bytes) -> str | None:
     return identifier(value)
 
 
-def _payload_digest(payload: Mapping[str, Any], problems: list[FieldError]) -> tuple[str | None, bool]:
+def _said_twice(body: bytes) -> list[FieldError]:
+    """Return what decides about an order, stands twice in one object and means two things: readers differ in which of them they take."""
+    found: dict[str, None] = {}
+
+    def taken(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        kept = dict(pairs)
+        if len(kept) != len(pairs):
+            found.update((name, None) for name, value in pairs if name in _DECIDING and not _same(value, kept[name]))
+        return kept
+
+    with suppress(ValueError, RecursionError):
+        json.loads(body.decode("utf-8-sig", "replace"), strict=False, object_pairs_hook=taken, parse_int=_integer)
+    return [FieldError(name, "said_twice", "the field stands twice and says two things") for name in found]
+
+
+def _same(one: object, other: object) -> bool:
+    return one == other or (number_text(one) is not None and number_text(one) == number_text(other))
+
+
+def _payload_digest(payload: Mapping[str, Any], problems: list[FieldError]) -> tuple[str | None, bool, int]:
     try:
         return _digest_and_oddity(payload)
     except TooDeep:
         problems.append(FieldError("payload", "too_deep", "the payload nests too deep"))
-    return None, True
+    return None, True, -1
 
 
 def number_text(value: object) -> str | None:
@@ -253,15 +279,15 @@ def digest(payload: Mapping[str, Any]) -> str:
     return _digest_and_oddity(payload)[0]
 
 
-def _digest_and_oddity(payload: Mapping[str, Any]) -> tuple[str, bool]:
-    """Return the digest, and whether any field that we know as a number holds something else: one walk for both."""
+def _digest_and_oddity(payload: Mapping[str, Any]) -> tuple[str, bool, int]:
+    """Return the digest, whether any field that we know as a number holds something else, and how many names there are: one walk."""
     odd: list[str] = []
     form = _object(payload, 0, odd)
     try:
         written = orjson.dumps(form, option=orjson.OPT_SORT_KEYS)
     except TypeError:  # lone surrogates, integers past 64 bits; orjson's own error class derives from it
         written = json.dumps(form, sort_keys=True).encode()
-    return hashlib.sha256(written).hexdigest(), bool(odd)
+    return hashlib.sha256(written).hexdigest(), bool(odd), written.count(_NAME_ENDS)
 
 
 @lru_cache(maxsize=16_384)

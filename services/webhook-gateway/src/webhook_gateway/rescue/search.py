@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+from common.digits import digits_of
 from common.postgres import Connection, Database, Record
 from common.reading import phone_key
 from webhook_gateway.rescue.model import TO_RESCUE, UNKNOWN_NETWORK
@@ -112,7 +113,7 @@ class _Conditions:
             ("email = {}", (email_key(text),)),
             (_NAMED, _part(text)),
         ]
-        digits = "".join(character for character in text if character.isdigit())
+        digits = digits_of(text)
         key = phone_key(text)
         if key is not None:
             ways.append(("phone = {}", (key,)))
