@@ -82,11 +82,7 @@ class _Notification(BaseModel):
     object: _Object
 
 
-_STATUS = {
-    "pending": GatewayStatus.PENDING,
-    "succeeded": GatewayStatus.SUCCEEDED,
-    "canceled": GatewayStatus.FAILED,
-}
+_STATUS = {"pending": GatewayStatus.PENDING, "succeeded": GatewayStatus.SUCCEEDED, "canceled": GatewayStatus.FAILED}
 
 
 class YooKassaGateway:
