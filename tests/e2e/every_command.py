@@ -17,7 +17,7 @@ class Look:
 
     ``shown``: what a person at a terminal reads; ``holds``: what is true of the result as JSON (``lines``: of a JSON document a line);
     ``form`` None: it has no other form than words. ``code``: how it ends, None: by what it finds, and the test says how. ``times``: so
-    often a person looks until it is so.
+    often a person looks until it is so, for while all commands run at once a database may take longer than a service waits for it.
     """
 
     command: str
@@ -26,7 +26,7 @@ class Look:
     holds: Holds = field(default=lambda _, __: True)
     form: str | None = "json"
     code: int | None = 0
-    times: int = 1
+    times: int = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +87,6 @@ SUITE: tuple[Step, ...] = (
         shown=("webhook-gateway", "ready", "crashed workflows"),
         holds=lambda said, _: {each["state"] for each in said["services"]} == {"ready"},
         code=1,
-        times=5,  # while all commands run at once, a database may take longer than a service waits for it
     ),
     Look(command="find", words=("{order}",), shown=("order", "{order}"), holds=_has(kind="order", name="{order}")),
     Look(command="open", words=("{order}",), shown=("{console}/o/{order}",), holds=_is(address="{console}/o/{order}")),

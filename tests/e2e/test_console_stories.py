@@ -11,7 +11,7 @@ from pathlib import Path
 from playwright.async_api import Browser, Error, expect
 
 from console.web.now.gather import DANGERS
-from tests.e2e.browsers import PATIENCE_MS, change, rehearse, sign_in, signed_in
+from tests.e2e.browsers import change, rehearse, sign_in, signed_in
 from tests.e2e.operations import Operator
 from tests.e2e.trouble import Trouble
 from tests.support.pictures import headings, text_of, with_text
@@ -25,7 +25,7 @@ async def test_an_endangered_order_is_mended_and_resubmitted(client: Client, chr
     endangered = await Trouble(client).resubmittable()
     async with signed_in(chromium, client, "operator", f"/e/{endangered}") as page:
         await change(page, "resubmit", "she still waits")
-        await expect(page.locator("#watched")).to_contain_text("Seen: 1 resubmitted", timeout=PATIENCE_MS)
+        await expect(page.locator("#watched")).to_contain_text("Seen: 1 resubmitted")
         await page.goto(client.suite.url("console") + f"/e/{endangered}")
         number = (await client.get("webhook-gateway", f"/admin/v1/endangered-orders/{endangered}"))["number"]
         await page.locator(f"a[href='/o/{number}']").first.click()
@@ -42,7 +42,7 @@ async def test_of_two_who_press_at_once_the_second_is_told_who_was_first(client:
         await rehearse(first, "stop", "I look at it")
         await rehearse(second, "stop", "so do I")
         await first.get_by_role("button", name="Do exactly this").click()
-        await expect(first.locator("#watched")).to_contain_text("Seen: 1 stopped", timeout=PATIENCE_MS)
+        await expect(first.locator("#watched")).to_contain_text("Seen: 1 stopped")
         await second.get_by_role("button", name="Do exactly this").click()
         await expect(second.locator("main")).to_contain_text(f"left alone: changed since the plan by {name}")
         await expect(second.locator("#watched")).to_contain_text("nothing was changed")
@@ -69,7 +69,7 @@ async def test_a_plan_outlives_its_session_and_neither_back_nor_reload_does_it_t
         await sign_in(page, client.suite.token("operator"))
         await expect(page.locator("main")).to_contain_text("I look at it")
         await page.get_by_role("button", name="Do exactly this").click()
-        await expect(page.locator("#watched")).to_contain_text("Seen: 1 stopped", timeout=PATIENCE_MS)
+        await expect(page.locator("#watched")).to_contain_text("Seen: 1 stopped")
         await page.reload()
         await expect(page.locator("main")).to_contain_text("nothing happened twice")
         with suppress(Error):  # a page that is not kept may have to be asked for again, which is for the browser to say
@@ -102,9 +102,7 @@ async def test_a_storm_is_taken_in_three_presses_on_a_phone(client: Client, chro
         await page.fill("#reason", "one cause, I look at it")
         await page.get_by_role("button", name="What would happen?").tap()
         await page.get_by_role("button", name="Do exactly this").tap()
-        await expect(page.locator("#watched")).to_contain_text(
-            re.compile(r"Seen:\s+\d+ acknowledged"), timeout=PATIENCE_MS
-        )
+        await expect(page.locator("#watched")).to_contain_text(re.compile(r"Seen:\s+\d+ acknowledged"))
     for incident in stormy:
         assert (await client.get("notifier", f"/admin/v1/incidents/{incident}"))["state"] == "acknowledged"
 

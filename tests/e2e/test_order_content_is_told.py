@@ -45,7 +45,7 @@ async def told(client: Client, number: str, word: str) -> list[str]:
         assert any(word in text for text in about), about
         return about
 
-    found: list[str] = await eventually(probe, within=90, what=f"order {number} is told with {word!r}")
+    found: list[str] = await eventually(probe, what=f"order {number} is told with {word!r}")
     return found
 
 

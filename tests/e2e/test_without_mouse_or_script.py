@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from tests.e2e.browsers import PATIENCE_MS, rehearse, signed_in
+from tests.e2e.browsers import rehearse, signed_in
 from tests.e2e.operations import Operator
 from tests.e2e.trouble import CUSTOMER, Trouble
 from tests.support.servers import eventually
@@ -58,7 +58,7 @@ async def test_a_change_is_completed_by_keys_alone(client: Client, chromium: Bro
         await from_the_top(page)
         await tab_to(page, "main button.primary")
         await keys.press("Enter")
-        await expect(page.locator("#watched")).to_contain_text("Seen: 1 created", timeout=PATIENCE_MS)
+        await expect(page.locator("#watched")).to_contain_text("Seen: 1 created")
     order = await client.get("orchestrator", f"/orders/v1/orders/{number}", role="internal")
     assert order["comment"] == "ring twice"
 

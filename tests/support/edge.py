@@ -21,6 +21,8 @@ from tests.support.servers import eventually
 
 NOBODY = "255.255.255.255"
 NGINX = Path(__file__).parents[2] / "deploy" / "nginx"
+_HASTE = re.compile(r"(?<=_timeout) (?:250ms|2s|2500ms|5s);")
+"""How long it waits for gateways and callers where a customer waits, too."""
 
 
 class Edge:
@@ -34,8 +36,13 @@ class Edge:
         *,
         trusted: Sequence[str] = (),
         variables: Mapping[str, str] | None = None,
+        hasty: bool = False,
     ) -> None:
-        """Take what it is told in its environment from ``variables`` (any of them), else from the other arguments."""
+        """Take what it is told in its environment from ``variables`` (any of them), else from the other arguments.
+
+        ``hasty``: it gives everybody up as soon as in earnest. Else it is patient, for a machine that stops for two seconds has no fault.
+        """
+        self._hasty = hasty
         self.log_dir = prefix / "edge-log"
         self._prefix = prefix
         self._variables = edge_variables(upstreams, port, log_dir=self.log_dir, trusted=trusted, variables=variables)
@@ -45,6 +52,11 @@ class Edge:
     async def start(self) -> None:
         """Render the configuration as the container does, start nginx, and return when it answers."""
         render("templates", self._prefix, self._variables)
+        if not self._hasty:
+            rendered = self._prefix / "conf.d" / "gateways.conf"
+            text, found = _HASTE.subn(" 60s;", rendered.read_text())
+            assert found, "the edge's timeouts are other ones by now"
+            rendered.write_text(text)
         self.log_dir.mkdir(exist_ok=True)
         self._process = await _start_nginx(self._prefix)
         await eventually(self._answers, what=f"nginx answers ({self.errors})")

@@ -202,7 +202,7 @@ class Follower:
             assert process.returncode is None, "the backup has ended"
             return (self._folder / "manifest.json").exists()
 
-        await eventually(whole, within=120, every=0.2, what="the backup's manifest")
+        await eventually(whole, every=0.2, what="the backup's manifest")
         await self._one.ask(f"ALTER SYSTEM SET synchronous_standby_names = '\"{FOLLOWER}\"'")
         await self._one.ask("SELECT pg_reload_conf()")
 

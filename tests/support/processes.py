@@ -80,7 +80,7 @@ class Program:
             except (aiohttp.ClientError, OSError):
                 return False
 
-        await eventually(probe, within=120, every=0.1, what=f"{self.url} ready")
+        await eventually(probe, every=0.1, what=f"{self.url} ready")
 
     async def metric(self, name: str) -> float:
         """Read one series of /metrics, labels and all."""

@@ -15,5 +15,5 @@ async def wait_ready(url: str) -> str:
             async with session.get(f"{url}/readyz") as answer:
                 return answer.status == 200
 
-        await eventually(ready, within=120, what=f"{url}/readyz")
+        await eventually(ready, what=f"{url}/readyz")
     return url

@@ -22,7 +22,7 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-_WITHIN_S = 60.0
+_WITHIN_S = 120.0
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07]*\x07|[()][0-9A-B])")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 CTRL_C, CTRL_D, TAB, ENTER = "\x03", "\x04", "\t", "\r"
@@ -89,7 +89,7 @@ class Session:
         _resize(self._terminal, columns, rows)
 
     async def shows(self, words: str, *, times: int = 1) -> None:
-        """Wait until words stand there so many times. ``AssertionError`` when it ends before, or a minute is over."""
+        """Wait until words stand there so many times. ``AssertionError`` when it ends before, or two minutes are over."""
         deadline = time.monotonic() + _WITHIN_S
         while self.text.count(words) < times:
             over = self._ended

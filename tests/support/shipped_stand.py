@@ -91,7 +91,7 @@ class Raised:
 
     kind: str
     words: str = ""
-    within: float = 60.0
+    within: float = 120.0
 
 
 @dataclass

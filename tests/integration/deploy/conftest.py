@@ -29,14 +29,18 @@ def free_port() -> Callable[[], int]:
 def edge_for(tmp_path: Path, free_port: Callable[[], int]) -> Callable[..., AbstractAsyncContextManager[Edge]]:
     """`async with edge_for([port, port, port]) as edge:` runs nginx in front of these; `trusted` are proxies in front of it.
 
-    ``variables`` are what its container would be told.
+    ``variables`` are what its container would be told; ``hasty``: it gives a replica up as soon as in earnest.
     """
 
     @asynccontextmanager
     async def make(
-        upstreams: Sequence[int], *, trusted: Sequence[str] = (), variables: Mapping[str, str] | None = None
+        upstreams: Sequence[int],
+        *,
+        trusted: Sequence[str] = (),
+        variables: Mapping[str, str] | None = None,
+        hasty: bool = False,
     ) -> AsyncIterator[Edge]:
-        edge = Edge(tmp_path / "nginx", upstreams, free_port(), trusted=trusted, variables=variables)
+        edge = Edge(tmp_path / "nginx", upstreams, free_port(), trusted=trusted, variables=variables, hasty=hasty)
         try:
             await edge.start()
             yield edge

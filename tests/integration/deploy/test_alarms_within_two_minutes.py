@@ -116,7 +116,7 @@ async def shop(
         tokens = {name: {"auth": {"kind": "client_token", "tokens": [name]}} for name in ("sbermarket", "kuper")}
         servers.sources.write_text(json.dumps(tokens))
         port = free_port()
-        edge = await stack.enter_async_context(edge_for([port] * 3))
+        edge = await stack.enter_async_context(edge_for([port] * 3, hasty=True))
         settings = {"PORT": str(port), "EDGE_LOG_DIR": str(edge.log_dir), **WEEK}
         gateway = servers.gateway("gw-1", dsn=await database_for("webhook_gateway"), amqp_url=amqp_url, **settings)
         gateway.url = f"http://{LOOPBACK}:{port}"

@@ -36,7 +36,7 @@ from tests.support.shipped_presses import people_act_by_buttons
 from tests.support.shipped_stand import MakeEdge, Ports, Raised, Stand, stand
 from tests.support.unreadable_hook import publish_unreadable_change
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 QUICK = [{"after": 0.5, "act": "call", "whom": "on_duty"}, {"after": 600, "act": "call", "whom": "backup"}]
 # How long people are waited for, and how often Trust is asked again.
 WITHOUT_WAITING = {

@@ -62,7 +62,7 @@ class StandIns:
 
     async def slow(self, request: web.Request) -> web.StreamResponse:
         """Every replica needs longer than nginx gives it."""
-        await asyncio.sleep(2.2)
+        await asyncio.Event().wait()
         return await self.accept(request)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -95,9 +95,15 @@ async def stand_ins() -> AsyncIterator[StandIns]:
 
 
 @pytest.fixture
-async def edge(stand_ins: StandIns, edge_for: Callable[[Any], Any]) -> AsyncIterator[Any]:
+def hasty() -> bool:
+    """Whether the edge gives a replica up as soon as in earnest: where a test says so."""
+    return False
+
+
+@pytest.fixture
+async def edge(stand_ins: StandIns, edge_for: Callable[..., Any], hasty: bool) -> AsyncIterator[Any]:
     """The edge in front of them."""
-    async with edge_for(stand_ins.ports) as made:
+    async with edge_for(stand_ins.ports, hasty=hasty) as made:
         yield made
 
 
@@ -118,13 +124,14 @@ async def test_a_hook_whose_replica_dies_half_way_is_sent_to_another_one_whole(
     assert len((await edge.logged(1))[-1]["upstream"].split(", ")) == 2
 
 
+@pytest.mark.parametrize("hasty", [True])
 async def test_a_hook_whose_replica_hangs_is_answered_by_another_one(
     stand_ins: StandIns, edge: Any, client: aiohttp.ClientSession
 ) -> None:
     stand_ins.behave = stand_ins.hang_on_first
-    async with client.post(HOOK, data=CUSTOMER, timeout=aiohttp.ClientTimeout(total=5)) as answer:
+    async with client.post(HOOK, data=CUSTOMER) as answer:
         assert answer.status == 200
-    assert (await edge.logged(1))[-1]["upstream_status"] == "504, 200"
+    assert (await edge.logged(1))[-1]["upstream_status"].endswith("504, 200")
 
 
 async def test_a_replica_that_can_keep_nothing_hands_the_hook_to_one_that_can(
@@ -149,7 +156,7 @@ async def test_when_no_replica_can_keep_it_the_gateways_own_503_goes_out(
     assert len(stand_ins.seen) == 3
 
 
-@pytest.mark.parametrize("trouble", [StandIns.full, StandIns.slow])
+@pytest.mark.parametrize(("trouble", "hasty"), [(StandIns.full, False), (StandIns.slow, True)])
 async def test_replicas_that_all_failed_a_moment_ago_are_asked_and_answer(
     stand_ins: StandIns, edge: Any, client: aiohttp.ClientSession, trouble: Callable[[StandIns, web.Request], Any]
 ) -> None:

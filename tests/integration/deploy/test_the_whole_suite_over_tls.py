@@ -141,7 +141,7 @@ class Whole:
             except aiohttp.ClientConnectorError:
                 return False
 
-        await eventually(all_ready, within=120, what="every service ready over TLS")
+        await eventually(all_ready, what="every service ready over TLS")
 
 
 def believing(authority: Authority) -> aiohttp.ClientSession:
@@ -287,5 +287,5 @@ async def complains(suite: Whole, service: Service, session: aiohttp.ClientSessi
         heard = suite.said(service) if service is GATEWAY else orjson.loads(text)["checks"].get(of, "")
         return f"certificate is not believed: {in_words}" in heard and status == (200 if service is GATEWAY else 503)
 
-    await eventually(said, within=90, what=f"{service.name} says what is wrong with {of}")
+    await eventually(said, what=f"{service.name} says what is wrong with {of}")
     assert (await suite.read(service, "/livez", session))[0] == 200

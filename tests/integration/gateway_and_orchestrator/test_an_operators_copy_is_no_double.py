@@ -63,7 +63,7 @@ async def says(addresses: dict[str, str], *kinds: str) -> None:
         assert [one.kind for one in check(evidence)] == [*kinds]
         return True
 
-    await eventually(found, within=20.0, what=f"the findings {kinds}")
+    await eventually(found, what=f"the findings {kinds}")
 
 
 async def life(orders: Api, done: int) -> Any:

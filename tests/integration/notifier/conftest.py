@@ -56,7 +56,7 @@ async def make_kit(
                 "slack_api_url": sandbox.slack_url,
                 "smtp_host": sandbox.smtp_host,
                 "smtp_port": sandbox.smtp_port,
-                "call_deadline": 2.0,
+                "call_deadline": 6.0,  # a call that a busy machine makes late is none whose answer was lost
                 "drain_seconds": 5.0,
                 "heartbeat_every": 0.0,
             }

@@ -48,7 +48,7 @@ def running_servers(run: RunDirectory, *, postgres: bool = True) -> Iterator[tup
         supervisor.shutdown()
 
 
-def until(condition: Callable[[], bool], *, within_s: float = 60) -> None:
+def until(condition: Callable[[], bool], *, within_s: float = 120) -> None:
     """Return when the condition holds; an ``AssertionError`` when it never does."""
     deadline = time.monotonic() + within_s
     while not condition():

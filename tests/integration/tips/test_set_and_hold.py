@@ -202,7 +202,7 @@ async def test_unknown_unfinished_and_misspelt_orders_get_the_documented_answers
 
 @pytest.mark.parametrize("mode", ["timeout", "error", "reset", "rate_limit"])
 async def test_without_feedback_the_answer_is_503_and_nothing_is_written(start: Start, mode: str) -> None:
-    service = await start(feedback_deadline=0.2)
+    service = await start(feedback_deadline=2.0 if mode == "timeout" else 10.0)
     await service.order(tips_amount=1_000)
     await service.feedback()
     await service.sandbox.fault("feedback", mode=mode)

@@ -39,6 +39,7 @@ SOURCES = {
     "shop": {"auth": {"kind": "basic", "credentials": [{"username": "shop", "password": "secret"}]}},
 }
 TOKEN = {"Client-token": "new-token"}
+_DEADLINES = ("confirm_deadline", "spool_deadline", "orders_limit_deadline")
 
 
 def hook_body(event: str = "order.created", order: str = "H1", **payload: Any) -> dict[str, Any]:
@@ -158,10 +159,13 @@ async def start(tmp_path: Path, amqp_url: str, database_for: Callable[[str], Awa
             "replica": replica,
             "breaker_pause": 0.1,
             "watch_every": 0.1,
-            "confirm_deadline": 0.9,  # patient, so that a busy machine does not send hooks to the spool that a test wants confirmed
             **changes,
         }
-        async with running(build, Settings(**values)) as application, aiohttp.ClientSession() as session:
+        # More patient than anybody may be in earnest: a machine that stops for a moment spools nothing that a test wants confirmed,
+        # and lets no order pass that is to be limited.
+        patient = {name: 30.0 for name in _DEADLINES if name not in changes}
+        settings = Settings(**values).model_copy(update=patient)
+        async with running(build, settings) as application, aiohttp.ClientSession() as session:
             gateway = Gateway(application.url, session)
             if ready:
                 await eventually(_connected(gateway), what="the broker lane")

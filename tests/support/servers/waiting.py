@@ -11,7 +11,7 @@ Value = TypeVar("Value")
 
 
 async def eventually(
-    probe: Callable[[], Awaitable[Value]], *, within: float = 60.0, every: float = 0.05, what: str = "the condition"
+    probe: Callable[[], Awaitable[Value]], *, within: float = 120.0, every: float = 0.05, what: str = "the condition"
 ) -> Value:
     """Call ``probe`` until it returns something true, and return that.
 

@@ -46,7 +46,7 @@ async def why(link: Broker) -> Unavailable | None:
             return [] if "not connected yet" in error.detail else [error]
         return [None]
 
-    [found] = await eventually(tried, within=30, what="an attempt")
+    [found] = await eventually(tried, what="an attempt")
     return found
 
 
@@ -62,7 +62,7 @@ async def refusal(url: str) -> str:
 async def test_any_node_that_is_believed_is_published_to_over_tls(server: TlsRabbitmq) -> None:
     hosts = f"{LOOPBACK}:{free_port()},{LOOPBACK}:{server.port}"
     async with linked(server.url(hosts=hosts)) as link:
-        await asyncio.wait_for(link.wait_ready(), 30)
+        await asyncio.wait_for(link.wait_ready(), 60)
         assert await why(link) is None
 
 
@@ -90,4 +90,4 @@ async def test_an_expired_certificate_is_refused_and_the_renewed_one_found_by_it
         assert found is not None
         assert "certificate is not believed: certificate has expired" in found.detail
         await asyncio.to_thread(server.renew)
-        await asyncio.wait_for(link.wait_ready(), 30)
+        await asyncio.wait_for(link.wait_ready(), 60)

@@ -183,7 +183,7 @@ async def test_two_replicas_at_once_send_in_turn_and_wait_for_nobody(make_replic
     first, second = await make_replica(), await make_replica()
     async with first.database.transaction() as connection:
         committed = await first.ingest(connection, [enveloped(created("A"))])
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await second.take_in(created("B"))  # while the other's transaction holds chat and windows
     committed()
     assert (len(first.handed), len(second.handed), second.woken) == (1, 0, 1)
@@ -281,7 +281,7 @@ async def test_intake_does_not_wait_for_windows_that_a_sender_holds(make_replica
     try:
         async with other.transaction():
             await other.execute("SELECT 1 FROM rate_windows FOR UPDATE")
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await replica.take_in(created())
     finally:
         await other.close()

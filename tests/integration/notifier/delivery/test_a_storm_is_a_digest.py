@@ -25,7 +25,7 @@ from tests.integration.notifier.factories import (
 from tests.support.servers import eventually
 
 
-async def over(kit: Kit, count: int, *, within: float = 60.0, lists: bool = False) -> list[dict[str, Any]]:
+async def over(kit: Kit, count: int, *, within: float = 120.0, lists: bool = False) -> list[dict[str, Any]]:
     """Wait until so many deliveries are at their end, and with ``lists`` those of a storm's lists too."""
 
     async def probe() -> list[dict[str, Any]]:
@@ -81,14 +81,14 @@ async def incident_of(kit: Kit, delivery: dict[str, Any]) -> int:
 
 
 async def test_a_digest_whose_first_answer_was_lost_comes_again_and_says_so(make_kit: MakeKit) -> None:
-    kit = await make_kit(routes=ONE_CHAT, storm_above=3, call_deadline=1.0, telegram_token=None)
+    kit = await make_kit(routes=ONE_CHAT, storm_above=3, call_deadline=3.0, telegram_token=None)
     await kit.publish(*many(20))
 
     async def waiting() -> bool:
         return len(await kit.fetch("SELECT 1 FROM deliveries")) == 20
 
     await eventually(waiting)
-    await kit.sandbox.fault("telegram", mode="lost_response", count=1, delay_s=3)
+    await kit.sandbox.fault("telegram", mode="lost_response", count=1, delay_s=30)
     survivor = await make_replica(kit)
     async with survivor:
         await over(kit, 20)

@@ -11,14 +11,14 @@ from pydantic import SecretStr
 from common.postgres import Database
 from common.service import running
 from notifier.app import build
-from notifier.channels.telegram import TelegramSender, telegram_limits
+from notifier.channels.telegram import telegram_limits
 from notifier.delivery.deliver import Deliver
 from notifier.delivery.model import Claim, Digest, StaleMessage
 from notifier.delivery.outcomes import Sent
 from notifier.delivery.queue import DeliveryQueues
 from notifier.messages.words import Words
 from notifier.metrics import NotifierMetrics
-from tests.integration.notifier.factories import ONE_CHAT, Kit, MakeKit, a_problem, act, many
+from tests.integration.notifier.factories import ONE_CHAT, Kit, MakeKit, PatientSender, a_problem, act, many
 from tests.support.servers import eventually
 
 MARK = "возможно, повторно"
@@ -29,7 +29,7 @@ async def die(kit: Kit, work: type[Any], *, after_the_call: bool, storm_above: i
     """Be the sender that claims such a piece of work, perhaps makes the call, and ends."""
     database = Database(kit.dsn, application_name="victim")
     await database.open()
-    sender = TelegramSender(token="4242:test-token", api_url=kit.sandbox.telegram_url)
+    sender = PatientSender(token="4242:test-token", api_url=kit.sandbox.telegram_url)
     deliver = Deliver(
         channel="telegram",
         queues=DeliveryQueues(database, channel="telegram", limits=lambda chat: telegram_limits(bot="4242", chat=chat)),
@@ -37,6 +37,7 @@ async def die(kit: Kit, work: type[Any], *, after_the_call: bool, storm_above: i
         words=Words("ru"),
         watch=NotifierMetrics(CollectorRegistry()),
         deadline=1.0,
+        monotonic=lambda: 0.0,
         storm_above=storm_above,
     )
 

@@ -103,10 +103,10 @@ async def test_a_deleted_message_about_a_problem_that_is_over_is_not_missed(make
 
 
 async def test_an_edit_whose_answer_was_lost_is_made_again_and_nobody_sees_it_twice(make_kit: MakeKit) -> None:
-    kit = await make_kit(routes=ONE_CHAT, call_deadline=1.0)
+    kit = await make_kit(routes=ONE_CHAT, call_deadline=3.0)
     await kit.publish(a_problem())
     await ended(kit, 1)
-    await kit.sandbox.fault("telegram", mode="lost_response", count=1, delay_s=3)
+    await kit.sandbox.fault("telegram", mode="lost_response", count=1, delay_s=30)
     await act(kit, "ack")
 
     async def done() -> bool:

@@ -26,7 +26,7 @@ async def test_intake_and_resolution_do_not_wait_for_a_sender_that_has_not_recor
             # Whoever would insert the same key, if only to do nothing on conflict, waits for the end of this.
             await sender.execute("UPDATE lanes SET last_sent_at = now()")
             await kit.publish(created("H2"))
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(100):
                 await eventually(lambda: _notices_of(kit, 2), what="the second order's notices")
                 assert (await kit.call("POST", "/admin/v1/incidents/1/resolve", body=REASON))[0] == 200
     finally:

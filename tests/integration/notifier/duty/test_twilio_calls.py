@@ -64,10 +64,10 @@ async def calls(kit: Kit, *expected: tuple[str, str, str | None]) -> list[dict[s
 
 
 async def test_a_call_whose_answer_is_lost_rings_once_and_its_end_is_heard(make_kit: MakeKit, tmp_path: Path) -> None:
-    kit = await with_twilio(make_kit, tmp_path, call_deadline=1.0, call_callback_url=None)
+    kit = await with_twilio(make_kit, tmp_path, call_deadline=3.0, call_callback_url=None)
     await put_roster(kit, "oleg", "anna")
     # Without callbacks the repeat has to find the call by itself.
-    await kit.sandbox.fault("twilio", mode="lost_response", count=1, delay_s=3, match="create_call")
+    await kit.sandbox.fault("twilio", mode="lost_response", count=1, delay_s=30, match="create_call")
     await kit.publish(crashed(error="<KeyError> & co"))
     [call] = await calls(kit, ("oleg", "placed", None))
     assert call["attempts"] == 2

@@ -61,7 +61,7 @@ class Replica:
                 )
             return [row[0] for row in rows] == list(numbers)
 
-        await eventually(done, within=30, what=f"the events of {numbers}")
+        await eventually(done, what=f"the events of {numbers}")
 
 
 @asynccontextmanager

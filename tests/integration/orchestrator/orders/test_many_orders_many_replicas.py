@@ -60,7 +60,7 @@ async def check(database: Any, ends: dict[str, tuple[str, str | None]], hooks: l
     async def quiet() -> bool:
         row = await database.fetchrow(
             "SELECT (SELECT count(*) FROM workflow_event WHERE attributes ? 'body_form') AS events,"
-            " (SELECT count(*) FROM workflow_ready WHERE ready_at <= clock_timestamp()) AS ready,"
+            " (SELECT count(*) FROM workflow_ready WHERE ready_at <= clock_timestamp() OR attempts > 0) AS ready,"
             " (SELECT count(*) FROM outbox) AS promised"
         )
         assert dict(row) == {"events": len({(hook.event_id) for hook in hooks}), "ready": 0, "promised": 0}

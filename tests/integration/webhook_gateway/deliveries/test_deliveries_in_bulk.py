@@ -73,7 +73,7 @@ async def test_many_are_replayed_as_planned_and_what_others_decided_is_left_alon
             ids = await undecided(one)
             return ids if len(ids) == MANY else []
 
-        ids = await eventually(all_there, within=120, what="all in quarantine")
+        ids = await eventually(all_there, what="all in quarantine")
         status, planned = await one.change(
             "/admin/v1/deliveries/replay", {**WHY, "filter": FILTER, "limit": MANY, "dry_run": True}
         )

@@ -79,9 +79,7 @@ async def test_an_erased_customer_is_gone_and_the_others_in_the_same_letter_stay
 ) -> None:
     async with running_sandbox() as sandbox:
         mail = {"smtp_host": sandbox.smtp_host, "smtp_port": sandbox.smtp_port, "report_to": "arsen@shop.example"}
-        async with start(
-            postgres_dsn=SecretStr(dsn), **dict.fromkeys(LIMITS, 1), orders_limit_deadline=2.0, **mail
-        ) as gateway:
+        async with start(postgres_dsn=SecretStr(dsn), **dict.fromkeys(LIMITS, 1), **mail) as gateway:
             for number in (1, 2):
                 assert (await gateway.send(order(number), path=ORDERS, headers=bearer("viewer")))[0] == 403
             for name, status in (("W-3", 201), ("W-4", 429)):
@@ -130,7 +128,7 @@ async def test_what_is_decided_goes_when_it_is_old_and_what_is_open_stays(
 ) -> None:
     async with running_sandbox() as sandbox:
         mail = {"smtp_host": sandbox.smtp_host, "smtp_port": sandbox.smtp_port, "report_to": "arsen@shop.example"}
-        async with start(postgres_dsn=SecretStr(dsn), orders_limit_deadline=2.0, **mail) as gateway:
+        async with start(postgres_dsn=SecretStr(dsn), **mail) as gateway:
             for number in (1, 2, 3):
                 assert (await gateway.send(order(number), path=ORDERS, headers=bearer("viewer")))[0] == 403
             assert (await gateway.send(order(4), path=ORDERS, headers={}))[0] == 401

@@ -20,7 +20,6 @@ from webhook_gateway.rescue.end_problem import ended_by_arrival
 Arrived = Callable[[int], Awaitable[list[IntakeMessage]]]
 ORDERS = "/api/v1/orders/"
 PATH = "/admin/v1/endangered-orders"
-PATIENT = {"orders_limit_deadline": 2.0}
 GOODS = [{"id": "milk", "quantity": 2, "price": "85.00"}]
 UNREADABLE = [{"id": "milk", "quantity": "пара", "price": "85.00"}]
 
@@ -47,7 +46,7 @@ async def endangered(gateway: Gateway, count: int, query: str = "") -> list[dict
 
 
 async def test_likely_duplicates_are_named_before_an_order_is_made_twice(start: Start, arrived: Arrived) -> None:
-    async with start(**PATIENT) as gateway:
+    async with start() as gateway:
         _, other = await send(gateway, order([{"id": "beer", "quantity": 1}]))  # the same phone
         _, same_basket = await send(gateway, order(GOODS, phone="+79990009999"))
         await send(gateway, order([{"id": "tv", "quantity": 1}], phone="+79990008888"))
@@ -88,7 +87,7 @@ async def test_likely_duplicates_are_named_before_an_order_is_made_twice(start: 
 async def test_a_customers_second_try_settles_the_first_by_customer_and_basket(
     start: Start, arrived: Arrived, amqp_url: str
 ) -> None:
-    async with start(**PATIENT) as gateway, watched(amqp_url, topology.NOTIFIER_ALERTS) as alerts:
+    async with start() as gateway, watched(amqp_url, topology.NOTIFIER_ALERTS) as alerts:
         assert (await send(gateway, order(UNREADABLE)))[0] == 422
         assert (await send(gateway, order(GOODS), "kz"))[0] == 201  # another site's
         assert (await send(gateway, order([{"id": "beer", "quantity": 1}])))[0] == 201
@@ -113,7 +112,7 @@ async def test_a_second_try_that_cannot_be_settled_holds_up_no_other(
     bad: list[str] = []
     whole = Fault().over(ended_by_arrival, lambda _connection, arrived: arrived[0].endangered_id in bad)
     monkeypatch.setattr("webhook_gateway.rescue.settle.ended_by_arrival", whole)
-    async with start(**PATIENT) as gateway:
+    async with start() as gateway:
         phones = [f"+7999000112{number}" for number in range(3)]
         for phone in phones:
             assert (await send(gateway, order(UNREADABLE, phone=phone)))[0] == 422
@@ -128,7 +127,7 @@ async def test_a_second_try_that_cannot_be_settled_holds_up_no_other(
 
 
 async def test_a_thousand_other_orders_of_one_phone_hide_no_second_try(start: Start) -> None:
-    async with start(**PATIENT) as gateway:
+    async with start() as gateway:
         for _ in range(33):
             assert (await send(gateway, order(UNREADABLE)))[0] == 422
         for number in range(33):  # with the first 33 that is a thousand pairs before the one that matters
@@ -140,7 +139,7 @@ async def test_a_thousand_other_orders_of_one_phone_hide_no_second_try(start: St
 
 
 async def test_an_order_is_found_by_anything_that_a_customer_says(start: Start) -> None:
-    async with start(**PATIENT) as gateway:
+    async with start() as gateway:
         said = {"name": "Анна Каренина", "phone": "+7 999 000-11-22", "email": "Anna@Example.org"}
         await send(gateway, {"externalId": "W-7", "positions": [], "customer": said})
         await send(gateway, order([], phone="+79990009999", externalId="W-8"), "kz")

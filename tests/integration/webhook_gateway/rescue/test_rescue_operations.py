@@ -50,7 +50,6 @@ def mailed(sandbox: RunningSandbox, **changes: Any) -> dict[str, Any]:
         "report_to": "arsen@shop.example",
         "report_copies": ("developers@shop.example", "dev2@shop.example"),
         "report_retry": 0.05,
-        "orders_limit_deadline": 2.0,
         "public_url": "https://gw.example",
         **changes,
     }

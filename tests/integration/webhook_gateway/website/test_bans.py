@@ -11,7 +11,7 @@ from tests.support.servers import eventually
 
 ORDERS = "/api/v1/orders/"
 BANS = "/admin/v1/order-limits"
-LIMITS = {"orders_per_phone": 1, "orders_per_address": 0, "orders_per_ip": 0, "orders_limit_deadline": 2.0}
+LIMITS = {"orders_per_phone": 1, "orders_per_address": 0, "orders_per_ip": 0}
 
 
 def order(number: int = 1, **changes: Any) -> dict[str, Any]:

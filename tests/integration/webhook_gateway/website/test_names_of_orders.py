@@ -21,7 +21,6 @@ from tests.support.servers import eventually, proxied
 Arrived = Callable[[int], Awaitable[list[IntakeMessage]]]
 ORDERS = "/api/v1/orders/"
 PATH = "/admin/v1/endangered-orders"
-PATIENT = {"orders_limit_deadline": 2.0}
 
 
 def order(**changes: Any) -> dict[str, Any]:
@@ -61,7 +60,7 @@ async def test_two_sites_never_share_numbers_and_each_sells_in_its_currency(
 ) -> None:
     websites = tmp_path / "websites.json"
     websites.write_text(json.dumps({"website:kz": {"currency": "KZT"}}))
-    async with start(websites_file=websites, **PATIENT) as gateway:
+    async with start(websites_file=websites) as gateway:
         named = order(externalId="1001")
         assert await send(gateway, named) == (201, {"number": order_number("website", "1001")})
         other = {**ANOTHER, "externalId": "1001"}
@@ -80,8 +79,8 @@ async def test_a_name_that_another_order_has_is_refused_endangered_and_raised(
     start: Start, arrived: Arrived, amqp_url: str
 ) -> None:
     async with (
-        start("gw-1", **PATIENT) as one,
-        start("gw-2", **PATIENT) as two,
+        start("gw-1") as one,
+        start("gw-2") as two,
         watched(amqp_url, topology.NOTIFIER_ALERTS) as alerts,
     ):
         key = {"Idempotency-Key": "k-1"}
@@ -121,7 +120,7 @@ async def test_a_name_that_another_order_has_is_refused_endangered_and_raised(
 
 
 async def test_a_key_beside_an_id_of_its_own_stands_for_one_order_too(start: Start, arrived: Arrived) -> None:
-    async with start(**PATIENT) as gateway:
+    async with start() as gateway:
         key = {"Idempotency-Key": "k-1"}
         first = await send(gateway, order(externalId="1001"), **key)
         assert first == (201, {"number": order_number("website", "1001")})
@@ -134,7 +133,7 @@ async def test_a_key_beside_an_id_of_its_own_stands_for_one_order_too(start: Sta
 
 
 async def test_of_two_orders_under_one_name_at_two_replicas_one_is_taken(start: Start, arrived: Arrived) -> None:
-    async with start("gw-1", **PATIENT) as one, start("gw-2", **PATIENT) as two:
+    async with start("gw-1") as one, start("gw-2") as two:
         for name in ("R-1", "R-2", "R-3", "R-4"):
             bodies = [order(externalId=name), {**ANOTHER, "externalId": name}]
             answers = await asyncio.gather(*(send(gw, body) for gw, body in zip((one, two), bodies, strict=True)))
@@ -144,7 +143,7 @@ async def test_of_two_orders_under_one_name_at_two_replicas_one_is_taken(start: 
 
 
 async def test_of_two_orders_under_one_key_at_two_replicas_one_is_taken(start: Start, arrived: Arrived) -> None:
-    async with start("gw-1", **PATIENT) as one, start("gw-2", **PATIENT) as two:
+    async with start("gw-1") as one, start("gw-2") as two:
         for round_ in range(4):
             bodies = [order(externalId=f"A-{round_}"), {**ANOTHER, "externalId": f"B-{round_}"}]
             key = {"Idempotency-Key": f"k-{round_}"}
@@ -181,7 +180,7 @@ async def test_a_name_used_twice_while_the_database_was_away_is_endangered_later
 async def test_an_order_that_nobody_can_call_back_is_taken_and_raised(
     start: Start, arrived: Arrived, amqp_url: str
 ) -> None:
-    async with start(**PATIENT) as gateway, watched(amqp_url, topology.NOTIFIER_ALERTS) as alerts:
+    async with start() as gateway, watched(amqp_url, topology.NOTIFIER_ALERTS) as alerts:
         unreachable = order(externalId="W-1", customer={"name": "Анна", "phone": "нет", "email": "anna"})
         number = order_number("website", "W-1")
         assert [await send(gateway, unreachable) for _ in range(2)] == [(201, {"number": number})] * 2
@@ -198,7 +197,7 @@ async def test_an_order_that_nobody_can_call_back_is_taken_and_raised(
 
 
 async def test_an_order_whose_content_cannot_be_carried_out_is_refused_with_its_fields(start: Start) -> None:
-    async with start(**PATIENT) as gateway:
+    async with start() as gateway:
         cases: list[tuple[dict[str, Any], str]] = [
             ({"positions": [{"id": "tv", "quantity": -5, "price": "83.00"}]}, "positions.0.quantity"),
             ({"positions": [{"id": "tv", "quantity": 1, "price": -1}]}, "positions.0.price"),

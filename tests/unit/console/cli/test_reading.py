@@ -224,7 +224,7 @@ def test_status_asks_everything_at_once(services: Services, ordersctl: Ordersctl
         return 200, {"covered": True, "missing": []}
 
     def ready(_: Call) -> tuple[int, Any]:  # before the answer to this the other was asked
-        return (200, {"ready": True, "checks": {}}) if last.wait(timeout=10) else (503, {"code": "unavailable"})
+        return (200, {"ready": True, "checks": {}}) if last.wait(timeout=60) else (503, {"code": "unavailable"})
 
     services.on("GET /readyz", ready)
     services.on("GET /admin/v1/coverage", coverage)

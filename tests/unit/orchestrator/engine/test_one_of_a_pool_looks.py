@@ -76,7 +76,7 @@ async def test_one_look_is_for_all_that_came_before_it() -> None:
         await asyncio.sleep(0)
     await lingering
     again = await looks(listener)
-    assert again.done()  # by its own time, not by what the look has found
+    await again  # by its own time, not by what the look has found
     kept = asyncio.create_task(listener.wait(3600))
     await asyncio.sleep(0)
     assert listener.idle
