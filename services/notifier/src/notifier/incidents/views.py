@@ -148,7 +148,7 @@ class RecipeRun(BaseModel):
     """A request for a recipe. `asked`: whoever asked has not confirmed it; `expired`: never did."""
 
     person: str
-    state: str
+    state: Literal["asked", "confirmed", "running", "done", "failed", "declined", "expired"]
     result: str | None = Field(description="what was done, and why it was not")
     asked_at: datetime
     ended_at: datetime | None

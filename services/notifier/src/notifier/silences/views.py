@@ -16,7 +16,7 @@ class Silence(BaseModel):
 
     id: int
     match: dict[str, list[str]]
-    purpose: str
+    purpose: Literal["silence", "maintenance"]
     starts_at: datetime
     ends_at: datetime
     reason: str

@@ -350,7 +350,7 @@ Backup: TypeAlias = str
 
 class RecipeRun(TypedDict):
     person: str
-    state: str
+    state: Literal['asked', 'confirmed', 'running', 'done', 'failed', 'declined', 'expired']
     result: str | None
     asked_at: str
     ended_at: str | None
@@ -434,7 +434,7 @@ class ShiftView(TypedDict):
 class Silence(TypedDict):
     id: int
     match: dict[str, list[str]]
-    purpose: str
+    purpose: Literal['silence', 'maintenance']
     starts_at: str
     ends_at: str
     reason: str
