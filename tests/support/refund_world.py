@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from common.clock import ManualClock
 from common.contracts import Envelope, parse
 from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
 from common.contracts.journal import JournalEntryV1
@@ -56,10 +55,10 @@ from refunds.refunds.restart import RestartRefund
 from refunds.refunds.retry import RetryPolicy
 from refunds.refunds.states import TERMINAL, RefundState
 from refunds.refunds.store import RefundTransactions
-from sandbox.clock import ManualClock as SandboxClock
 from sandbox.systems.trust_money import KEY_RETENTION
 from sandbox.testing import RunningSandbox, running_sandbox
 from tests.support.change_in_world import ChangeInWorld
+from tests.support.clocks import ManualClock, SandboxClock
 from tests.support.crash_points import CrashPoint, KilledError, TransactionsWithCrashPoints, WithCrashPoints
 
 START = datetime(2026, 11, 21, 7, 0, tzinfo=UTC)

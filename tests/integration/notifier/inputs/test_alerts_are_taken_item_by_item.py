@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from common.clock import ManualClock
 from common.postgres import Database
 from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.look_again import LookAgain
@@ -25,6 +24,7 @@ from notifier.messages.words import Words
 from notifier.routing.file import read_routes
 from tests.integration.notifier.factories import ALERTS, NOW, ONE_CHAT, SENTRYS, Kit, MakeKit, ended, post, post_bytes
 from tests.support.alert_samples import notification, one_alert, sentry, stamp
+from tests.support.clocks import ManualClock
 
 
 async def states(kit: Kit) -> list[tuple[str, str]]:
