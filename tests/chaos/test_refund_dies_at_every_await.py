@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from refunds.refunds.states import RefundState
 from sandbox.faults import FaultMode, FaultOrder
-from tests.support.refund_world import Instance, World, open_world
+from tests.support.refund_world import Instance, World, in_world
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 
@@ -50,19 +49,6 @@ def _swept(world: World, *, beginning: str, prepare: Callable[[str], None]) -> i
     raise AssertionError("it never came to its end")
 
 
-async def _in_world(database_for: Callable[[str], Awaitable[str]], story: Callable[[World], None]) -> None:
-    dsn = await database_for("refunds")
-
-    def run() -> None:
-        world = open_world(dsn)
-        try:
-            story(world)
-        finally:
-            world.close()
-
-    await asyncio.to_thread(run)
-
-
 @pytest.mark.parametrize("beginning", ["pay-", "yk-"])
 async def test_it_dies_at_every_await_of_an_undisturbed_life(
     database_for: Callable[[str], Awaitable[str]], beginning: str
@@ -72,7 +58,7 @@ async def test_it_dies_at_every_await_of_an_undisturbed_life(
         print(f"{beginning}: died at each of {points} points")  # noqa: T201 - how far it came, with -s
         assert points > 40
 
-    await _in_world(database_for, story)
+    await in_world(await database_for("refunds"), story)
 
 
 @pytest.mark.parametrize(("beginning", "operation"), [("pay-", "start_refund"), ("yk-", "create_refund")])
@@ -89,4 +75,4 @@ async def test_it_dies_at_every_await_after_an_answer_was_lost(
 
         assert _swept(world, beginning=beginning, prepare=lose) > 20
 
-    await _in_world(database_for, story)
+    await in_world(await database_for("refunds"), story)

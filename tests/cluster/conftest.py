@@ -18,7 +18,7 @@ import pytest
 from suite_local import lifecycle
 from suite_local.catalogue import GATEWAY, SERVICES
 from suite_local.paths import RunDirectory
-from suite_local.ports import LOOPBACK, PortBook, free_port, is_answering
+from suite_local.ports import LOOPBACK, PortBook, free_port
 from suite_local.programs import Program, ProgramProcess, last_lines
 from suite_local.supervision import Supervisor
 from suite_local.testing import free_ports
@@ -29,6 +29,7 @@ from tests.cluster.page import Page
 from tests.cluster.trials import Trials
 from tests.support.database_pair import DatabasePair
 from tests.support.edge import edge_variables, nginx_command, render
+from tests.support.ports import is_answering
 from tests.support.suite_client import Client, RunningSuite, environment_for
 
 REPLICAS = 2

@@ -15,8 +15,8 @@ from typing import Any
 
 import aiohttp
 
-from suite_local import ports
 from suite_local.ports import LOOPBACK
+from tests.support.ports import is_answering
 from tests.support.servers import eventually
 
 NOBODY = "255.255.255.255"
@@ -160,7 +160,7 @@ async def nginx_in(prefix: Path, *, port: int) -> AsyncIterator[None]:
 
     async def ready() -> bool:
         assert process.returncode is None, (prefix / "err").read_text()
-        return ports.is_answering(port)
+        return is_answering(port)
 
     try:
         await eventually(ready, what="nginx takes connections")

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import asyncpg
 
-from common.clock import ManualClock
 from common.contracts import Envelope, parse
 from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
 from common.contracts.journal import JournalEntryV1
@@ -56,10 +55,10 @@ from refunds.refunds.restart import RestartRefund
 from refunds.refunds.retry import RetryPolicy
 from refunds.refunds.states import TERMINAL, RefundState
 from refunds.refunds.store import RefundTransactions
-from sandbox.clock import ManualClock as SandboxClock
 from sandbox.systems.trust_money import KEY_RETENTION
 from sandbox.testing import RunningSandbox, running_sandbox
 from tests.support.change_in_world import ChangeInWorld
+from tests.support.clocks import ManualClock, SandboxClock
 from tests.support.crash_points import CrashPoint, KilledError, TransactionsWithCrashPoints, WithCrashPoints
 
 START = datetime(2026, 11, 21, 7, 0, tzinfo=UTC)
@@ -107,6 +106,7 @@ class World:
     ended: Counter[str] = field(default_factory=Counter)
     number: int = 0
     began: datetime = START
+    back: timedelta = timedelta(days=30)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run on the world's own loop."""
@@ -142,7 +142,7 @@ class World:
             queue=WithCrashPoints(RefundQueue(self.database, owner=owner, lease=LEASE), crash_point),
             notice=HandleNotification(transactions, compare, reread, self.time),
             reconcile=reconcile,
-            daily=DailyReconciliation(reconcile, days, metrics, self.time, hour=0, back=timedelta(days=30)),
+            daily=DailyReconciliation(reconcile, days, metrics, self.time, hour=0, back=self.back),
             restart=RestartRefund(transactions, calls, find, reread, apply_answer, self.time),
             close=CloseRefund(transactions, find, apply_answer, self.time),
             check=CheckRefund(transactions, compare, reread, self.time),
@@ -193,12 +193,10 @@ class World:
         for row in sorted(rows, key=lambda row: row["id"]):
             envelope = Envelope.decode(row["body"])
             if envelope.type == TCreateRefundV1.TYPE:
-                event = parse(envelope, TCreateRefundV1)
+                event, now = parse(envelope, TCreateRefundV1), self.time.now()
                 for _ in range(2):
                     async with self.transactions().begin() as store:
-                        await begin_attempt(
-                            store, refund_id=event.refund_id, attempt=event.attempt, now=self.time.now()
-                        )
+                        await begin_attempt(store, refund_id=event.refund_id, attempt=event.attempt, now=now)
             elif envelope.type == ProblemRaisedV1.TYPE:
                 problem = parse(envelope, ProblemRaisedV1)
                 self.problems[problem.fingerprint] += 1
@@ -224,12 +222,7 @@ class World:
             evidence = await instance.restart.ask(refund_id, expected_version=None, dry_run=False)
             async with TransactionsWithCrashPoints(self.transactions(), instance.crash_point).begin() as store:
                 restart = await instance.restart.act(
-                    store,
-                    refund_id,
-                    expected_version=None,
-                    evidence=evidence,
-                    actor="operator",
-                    reason="test",
+                    store, refund_id, expected_version=None, evidence=evidence, actor="operator", reason="test"
                 )
         except Conflict as error:
             return error.code
@@ -245,7 +238,7 @@ class World:
             assert refund is not None
             evidence = await instance.close.ask(refund_id, expected_version=refund.version)
             async with TransactionsWithCrashPoints(self.transactions(), instance.crash_point).begin() as store:
-                closing = await instance.close.act(
+                ended = await instance.close.act(
                     store,
                     refund_id,
                     expected_version=refund.version,
@@ -258,7 +251,7 @@ class World:
             return error.code
         except KilledError:
             return None
-        return closing.outcome
+        return ended.outcome
 
     async def press_check(self, instance: Instance, refund_id: str) -> str | None:
         """An operator has the gateway asked now; the code when refused, the state it came to, None when the process died."""
@@ -332,10 +325,8 @@ class World:
         """What the gateways themselves have, by payment; refunds with ``key``, ``payouts``, ``alive``."""
         found: dict[str, dict[str, Any]] = {}
         outside = self.sandbox.world
-        for items, key in (
-            (outside.trust.money.ledger(), "idempotency_key"),
-            (outside.yookassa.ledger(), "idempotence_key"),
-        ):
+        trust, yookassa = outside.trust.money.ledger(), outside.yookassa.ledger()
+        for items, key in ((trust, "idempotency_key"), (yookassa, "idempotence_key")):
             for item in items:
                 for refund in item["refunds"]:
                     refund["key"] = refund[key]
@@ -396,3 +387,13 @@ def open_world(dsn: str) -> World:
     metrics, gateway_metrics = RefundMetrics(registry), GatewayMetrics(registry, gateways=("trust", "yookassa"))
     database, sandbox, session = runner.run(open_all())
     return World(runner, database, sandbox, session, ManualClock(START), outside, stack, metrics, gateway_metrics, dsn)
+
+
+async def in_world(dsn: str, story: Callable[[World], None]) -> None:
+    """Play a story in a world of its own, on a migrated database."""
+
+    def run() -> None:
+        with closing(open_world(dsn)) as world:
+            story(world)
+
+    await asyncio.to_thread(run)

@@ -88,6 +88,39 @@ def said_by_services() -> set[str]:
     return found
 
 
+def refusals() -> set[str]:
+    """Return the words of every refusal that a person may meet: what a service answers with a code of 4xx, whatever it is about."""
+    trees = [
+        ast.parse(file.read_text(encoding="utf-8"))
+        for file in sorted([*_ROOT.glob("services/*/src/**/*.py"), *_ROOT.glob("libs/*/src/**/*.py")])
+        if "services/console/" not in str(file)
+    ]
+    kinds = {"InvalidInput", "NotFound", "Conflict", "Unprocessable", "Forbidden", "Unauthorized", "TooMany"}
+    classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    while more := {each.name for each in classes if kinds & {_name(base) for base in each.bases}} - kinds:
+        kinds |= more
+    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args]
+    found = {text for call in calls if _name(call.func) in kinds for text in _forms(call.args[0])}
+    compared = [call for call in calls if isinstance(of := call.func, ast.Attribute) and _name(of.value) in kinds]
+    found |= {
+        f"{text} is at version {{}}, not {{}}: look at it again" for call in compared for text in _forms(call.args[0])
+    }
+    return {text for text in found if any(sign.isalpha() for sign in text)}
+
+
+def _forms(node: ast.expr) -> list[str]:
+    """Return a text in each form that a choice inside it gives it."""
+    if not isinstance(node, ast.JoinedStr):
+        return list(_texts(node))
+    found = [""]
+    for each in node.values:
+        chosen = each.value if isinstance(each, ast.FormattedValue) else each
+        parts = list(_texts(chosen)) if isinstance(chosen, ast.IfExp) else []
+        parts = parts or [chosen.value if isinstance(chosen, ast.Constant) and chosen is each else "{}"]  # type: ignore[list-item] # texts
+        found = [before + str(part) for before in found for part in parts]
+    return found
+
+
 def _assigned(node: ast.Assign) -> str:
     return node.targets[0].id if isinstance(node.targets[0], ast.Name) else ""
 

@@ -149,10 +149,12 @@ class Kit:
             if int(entry["request"].get("chat_id", 0)) == chat
         ]
 
-    async def call(self, method: str, path: str, *, role: str = "operator", body: Any = None) -> tuple[int, Any]:
-        """Call the first replica; returns (status, JSON)."""
-        headers = {"Authorization": f"Bearer {role}-token"}
-        async with self.sandbox.session.request(method, self.url + path, json=body, headers=headers) as answer:
+    async def call(
+        self, method: str, path: str, *, role: str = "operator", body: Any = None, replica: int = 0
+    ) -> tuple[int, Any]:
+        """Call a replica; returns (status, JSON)."""
+        url, headers = self.applications[replica].url + path, {"Authorization": f"Bearer {role}-token"}
+        async with self.sandbox.session.request(method, url, json=body, headers=headers) as answer:
             return answer.status, await answer.json(content_type=None)
 
     async def journal(self) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from tests.support.servers import eventually
 
 SECRET = "hook-secret"
 SIGNING = "signing-secret"
+OVERRIDES = "/admin/v1/roster/overrides"
 ORDER = order_number("sbermarket", "H123")
 REFUND = "0190b5f0-0000-7000-8000-000000000001"
 
@@ -94,6 +95,19 @@ async def put_roster(kit: Kit, *rotation: str, **more: Any) -> Any:
     status, answer = await kit.call("PUT", "/admin/v1/roster", body=body)
     assert status == 200, answer
     return answer
+
+
+async def override(kit: Kit, person: str | None, starts: timedelta, ends: timedelta, **more: Any) -> tuple[int, Any]:
+    """Put somebody over the plan from so long to so long after now."""
+    now = datetime.now(UTC)
+    body = {
+        "person": person,
+        "starts_at": (now + starts).isoformat(),
+        "ends_at": (now + ends).isoformat(),
+        "reason": "for a test",
+        **more,
+    }
+    return await kit.call("POST", OVERRIDES, body=body)
 
 
 def crashed(workflow_id: int = 77, **changes: Any) -> WorkflowCrashedV1:

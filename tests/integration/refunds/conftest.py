@@ -15,7 +15,8 @@ from common.messaging import Broker
 from refunds.settings import RefundsSettings
 from sandbox.testing import RunningSandbox, running_sandbox
 from tests.integration.refunds.factories import TOKENS, InWorld, RefundsClient, Start, serving
-from tests.support.refund_world import World, open_world
+from tests.support.refund_world import World
+from tests.support.refund_world import in_world as play_in_world
 from tests.support.servers import as_served
 
 
@@ -79,15 +80,6 @@ def in_world(database_for: Callable[[str], Awaitable[str]]) -> InWorld:
     """A function that plays a story in a world of its own."""
 
     async def play(story: Callable[[World], None]) -> None:
-        dsn = await database_for("refunds")
-
-        def run() -> None:
-            world = open_world(dsn)
-            try:
-                story(world)
-            finally:
-                world.close()
-
-        await asyncio.to_thread(run)
+        await play_in_world(await database_for("refunds"), story)
 
     return play

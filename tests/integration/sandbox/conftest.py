@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox.clock import ManualClock
 from sandbox.testing import RunningSandbox, running_sandbox
+from tests.support.clocks import SandboxClock
 
 if TYPE_CHECKING:
     from aiogram import Bot
@@ -17,13 +17,13 @@ TOKEN = "7000000001:secret-of-the-bot"
 
 
 @pytest.fixture
-async def clock() -> ManualClock:
+async def clock() -> SandboxClock:
     """Time that moves only when the test moves it."""
-    return ManualClock()
+    return SandboxClock()
 
 
 @pytest.fixture
-async def sandbox(clock: ManualClock) -> AsyncIterator[RunningSandbox]:
+async def sandbox(clock: SandboxClock) -> AsyncIterator[RunningSandbox]:
     """A sandbox that knows one Telegram bot."""
     async with running_sandbox(clock=clock, telegram_tokens=[TOKEN]) as running:
         yield running

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from sandbox.clock import ManualClock
 from sandbox.testing import RunningSandbox, running_sandbox
+from tests.support.clocks import SandboxClock
 
 Plan = Callable[["Gateway", str, str], Awaitable[web.Response] | web.Response]
 QUICK = [0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07]
@@ -107,7 +107,7 @@ async def test_a_full_life_is_played_in_order_and_reported(sandbox: RunningSandb
 
 
 async def test_a_refused_hook_is_repeated_seven_times_and_then_the_order_is_cancelled() -> None:
-    clock = ManualClock()
+    clock = SandboxClock()
     schedule = [1, 2, 4, 8, 16, 32, 64]
     async with (
         running_sandbox(clock=clock, hook_schedule=schedule) as sandbox,

@@ -7,8 +7,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from sandbox.clock import ManualClock
 from sandbox.testing import RunningSandbox, running_sandbox
+from tests.support.clocks import SandboxClock
 
 TRUST = {"X-Service-Token": "trust"}
 REFUND = {"payment_id": "p1", "amount": 300, "currency": "RUB"}
@@ -17,12 +17,12 @@ YOO_REFUND = {"payment_id": "y1", "amount": {"value": "3.00", "currency": "RUB"}
 
 
 @pytest.fixture
-async def clock() -> ManualClock:
-    return ManualClock()
+async def clock() -> SandboxClock:
+    return SandboxClock()
 
 
 @pytest.fixture
-async def sandbox(clock: ManualClock) -> AsyncIterator[RunningSandbox]:
+async def sandbox(clock: SandboxClock) -> AsyncIterator[RunningSandbox]:
     async with running_sandbox(
         clock=clock, trust_service_token="trust", yookassa_shop_id="shop", yookassa_secret_key="key"
     ) as running:
@@ -162,7 +162,7 @@ async def test_yookassa_refunds_at_once_and_answers_the_same_key_with_the_same_r
     assert payment["refunded_amount"] == {"value": "3.00", "currency": "RUB"}
 
 
-async def test_yookassa_forgets_a_key_after_a_day(api: Api, clock: ManualClock) -> None:
+async def test_yookassa_forgets_a_key_after_a_day(api: Api, clock: SandboxClock) -> None:
     _, first = await api.yoo("POST", "/refunds", YOO_REFUND, key="k1")
     clock.advance(24 * 3600 + 1)
     _, second = await api.yoo("POST", "/refunds", YOO_REFUND, key="k1")
@@ -226,7 +226,7 @@ async def test_feedback_is_what_the_customer_last_said(sandbox: RunningSandbox, 
 
 
 async def test_trust_lists_forgets_and_lets_go_of_what_was_not_captured(
-    api: Api, sandbox: RunningSandbox, clock: ManualClock
+    api: Api, sandbox: RunningSandbox, clock: SandboxClock
 ) -> None:
     _, first = await api.trust("POST", "/refunds", REFUND, key="k1")
     clock.advance(7 * 86400 - 1)

@@ -103,8 +103,9 @@ async def test_a_file_that_is_not_the_sandboxs_gives_one_clear_line(tmp_path: Pa
 
 @asynccontextmanager
 async def keeping_sandbox(file: Path) -> AsyncIterator[Call]:
-    """A sandbox that keeps money in a file and is killed at the end, in whatever it is; gives what calls it."""
-    keeping = sandbox_process("--port", "0", SANDBOX_SMTP_PORT="0", SANDBOX_KEEP_FILE=str(file))
+    """A sandbox that keeps what it knows in a file and is killed at the end, in whatever it is; gives what calls it."""
+    bursts = {"SANDBOX_TELEGRAM_CHAT_BURST": "50", "SANDBOX_SLACK_CHANNEL_BURST": "50"}
+    keeping = sandbox_process("--port", "0", SANDBOX_SMTP_PORT="0", SANDBOX_KEEP_FILE=str(file), **bursts)
     async with keeping as process, aiohttp.ClientSession() as session:
         url = f"http://127.0.0.1:{(await started(process))['port']}"
 
@@ -156,6 +157,49 @@ async def test_payment_systems_know_their_money_again_after_they_were_killed(tmp
         assert [page["items"] for page in await ledgers(call)] == [[], []]
         await call("PUT", "/sandbox/trust/payments/p", {"captured": 1000})
         assert (await call("POST", trust, wanted, key="k1"))["trust_refund_id"] not in known
+
+
+async def said(call: Call) -> list[Any]:
+    """What the chats and the tracker show."""
+    shown = ("telegram/messages", "slack/messages", "tracker/issues")
+    return [(await call("GET", f"/sandbox/{path}"))["items"] for path in shown]
+
+
+async def test_chats_and_the_tracker_know_what_was_said_after_they_were_killed(tmp_path: Path) -> None:
+    bot, slack, issue = "/bot1:abc", {"token": "xoxb-1"}, "/sandbox/tracker/issues/SUP-7"
+    button = {"inline_keyboard": [[{"text": "Take it", "callback_data": "take:1"}]]}
+    async with keeping_sandbox(tmp_path / "kept") as call:
+        texts = [{"chat_id": -100, "text": text, "reply_markup": button} for text in ("one", "two")]
+        one, two = [(await call("POST", f"{bot}/sendMessage", text))["result"]["message_id"] for text in texts]
+        edit = {"chat_id": -100, "message_id": one}
+        assert (await call("POST", f"{bot}/editMessageText", {**edit, "text": "one, mended"}))["ok"]
+        assert (await call("POST", f"{bot}/deleteMessage", {**edit, "message_id": two}))["ok"]
+        posts = [await call("POST", "/api/chat.postMessage", {**slack, "channel": "#c", "text": text}) for text in "ab"]
+        post = {**slack, "channel": posts[0]["channel"], "ts": posts[0]["ts"]}
+        assert (await call("POST", "/api/chat.update", {**post, "text": "a, mended"}))["ok"]
+        assert (await call("POST", "/api/chat.delete", {**post, "ts": posts[1]["ts"]}))["ok"]
+        await call("PUT", issue, {"summary": "A refund"})
+        await call("PATCH", issue, {"comment": "paid", "transition": "close"})
+        before = await said(call)
+    async with keeping_sandbox(tmp_path / "kept") as call:
+        assert await said(call) == before
+        assert [[message["text"] for message in before[0]], [item["deleted"] for item in before[1]]] == [
+            ["one, mended", "two"],
+            [False, True],
+        ]
+        # What was said before is edited as ever, and nothing new has its number.
+        assert (await call("POST", f"{bot}/editMessageText", {**edit, "text": "one, mended again"}))["ok"]
+        assert (await call("POST", "/api/chat.update", {**post, "text": "a, mended again"}))["ok"]
+        assert (await call("POST", f"{bot}/sendMessage", texts[0]))["result"]["message_id"] > max(one, two)
+        await call("PATCH", issue, {"comment": "thanks"})
+        telegram, _, [there] = await said(call)
+        assert [message["text"] for message in telegram] == ["one, mended again", "two", "one"]
+        assert [comment["text"] for comment in there["comments"]] == ["paid", "thanks"]
+        assert len({comment["id"] for comment in there["comments"]}) == 2
+        assert there["status"]["key"] == before[2][0]["status"]["key"] != "open"
+        await call("POST", "/sandbox/reset")
+    async with keeping_sandbox(tmp_path / "kept") as call:
+        assert await said(call) == [[], [], []]
 
 
 async def test_logs_page_by_cursor_and_clear() -> None:

@@ -14,20 +14,20 @@ from slack_sdk.signature import Clock as SlackClock
 from slack_sdk.signature import SignatureVerifier
 from slack_sdk.web.async_client import AsyncWebClient
 
-from sandbox.clock import ManualClock
 from sandbox.testing import RunningSandbox, running_sandbox
+from tests.support.clocks import SandboxClock
 
 TOKEN = "xoxb-sandbox"
 CHANNEL = "#orders-notifications"
 
 
 @pytest.fixture
-async def clock() -> ManualClock:
-    return ManualClock()
+async def clock() -> SandboxClock:
+    return SandboxClock()
 
 
 @pytest.fixture
-async def sandbox(clock: ManualClock) -> AsyncIterator[RunningSandbox]:
+async def sandbox(clock: SandboxClock) -> AsyncIterator[RunningSandbox]:
     async with running_sandbox(clock=clock, slack_tokens=[TOKEN], slack_signing_secret="signing") as running:
         yield running
 
@@ -85,7 +85,7 @@ async def test_wrong_and_missing_tokens_are_refused(sandbox: RunningSandbox) -> 
 
 
 async def test_one_channel_takes_one_post_a_second_after_a_small_burst(
-    slack: AsyncWebClient, clock: ManualClock
+    slack: AsyncWebClient, clock: SandboxClock
 ) -> None:
     await slack.chat_postMessage(channel=CHANNEL, text="1")
     await slack.chat_postMessage(channel=CHANNEL, text="2")
@@ -96,7 +96,7 @@ async def test_one_channel_takes_one_post_a_second_after_a_small_burst(
     await slack.chat_postMessage(channel=CHANNEL, text="3")
 
 
-async def test_updates_have_a_limit_of_their_own(slack: AsyncWebClient, clock: ManualClock) -> None:
+async def test_updates_have_a_limit_of_their_own(slack: AsyncWebClient, clock: SandboxClock) -> None:
     post = await slack.chat_postMessage(channel=CHANNEL, text="0")
     for index in range(50):
         await slack.chat_update(channel=post["channel"], ts=post["ts"], text=str(index))
@@ -104,7 +104,7 @@ async def test_updates_have_a_limit_of_their_own(slack: AsyncWebClient, clock: M
     assert (refused.status_code, refused.headers["Retry-After"]) == (429, "60")
 
 
-async def test_too_much_content_is_refused_with_its_place(slack: AsyncWebClient, clock: ManualClock) -> None:
+async def test_too_much_content_is_refused_with_its_place(slack: AsyncWebClient, clock: SandboxClock) -> None:
     def post(**content: Any) -> Any:
         clock.advance(2)
         return slack.chat_postMessage(channel=CHANNEL, text=content.pop("text", "x"), **content)
@@ -152,7 +152,7 @@ async def test_an_update_keeps_blocks_it_does_not_name_and_an_empty_list_clears_
 class StoppedClock(SlackClock):
     """slack-sdk's verifier at the sandbox's time."""
 
-    def __init__(self, clock: ManualClock) -> None:
+    def __init__(self, clock: SandboxClock) -> None:
         self._clock = clock
 
     def now(self) -> float:
@@ -160,7 +160,7 @@ class StoppedClock(SlackClock):
 
 
 async def test_a_press_is_signed_so_that_slacks_verifier_accepts_it(
-    sandbox: RunningSandbox, slack: AsyncWebClient, clock: ManualClock
+    sandbox: RunningSandbox, slack: AsyncWebClient, clock: SandboxClock
 ) -> None:
     taken: list[tuple[bytes, dict[str, str]]] = []
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 
-from sandbox.clock import ManualClock
 from sandbox.testing import RunningSandbox
+from tests.support.clocks import SandboxClock
 from tests.support.lazily import Lazily
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ async def test_an_update_is_repeated_under_the_same_id_until_it_is_taken(
 
 
 async def test_only_a_button_that_was_there_can_be_pressed(
-    sandbox: RunningSandbox, bot: telegram.Bot, webhook: Webhook, clock: ManualClock
+    sandbox: RunningSandbox, bot: telegram.Bot, webhook: Webhook, clock: SandboxClock
 ) -> None:
     sent = await bot.send_message(GROUP, "alarm", reply_markup=keyboard("ack:7"))
     clock.advance(2)

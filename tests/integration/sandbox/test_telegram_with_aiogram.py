@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from sandbox.clock import ManualClock
 from sandbox.testing import RunningSandbox
+from tests.support.clocks import SandboxClock
 from tests.support.lazily import Lazily
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ async def test_unknown_tokens_and_methods_are_refused(sandbox: RunningSandbox, b
     assert await refusal(bot(telegram.SendDice(chat_id=1)), telegram.TelegramNotFound) == "Not Found: method not found"
 
 
-async def test_texts_from_1_to_4096_characters_are_taken(bot: telegram.Bot, clock: ManualClock) -> None:
+async def test_texts_from_1_to_4096_characters_are_taken(bot: telegram.Bot, clock: SandboxClock) -> None:
     await bot.send_message(1, "x" * 4096)
     await bot.send_message(2, f"<b>{'&amp;' * 4096}</b>", parse_mode="HTML")
     assert await refusal(bot.send_message(3, "x" * 4097)) == "Bad Request: message is too long"
@@ -110,7 +110,7 @@ async def test_callback_data_has_1_to_64_bytes(bot: telegram.Bot) -> None:
     )
 
 
-async def test_one_chat_takes_one_message_a_second_after_a_small_burst(bot: telegram.Bot, clock: ManualClock) -> None:
+async def test_one_chat_takes_one_message_a_second_after_a_small_burst(bot: telegram.Bot, clock: SandboxClock) -> None:
     await bot.send_message(PERSON, "1")
     await bot.send_message(PERSON, "2")
     with pytest.raises(telegram.TelegramRetryAfter) as refused:
@@ -121,7 +121,7 @@ async def test_one_chat_takes_one_message_a_second_after_a_small_burst(bot: tele
     await bot.send_message(PERSON, "3")
 
 
-async def test_a_group_takes_20_a_minute_edits_counted(bot: telegram.Bot, clock: ManualClock) -> None:
+async def test_a_group_takes_20_a_minute_edits_counted(bot: telegram.Bot, clock: SandboxClock) -> None:
     message = await bot.send_message(GROUP, "0")
     for index in range(1, 20):
         clock.advance(1)
@@ -134,7 +134,7 @@ async def test_a_group_takes_20_a_minute_edits_counted(bot: telegram.Bot, clock:
     await bot.send_message(GROUP, "21st")
 
 
-async def test_a_bot_makes_30_calls_in_any_second(bot: telegram.Bot, clock: ManualClock) -> None:
+async def test_a_bot_makes_30_calls_in_any_second(bot: telegram.Bot, clock: SandboxClock) -> None:
     for chat in range(1, 31):
         await bot.send_message(chat, "x")
     with pytest.raises(telegram.TelegramRetryAfter):
@@ -162,7 +162,7 @@ async def test_refused_chats_answer_as_telegram_does(sandbox: RunningSandbox, bo
 
 
 async def test_edits_change_the_message_and_know_when_nothing_changes(
-    sandbox: RunningSandbox, bot: telegram.Bot, clock: ManualClock
+    sandbox: RunningSandbox, bot: telegram.Bot, clock: SandboxClock
 ) -> None:
     sent = await bot.send_message(1, "a", reply_markup=keyboard("x"))
 

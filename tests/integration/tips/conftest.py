@@ -17,9 +17,9 @@ import asyncpg
 import pytest
 from aiohttp import web
 
-from common.clock import ManualClock
 from common.service import Application, Lifecycle, running
 from sandbox.testing import RunningSandbox, running_sandbox
+from tests.support.clocks import ManualClock
 from tests.support.servers import TestDatabases, eventually
 from tips.app import build
 from tips.settings import TipsSettings

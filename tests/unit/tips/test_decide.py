@@ -10,7 +10,7 @@ from math import inf
 
 import pytest
 
-from common.clock import ManualClock
+from tests.support.clocks import ManualClock
 from tests.unit.tips.factories import END, an_order, feedback
 from tips.decide import TipsDecisions
 from tips.errors import Contended, OrderNotFinished

@@ -58,7 +58,7 @@ class RunDirectory:
 
     @property
     def sandbox_file(self) -> Path:
-        """What the sandbox's payment systems still know when the suite is started again."""
+        """What the sandbox's outside world still knows when the suite is started again."""
         return self.root / "sandbox.sqlite3"
 
     @property

@@ -44,15 +44,6 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
     return True
 
 
-def is_answering(port: int, host: str = LOOPBACK, timeout_s: float = 0.5) -> bool:
-    """Say whether something accepts connections on the port."""
-    try:
-        with socket.create_connection((host, port), timeout=timeout_s):
-            return True
-    except OSError:
-        return False
-
-
 class PortBook:
     """The ports of one run directory, by name, kept in its state file.
 

@@ -30,7 +30,7 @@ _BODY_LIMIT = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Everything outside, by name. All state is in memory and of this process alone, but for what payment systems keep in a file."""
+    """Everything outside, by name. All state is in memory and of this process alone, but for what is kept in a file."""
 
     settings: Settings
     clock: Clock
@@ -48,6 +48,7 @@ def build_world(settings: Settings, *, clock: Clock | None = None) -> World:
     """Make every system; nothing listens yet. Raises sqlite3.Error when the file of what is kept cannot be read."""
     time = clock or SystemClock()
     kept = Kept(settings.keep_file)
+    said = kept if settings.keep_file else None
 
     def journal() -> Journal:
         return Journal(limit=settings.journal_limit)
@@ -55,8 +56,8 @@ def build_world(settings: Settings, *, clock: Clock | None = None) -> World:
     def faults(name: str) -> FaultPlan:
         return FaultPlan(random.Random(f"{settings.seed}:{name}"))
 
-    telegram = Telegram(settings=settings, clock=time, journal=journal(), faults=faults("telegram"))
-    slack = Slack(settings=settings, clock=time, journal=journal(), faults=faults("slack"))
+    telegram = Telegram(settings=settings, clock=time, journal=journal(), faults=faults("telegram"), kept=said)
+    slack = Slack(settings=settings, clock=time, journal=journal(), faults=faults("slack"), kept=said)
     mail = Mail(settings=settings, clock=time, journal=journal(), faults=faults("mail"))
     trust = Trust(settings=settings, clock=time, journal=journal(), faults=faults("trust"), kept=kept)
     yookassa = YooKassa(settings=settings, clock=time, journal=journal(), faults=faults("yookassa"), kept=kept)

@@ -1,4 +1,4 @@
-"""What the outside world still knows after the sandbox has stopped: no payment system forgets money because it is started anew."""
+"""What the outside world still knows after the sandbox has stopped: money, and what was said, are not forgotten by a new start."""
 
 import sqlite3
 from pathlib import Path

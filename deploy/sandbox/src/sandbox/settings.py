@@ -21,7 +21,8 @@ class Settings(BaseModel):
     journal_limit: int = Field(default=100_000, ge=1, description="entries kept for each system")
 
     keep_file: Path | None = Field(
-        default=None, description="file of what payment systems still know after a restart; without one they forget it"
+        default=None,
+        description="file of what payment systems, chats and the tracker still know after a restart; without one they forget it",
     )
 
     gateway_url: str | None = Field(default=None, description="gateways to send hooks to, separated by commas")

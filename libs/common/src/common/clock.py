@@ -23,23 +23,6 @@ class SystemClock:
         return datetime.now(UTC)
 
 
-class ManualClock:
-    """A clock that stands still until it is moved. For tests and simulations."""
-
-    def __init__(self, start: datetime) -> None:
-        if start.tzinfo is None:
-            raise ValueError("a clock needs a zone")
-        self._now = start.astimezone(UTC)
-
-    def now(self) -> datetime:
-        """Return the moment the clock was last moved to."""
-        return self._now
-
-    def move_to(self, moment: datetime) -> None:
-        """Jump to a moment, forwards or backwards."""
-        self._now = moment.astimezone(UTC)
-
-
 def full_jitter(attempt: int, *, base: float, cap: float) -> float:
     """Return how many seconds to wait before the given attempt (0, 1, …): uniform between nothing and ``base * 2**attempt``.
 

@@ -120,12 +120,7 @@ async def build(settings: NotifierSettings, lifecycle: Lifecycle) -> Application
 
     # HTTP
     problems = Problems(
-        routes=table,
-        words=words,
-        environment=environment,
-        directory=directory,
-        inhibitions=inhibitions,
-        links=links,
+        routes=table, words=words, environment=environment, directory=directory, inhibitions=inhibitions, links=links
     )
 
     def read_routes_again(raw: bytes) -> None:

@@ -51,8 +51,7 @@ PLACES: Mapping[str, Erase] = {
         ),
     ),
     "incidents": partial(
-        erase_texts,
-        place=TextPlace(table="incidents", columns=("summary", "details"), of_order="t.order_number = $1"),
+        erase_texts, place=TextPlace(table="incidents", columns=("summary", "details"), of_order="t.order_number = $1")
     ),
     "incident_history": partial(
         erase_texts,

@@ -35,6 +35,8 @@ class OrchestratorMetrics:
             registry=registry,
         )
         transitions = counter("order_transitions_total", "Hooks by what was done with them", ["hook", "act"])
+        what = "Fields of hooks that nobody could read: the order goes on without them"
+        self.unread = counter("order_fields_unread_total", what, ["source", "field"])
         self.ready = gauge("workflow_ready", "Workflows that wait for a worker")
         self.oldest_ready = gauge(
             "workflow_oldest_ready_seconds", "How long the longest waiting runnable workflow has waited"

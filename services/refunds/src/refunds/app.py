@@ -106,10 +106,7 @@ async def build(settings: RefundsSettings, lifecycle: Lifecycle, *, clock: Clock
     relay = OutboxRelay(database, broker.publisher, metrics=messaging_metrics)
     session = await lifecycle.enter(
         new_session(
-            total=settings.gateway_deadline,
-            limit=settings.gateway_connections,
-            service=NAME,
-            trusted=tls.trusted,
+            total=settings.gateway_deadline, limit=settings.gateway_connections, service=NAME, trusted=tls.trusted
         )
     )
     parts = _Parts(

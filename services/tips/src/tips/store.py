@@ -10,7 +10,7 @@ from time import monotonic
 import asyncpg
 
 from common.errors import Unavailable
-from common.postgres import Database, Record, is_transient
+from common.postgres import Database, Record, is_transient, member
 from tips.batched_reads import BatchedReads
 from tips.errors import OrderNotFinished, TooLate, UnknownOrder
 from tips.metrics import TipsMetrics
@@ -204,8 +204,8 @@ class TipsStore:
             held_sum=row["tips_held_amount"],
             applied=Applied(
                 feedback_at=row["tips_feedback_at"],
-                type=None if row["tips_type"] is None else TipsType(row["tips_type"]),
-                choice=None if row["tips_choice"] is None else Choice(row["tips_choice"]),
+                type=None if row["tips_type"] is None else member(TipsType, row["tips_type"]),
+                choice=None if row["tips_choice"] is None else member(Choice, row["tips_choice"]),
                 done=row["tips_done"],
             ),
             seen=row["seen"],

@@ -9,11 +9,7 @@ from webhook_gateway.hooks.model import SERVICE
 from webhook_gateway.settings import Settings
 
 main = service_cli(
-    service=SERVICE,
-    settings=Settings,
-    build=build,
-    schema=PACKAGE,
-    checks={"check-ledger": check_ledger},
+    service=SERVICE, settings=Settings, build=build, schema=PACKAGE, checks={"check-ledger": check_ledger}
 )
 
 if __name__ == "__main__":

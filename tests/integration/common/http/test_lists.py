@@ -187,10 +187,8 @@ async def test_who_may_not_call_learns_nothing_about_parameters(serve: Serve) ->
     assert (await demo.call("GET", "/things?state=open")).status == 401
 
 
-async def test_public_addresses_and_callers_outside_may_say_more(demo: Demo, serve: Serve) -> None:
+async def test_public_addresses_may_be_told_more(demo: Demo) -> None:
     assert (await demo.call("GET", "/livez?probe=1")).status == 200
-    lenient = await serve(Shelf(1).routes(any_query=True))
-    assert (await lenient.call("GET", "/things?state=open", token="t-viewer")).status == 200
 
 
 async def test_what_has_not_changed_is_answered_304_without_a_body(serve: Serve) -> None:

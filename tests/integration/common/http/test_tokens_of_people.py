@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from common.clock import ManualClock
 from common.http import TokenBook
 from common.service import Lifecycle, PeriodicJob, watch_files
+from tests.support.clocks import ManualClock
 from tests.support.servers import eventually
 
 from .conftest import ROUTES, Demo, Serve

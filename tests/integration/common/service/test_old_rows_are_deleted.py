@@ -10,10 +10,10 @@ import asyncpg
 import pytest
 from pydantic import ValidationError
 
-from common.clock import ManualClock
 from common.postgres import Database
 from common.service import PlatformRetention, RetentionSettings
 from common.service.audit_chain import seal_all
+from tests.support.clocks import ManualClock
 
 _FILL = """
 INSERT INTO inbox (consumer, event_id, received_at) SELECT 'c', g::text, now() - g * interval '1 day' FROM generate_series(1, 100) AS g;

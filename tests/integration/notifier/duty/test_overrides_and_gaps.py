@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,9 @@ import icalendar
 import pytest
 
 from tests.integration.notifier.factories import Kit, MakeKit
-from tests.integration.notifier.people import monday, phoned, put_roster, settings_for
+from tests.integration.notifier.people import OVERRIDES, monday, override, phoned, put_roster, settings_for
 from tests.support.servers import eventually
 
-OVERRIDES = "/admin/v1/roster/overrides"
 PREFLIGHT = timedelta(days=8)
 
 
@@ -22,19 +22,6 @@ PREFLIGHT = timedelta(days=8)
 async def kit(make_kit: MakeKit, tmp_path: Path) -> Kit:
     """Two notifiers that look eight days ahead for gaps."""
     return await make_kit(replicas=2, **settings_for(tmp_path, roster_preflight=PREFLIGHT.total_seconds()))
-
-
-async def override(kit: Kit, person: str | None, starts: timedelta, ends: timedelta, **more: Any) -> tuple[int, Any]:
-    """Put somebody over the plan from so long to so long after now."""
-    now = datetime.now(UTC)
-    body = {
-        "person": person,
-        "starts_at": (now + starts).isoformat(),
-        "ends_at": (now + ends).isoformat(),
-        "reason": "for a test",
-        **more,
-    }
-    return await kit.call("POST", OVERRIDES, body=body)
 
 
 async def on_call(kit: Kit) -> list[str | None]:
@@ -272,6 +259,40 @@ async def test_of_two_who_put_one_person_on_duty_at_once_one_changes_the_roster(
     answers = await asyncio.gather(*(kit.call("POST", OVERRIDES, body=each) for each in bodies))
     assert sorted(status for status, _ in answers) == [200, 409]
     assert len((await kit.call("GET", OVERRIDES, role="viewer"))[1]["items"]) == 1
+
+
+async def test_of_two_who_swap_the_same_weeks_at_once_the_second_undoes_nothing(kit: Kit) -> None:
+    await put_roster(kit, "oleg", "anna")
+    one, other = ((monday().date() + timedelta(weeks=ahead)).isoformat() for ahead in (1, 2))
+
+    async def swap(*weeks: str, replica: int = 0, **more: Any) -> tuple[int, Any]:
+        """Swap weeks, at a replica."""
+        body = {"swap": weeks, "reason": f"a wedding, {uuid.uuid4()}", **more}
+        return await kit.call("POST", OVERRIDES, body=body, replica=replica)
+
+    async def names() -> list[str]:
+        """Who has these two weeks."""
+        shifts = (await kit.call("GET", "/admin/v1/roster"))[1]["shifts"]
+        return [shift["on_duty"] for shift in shifts][1:3]
+
+    assert await names() == ["anna", "oleg"]
+    answers = await asyncio.gather(swap(one, other), swap(other, one, replica=1), swap(one, other))
+    assert sorted(status for status, _ in answers) == [200, 409, 409]
+    assert await names() == ["oleg", "anna"]
+    revision = (await kit.call("GET", "/admin/v1/roster"))[1]["revision"]
+    for status, refused in answers:
+        assert status == 200 or (refused["code"], f"version {revision}:" in refused["detail"]) == (
+            "changed_since",
+            True,
+        )
+    assert (await swap(one, other, dry_run=True))[0] == 409, "a plan says so too"
+    # Both have looked at the same roster: one of them looks again. Who swaps back and says so may.
+    back = await asyncio.gather(*(swap(one, other, expected_version=revision, replica=at) for at in (0, 1)))
+    assert sorted(status for status, _ in back) == [200, 409]
+    assert await names() == ["anna", "oleg"]
+    # Weeks that somebody was put over are no swapped ones.
+    third = (monday().date() + timedelta(weeks=3)).isoformat()
+    assert (await swap(one, third))[0] == 200
 
 
 async def test_what_has_begun_is_named_alike_in_the_plan_and_when_it_is_done(kit: Kit) -> None:

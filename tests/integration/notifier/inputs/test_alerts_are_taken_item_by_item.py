@@ -10,9 +10,9 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from pydantic import SecretStr
 
-from common.clock import ManualClock
 from common.postgres import Database
 from notifier.delivery.notifications import NotificationStore
 from notifier.incidents.look_again import LookAgain
@@ -24,6 +24,7 @@ from notifier.messages.words import Words
 from notifier.routing.file import read_routes
 from tests.integration.notifier.factories import ALERTS, NOW, ONE_CHAT, SENTRYS, Kit, MakeKit, ended, post, post_bytes
 from tests.support.alert_samples import notification, one_alert, sentry, stamp
+from tests.support.clocks import ManualClock
 
 
 async def states(kit: Kit) -> list[tuple[str, str]]:
@@ -323,6 +324,30 @@ async def test_an_error_that_comes_clearly_after_its_end_opens_again_whatever_it
     assert await hook("issue", ago=100) == [1]
     assert await hook("event_alert", ago=90) == []  # on its way while the issue was resolved
     assert await hook("event_alert", ago=30) == [2]
+
+
+@pytest.mark.parametrize("name", ["issue", "metric_alert"])
+@pytest.mark.parametrize("overtaken", [False, True])
+async def test_what_ends_and_begins_anew_in_one_second_is_open(make_kit: MakeKit, name: str, overtaken: bool) -> None:
+    kit = await make_kit(routes=ONE_CHAT, replicas=2)
+    begins = "unresolved" if name == "issue" else "critical"
+
+    async def hook(action: str, second: int) -> None:
+        """Post what Sentry says happened in a second."""
+        body = json.dumps(sentry(name) | {"action": action}).encode()
+        assert (await post_bytes(kit, body, SENTRYS, **{"Sentry-Hook-Timestamp": str(second)}))[0] == 200
+
+    now = int(datetime.now(UTC).timestamp())
+    await hook(begins, now - 9)
+    for action in (begins, "resolved") if overtaken else ("resolved", begins):
+        await hook(action, now - 5)
+    assert (await states(kit))[-1][1] == "open"
+    await hook("resolved", now - 4)
+    assert {state for _, state in await states(kit)} == {"resolved"}
+    now = int(datetime.now(UTC).timestamp())  # hooks that come at once: their second is not over yet
+    for action in (begins, "resolved") if overtaken else ("resolved", begins):
+        await hook(action, now)
+    assert (await states(kit))[-1][1] == "open"
 
 
 async def test_sentrys_own_hooks_are_taken_when_they_are_signed(make_kit: MakeKit) -> None:

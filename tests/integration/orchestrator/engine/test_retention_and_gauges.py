@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from common.clock import ManualClock
 from common.postgres import Database
 from common.service import TableSizes
 from common.telemetry.metrics import new_registry
@@ -21,6 +20,7 @@ from orchestrator.orders.parked import raise_overdue
 from orchestrator.rights import TABLES
 from tests.integration.orchestrator.factories import all_taken, write_orders
 from tests.support.alert_thresholds import alert_after
+from tests.support.clocks import ManualClock
 from tests.support.servers import eventually
 
 NOW = datetime.now(UTC)

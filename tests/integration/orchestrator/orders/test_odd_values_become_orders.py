@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -26,8 +27,12 @@ ODD: dict[str, dict[str, Any]] = {
         "payment": "card",
         "total": [],
     },
+    "heavy": {"positions": [{"id": "a", "quantity": 1}, {"id": "b", "quantity": 1, "weight": "much"}]},
+    "no-address": {"address": [7, {}], "customer": 12},
     "many-lines-of-one-id": {"positions": [{"id": "a", "quantity": "99999999999", "price": "0"}] * 11},
 }
+
+UNREAD = ["address", "customer", "payment.id", "payment.method", "positions.weight", "storeID", "tariff", "zone"]
 
 
 async def became(api: Api, number: str, status: str) -> Any:
@@ -59,6 +64,16 @@ async def test_an_order_with_odd_values_goes_through_its_whole_life(start: Start
     amounts = {item["number"]: item["quantity"] for item in moved}
     assert float(amounts[gateway.number("many-lines-of-one-id")]) == -1099999999989
     assert (await api.get("/admin/v1/workflow-events?state=failed"))["items"] == []
+
+    async def told() -> bool:
+        async with api.session.get(api.url + "/metrics") as answer:
+            lines = [
+                line for line in (await answer.text()).splitlines() if line.startswith("order_fields_unread_total")
+            ]
+        assert sorted(re.findall(r'field="(.+)",source="sbermarket"} 1.0', "\n".join(lines))) == UNREAD, lines
+        return True
+
+    await eventually(told)
 
 
 async def test_a_quantity_that_a_later_hook_leaves_out_stays(start: Start, gateway: Gateway) -> None:

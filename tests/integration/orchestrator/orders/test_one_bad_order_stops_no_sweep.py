@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from common.clock import ManualClock
 from common.postgres import Connection, Database
 from common.telemetry.metrics import new_registry
 from orchestrator.erasures.forget import ForgetCustomers
@@ -19,6 +18,7 @@ from orchestrator.orders.aggregate import Drift, derive_aggregates
 from orchestrator.orders.parked import raise_overdue
 from tests.integration.orchestrator.conftest import Gateway, Listener, Start
 from tests.integration.orchestrator.factories import all_taken, write_orders
+from tests.support.clocks import ManualClock
 from tests.support.poisoned import Fault, Poisoned, every_job_fails, poisoned
 from tests.support.servers import eventually
 

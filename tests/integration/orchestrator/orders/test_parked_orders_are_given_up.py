@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from common.clock import ManualClock
 from common.postgres import Database
 from common.telemetry.metrics import new_registry
 from orchestrator.engine.retention import Retention
 from orchestrator.metrics import OrchestratorMetrics
 from tests.integration.orchestrator.factories import all_taken
+from tests.support.clocks import ManualClock
 from tests.support.servers import eventually
 
 GIVE_UP = "/admin/v1/parked-orders/give-up"

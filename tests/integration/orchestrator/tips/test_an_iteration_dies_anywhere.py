@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from common.clock import ManualClock
 from common.postgres import Database
 from common.resilience import CircuitBreaker
 from common.telemetry.metrics import new_registry
@@ -19,6 +18,7 @@ from orchestrator.tips.metrics import TipsMetrics
 from orchestrator.tips.model import Arm, Explained, Feedback, Reason, TipsFailed
 from orchestrator.tips.own_rules import OldTipsRules, RulesByPlace, need_hold, write_of
 from orchestrator.tips.store import TipsStore
+from tests.support.clocks import ManualClock
 
 END = datetime(2026, 11, 21, 10, tzinfo=UTC)
 NOW = END + timedelta(hours=1)

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from common.clock import ManualClock
 from common.postgres import Database
 from orchestrator.tips.model import Compared, Shadow
 from orchestrator.tips.shadow import ShadowQuery, add_comparisons, agreement
+from tests.support.clocks import ManualClock
 
 AT = datetime(2026, 11, 30, 10, tzinfo=UTC)
 MATCH, ERROR = Compared(result=Shadow.MATCH), Compared(result=Shadow.ERROR)

@@ -266,9 +266,9 @@ async def test_days_that_nobody_reconciled_are_made_up_for_in_one_run_by_one_rep
     fault, walked = Fault(), list[datetime]()
     whole = Reconcile.__call__
 
-    async def walk(self: Reconcile, *, since: datetime, until: datetime, dry_run: bool = False) -> Reconciliation:
+    async def walk(self: Reconcile, *, since: datetime, **other: Any) -> Reconciliation:
         walked.append(since)
-        return await whole(self, since=since, until=until, dry_run=dry_run)
+        return await whole(self, since=since, **other)
 
     monkeypatch.setattr(Reconcile, "__call__", walk)
     monkeypatch.setattr(Reconcile, "_walk_register", fault.over(Reconcile._walk_register, lambda *_: True))
@@ -302,7 +302,7 @@ async def test_a_day_whose_replica_died_anywhere_is_reconciled_and_told_once(
     in_world: InWorld,
 ) -> None:
     def story(world: World) -> None:
-        points = 0
+        points, world.back = 0, timedelta(days=1)
         for dies_at in count(1):
             world.run(world.fresh())
             _put(world, "trust", f"pay-{dies_at}", captured=100)

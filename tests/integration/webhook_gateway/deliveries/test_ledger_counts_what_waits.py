@@ -10,9 +10,9 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from common.clock import ManualClock
 from common.postgres import Database
 from tests.integration.webhook_gateway.conftest import Gateway, Start, hook_body
+from tests.support.clocks import ManualClock
 from tests.support.servers import as_served, eventually, proxied
 from webhook_gateway.deliveries.ledger import Ledger, WatchLedger
 from webhook_gateway.deliveries.metrics import DeliveryMetrics

@@ -74,6 +74,33 @@ async def test_orders_that_ended_at_nginx_are_endangered_and_everything_is_count
         assert await gateway.metric("gateway_edge_lines_unreadable_total") == 1.0
 
 
+async def test_a_line_that_cannot_be_recorded_is_passed_over_once_another_one_can_be(
+    start: Start, tmp_path: Path, amqp_url: str
+) -> None:
+    (tmp_path / "edge").mkdir()
+    log = tmp_path / "edge" / "intake-1.log"
+    log.write_text(edge_line(id="odd", status=10**12))
+    async with (
+        watched(amqp_url, topology.NOTIFIER_ALERTS) as alerts,
+        start(edge_log_dir=tmp_path / "edge", edge_log_every=0.1) as gateway,
+    ):
+        # It may be us, not the line: nothing is passed over, and a person is told.
+        problem = parse((await alerts(1))[0], ProblemRaisedV1)
+        assert (problem.kind, problem.details["task"], problem.details["item"]) == (
+            "task.failing",
+            "edge-log",
+            "line odd",
+        )
+        assert await refused(gateway) == (0, 0)
+        assert await gateway.metric("gateway_edge_lines_unreadable_total") == 0.0
+        more = edge_line(id="nul\0") + edge_line(id="odd-2", status=10**12) + edge_line(path="/hooks/v1/sbermarket")
+        (tmp_path / "edge" / "intake-2.log").write_text(more + edge_line(status=413))  # of the next hour
+        await eventually(lambda: _is(refused(gateway), (3, 0)), what="all but the odd ones")
+        assert sorted(order["status"] for order in await endangered(gateway)) == [413, 503]
+        await eventually(lambda: _is(gateway.metric("gateway_edge_lines_unreadable_total"), 2.0), what="both odd ones")
+        assert await refused(gateway) == (3, 0)
+
+
 async def test_what_nginx_refuses_of_other_callers_is_told_once_an_address_and_hour(
     start: Start, tmp_path: Path, amqp_url: str
 ) -> None:

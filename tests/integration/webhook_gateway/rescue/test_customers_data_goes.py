@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from common.clock import ManualClock
 from common.ids import order_number
 from common.postgres import Database
 from common.service import Subject
 from sandbox.testing import running_sandbox
 from tests.integration.webhook_gateway.conftest import Gateway, Start, bearer
+from tests.support.clocks import ManualClock
 from tests.support.servers import eventually
 from webhook_gateway.rescue.erase import erasures
 from webhook_gateway.rescue.retention import EndangeredRetention

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from common.clock import ManualClock
 from common.errors import ConfigurationError
 from common.http import Principal, TokenBook, token_entry
+from tests.support.clocks import ManualClock
 
 
 def write(path: Path, document: object) -> Path:

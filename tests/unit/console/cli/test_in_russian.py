@@ -12,7 +12,7 @@ from babel.dates import format_date
 
 from console.client.sentences import language_of, sentences
 from console.client.words import called
-from tests.support.terminal_words import found_by_checkers, headings, needs, said, said_by_services
+from tests.support.terminal_words import found_by_checkers, headings, needs, refusals, said, said_by_services
 from tests.unit.console.cli.conftest import Ordersctl, Services
 
 RUSSIAN = sentences("ru")
@@ -34,6 +34,13 @@ def test_every_verdict_and_every_fault_of_the_audit_has_its_russian() -> None:
     assert len(known) > 15
     shown = {text: RUSSIAN(filled(text)) for text in known}
     assert {text: said for text, said in shown.items() if re.search("[a-z]{3,} [a-z]{2,}", said)} == {}
+
+
+def test_every_refusal_of_a_service_has_its_russian() -> None:
+    known = refusals()
+    assert len(known) > 150
+    assert {"that time was over at {}: nobody's duty would change", "{} is the backup already, until {}"} <= known
+    assert sorted(text for text in known if not CYRILLIC.search(RUSSIAN(filled(text)))) == []
 
 
 def test_whatever_status_counts_and_misses_has_its_russian() -> None:

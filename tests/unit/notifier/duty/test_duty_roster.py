@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifier.duty.calendar import calendar, with_names
-from notifier.duty.roster import Override, Place, Plan, Shift, Week, gaps, shifts, swap, week_start
+from notifier.duty.roster import Override, Place, Plan, Shift, Week, gaps, lifts, shifts, swap, week_start
 from notifier.messages.document import one_line
 from notifier.people.model import Directory, Person
 
@@ -96,6 +96,22 @@ def test_a_swap_at_the_last_hour_changes_the_shift_that_begins() -> None:
         swap(PLAN, (), date(2026, 3, 23), date(2026, 3, 23))
     with pytest.raises(ValueError, match="before the roster begins"):
         swap(PLAN, (), date(2026, 3, 2), date(2026, 3, 23))
+
+
+def test_a_swap_that_only_lifts_another_is_told_from_one_that_gives_the_duty_anew() -> None:
+    one, other, third = (date(2026, 3, 23) + timedelta(weeks=ahead) for ahead in range(3))
+    night = an_override(1, "on_duty", "dora", at(BERLIN, 2026, 3, 25, 20), at(BERLIN, 2026, 3, 26, 8))
+    whole = an_override(1, "on_duty", "dora", week_start(PLAN, one), week_start(PLAN, other))
+    backup = replace(night, place="backup", id=2)
+    before: tuple[Override, ...]
+    for before in ((), (night, backup), (whole,)):
+        assert not lifts(PLAN, before, swap(PLAN, before, one, other))
+        after = swapped(PLAN, before, one, other)
+        for weeks in ((one, other), (other, one)):
+            assert lifts(PLAN, after, swap(PLAN, after, *weeks))
+        assert not lifts(PLAN, after, swap(PLAN, after, one, third))
+        anew = [*after, replace(whole, id=2000, person="emil")]
+        assert not lifts(PLAN, anew, swap(PLAN, anew, one, other))
 
 
 def test_overrides_cut_a_week_the_later_one_holds_and_equal_parts_merge() -> None:

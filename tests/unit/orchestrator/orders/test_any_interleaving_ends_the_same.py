@@ -13,7 +13,6 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.clock import ManualClock
 from common.contracts import MESSAGES
 from common.contracts.envelope import Envelope
 from orchestrator.engine.model import ORDER_LIFE, Claim, WorkflowEvent
@@ -22,6 +21,7 @@ from orchestrator.orders.hooks import to_fact
 from orchestrator.orders.life import OrderLife, Placement
 from orchestrator.orders.model import HookType, OrderState
 from orchestrator.orders.store import OrderChange, OrderStore, StoredOrder, decode_state, encode_state
+from tests.support.clocks import ManualClock
 
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
 NUMBER = "7Q3M0V9XK2TDW8RC"

@@ -10,9 +10,9 @@ from math import inf
 import pytest
 from prometheus_client import CollectorRegistry
 
-from common.clock import ManualClock
 from common.errors import Unavailable
 from common.ids import order_number
+from tests.support.clocks import ManualClock
 from webhook_gateway.countdowns.metrics import CountdownMetrics
 from webhook_gateway.countdowns.model import Miss, OpenCountdowns, RefusedCreated, Schedule
 from webhook_gateway.countdowns.store import CountdownStore

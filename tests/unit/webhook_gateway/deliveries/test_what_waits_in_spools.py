@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.clock import ManualClock
+from tests.support.clocks import ManualClock
 from webhook_gateway.deliveries.ledger import Ledger, Line, difference, spooled
 
 REPLICAS, SOURCES = st.sampled_from(["gw-1", "gw-2"]), st.sampled_from(["sbermarket", "website"])

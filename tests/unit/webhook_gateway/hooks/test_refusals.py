@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from common.clock import ManualClock
 from common.contracts import intake
 from common.contracts.intake import IntakeMessage
 from common.errors import Unavailable
+from tests.support.clocks import ManualClock
 from webhook_gateway.hooks.refusals import CountRefusals
 from webhook_gateway.hooks.store import Disowned, Received, Refusals, RefusalStore, Run
 

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from common.clock import ManualClock
 from common.contracts import intake
 from common.contracts.alerts import ProblemRaisedV1, ProblemResolvedV1
 from common.contracts.envelope import Envelope, parse
@@ -20,6 +19,7 @@ from common.contracts.intake import IntakeMessage
 from common.errors import Conflict, Unprocessable
 from common.ids import order_number
 from common.mail import MailFailed, MailOutcome, MailSent, MailStage, SmtpSender
+from tests.support.clocks import ManualClock
 from webhook_gateway.rescue.alerts import incident_over
 from webhook_gateway.rescue.letter import CAUSE_WANTED, REMEDY_WANTED, letter_of
 from webhook_gateway.rescue.mend import mended

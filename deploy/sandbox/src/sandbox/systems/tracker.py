@@ -37,6 +37,9 @@ from sandbox.systems.tracker_bodies import (
 )
 
 _LAST = "tracker_numbers"
+_MADE = ""
+"""Under which comments, links and changes are numbered; no queue is called so."""
+_ISSUES = "tracker_issues"
 
 
 @dataclass(slots=True)
@@ -61,11 +64,10 @@ class Tracker(HttpSystem):
     def __init__(self, *, settings: Settings, clock: Clock, journal: Journal, faults: FaultPlan, kept: Kept) -> None:
         super().__init__(clock=clock, journal=journal, faults=faults)
         self._settings = settings
-        self._issues: dict[str, _Issue] = {}
-        self._by_unique: dict[str, _Issue] = {}
         self._kept = kept
-        self._last = kept.all(_LAST, int)  # a restart forgets issues, it never gives one a key again
-        self._made = 0
+        self._issues = kept.all(_ISSUES, _Issue)
+        self._by_unique = {issue.unique: issue for issue in self._issues.values() if issue.unique is not None}
+        self._last = kept.all(_LAST, int)  # a reset forgets issues, it never gives one a key again
         self._robot = ROBOT
 
     def routes(self) -> list[web.RouteDef]:
@@ -115,6 +117,7 @@ class Tracker(HttpSystem):
         self._robot = ROBOT
         self._issues.clear()
         self._by_unique.clear()
+        self._kept.forget(_ISSUES)
 
     def _guarded(self, act: Callable[[Call], Answer]) -> Callable[[Call], Any]:
         """Check the caller, act, and word a refusal."""
@@ -153,6 +156,7 @@ class Tracker(HttpSystem):
         now = _stamp(self.clock)
         issue = _Issue(key=key, fields=fields | {"createdAt": now, "updatedAt": now}, unique=unique)
         self._issues[key] = issue
+        self._kept.put(_ISSUES, key, issue)
         if unique is not None:
             self._by_unique[unique] = issue
         return issue
@@ -160,6 +164,10 @@ class Tracker(HttpSystem):
     def _number(self, queue: str, number: int) -> None:
         self._last[queue] = max(self._last.get(queue, 0), number)
         self._kept.put(_LAST, queue, self._last[queue])
+
+    def _next(self) -> int:
+        self._number(_MADE, self._last.get(_MADE, 0) + 1)
+        return self._last[_MADE]
 
     def _get_myself(self, _: Call) -> Answer:
         """Say whose the token is."""
@@ -208,11 +216,10 @@ class Tracker(HttpSystem):
         return Answer(201, self._comment(issue, body.text, self._robot))
 
     def _comment(self, issue: _Issue, text: str, author: dict[str, str]) -> dict[str, Any]:
-        self._made += 1
-        now = _stamp(self.clock)
+        made, now = self._next(), _stamp(self.clock)
         comment = {
-            "id": self._made,
-            "longId": f"{self._made:024x}",
+            "id": made,
+            "longId": f"{made:024x}",
             "text": text,
             "createdBy": author,
             "createdAt": now,
@@ -243,9 +250,8 @@ class Tracker(HttpSystem):
             raise TrackerError(404, "The other issue does not exist")
         if any(link["object"]["key"] == other.key for link in issue.links):
             raise TrackerError(422, "The issues are linked already")
-        self._made += 1
         link = {
-            "id": self._made,
+            "id": self._next(),
             "type": {"id": body.relationship},
             "direction": "outward",
             "object": {"key": other.key, "display": other.fields["summary"]},
@@ -253,6 +259,8 @@ class Tracker(HttpSystem):
         }
         issue.links.append(link)
         other.links.append(link | {"direction": "inward", "object": {"key": issue.key, "display": ""}})
+        for each in (issue, other):
+            self._kept.put(_ISSUES, each.key, each)
         return Answer(201, link)
 
     def _get_links(self, call: Call) -> Answer:
@@ -287,12 +295,10 @@ class Tracker(HttpSystem):
 
     def _change(self, issue: _Issue, name: str, before: Any, after: Any, author: dict[str, str]) -> None:
         """Write a change into the issue's changelog."""
-        self._made += 1
-        self._touch(issue)
         fields = [{"field": {"id": name}, "from": before, "to": after}]
         issue.changes.append(
             {
-                "id": f"{self._made:024x}",
+                "id": f"{self._next():024x}",
                 "issue": {"key": issue.key},
                 "updatedAt": _stamp(self.clock),
                 "updatedBy": author,
@@ -300,6 +306,7 @@ class Tracker(HttpSystem):
                 "fields": fields,
             }
         )
+        self._touch(issue)
 
     def _get_changelog(self, call: Call) -> Answer:
         """Pages as the real one: `perPage` (50) changes of the `field` after the one whose `id` is given, the oldest first."""
@@ -323,6 +330,7 @@ class Tracker(HttpSystem):
     def _touch(self, issue: _Issue) -> None:
         issue.version += 1
         issue.fields["updatedAt"] = _stamp(self.clock)
+        self._kept.put(_ISSUES, issue.key, issue)
 
     def _shown(self, issue: _Issue) -> dict[str, Any]:
         queue = issue.key.partition("-")[0]

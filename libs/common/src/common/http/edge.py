@@ -136,11 +136,7 @@ def make_edge(*, metrics: HttpMetrics, health: Health, endpoints: dict[Handler, 
                 span.end()
             if status >= _SERVER_ERROR or route is None or not (route.raw or route.quiet):
                 _log.info(
-                    "http_request",
-                    method=method,
-                    route=template,
-                    status=status,
-                    duration_ms=round(seconds * 1000, 3),
+                    "http_request", method=method, route=template, status=status, duration_ms=round(seconds * 1000, 3)
                 )
             otel_context.detach(token)
 

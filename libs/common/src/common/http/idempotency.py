@@ -102,9 +102,7 @@ async def idempotent(
 
 
 async def once(
-    connection: Connection,
-    request: Request[Any, Any],
-    work: Callable[[], Awaitable[BaseModel | Reply | None]],
+    connection: Connection, request: Request[Any, Any], work: Callable[[], Awaitable[BaseModel | Reply | None]]
 ) -> web.StreamResponse | BaseModel | Reply | None:
     """Do the work of a handler under the request's ``Idempotency-Key``, if it has one, and return what to answer.
 
@@ -112,10 +110,7 @@ async def once(
     header ``Idempotency-Replayed: true``.
     """
     async with idempotent(
-        connection,
-        scope=request.idempotency_scope,
-        key=request.idempotency_key,
-        fingerprint=request.fingerprint,
+        connection, scope=request.idempotency_scope, key=request.idempotency_key, fingerprint=request.fingerprint
     ) as attempt:
         if attempt.stored is not None:
             return _replayed(attempt.stored, responses_of(request.route).get(attempt.stored.status))

@@ -68,12 +68,7 @@ Select = Callable[[tuple[Any, ...] | None, int], tuple[str, Sequence[Any]]]
 
 
 async def listed(
-    database: Database,
-    query: PageQuery,
-    select: Select,
-    *,
-    key: Mapping[str, type],
-    item: Callable[[Any], ItemT],
+    database: Database, query: PageQuery, select: Select, *, key: Mapping[str, type], item: Callable[[Any], ItemT]
 ) -> Page[ItemT]:
     """Answer one page of a list in PostgreSQL and, where it is asked for, how many there are on all pages.
 

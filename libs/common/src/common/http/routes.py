@@ -165,8 +165,6 @@ class Route:
       answered by the same table.
     - ``idempotent``: the operation honours ``Idempotency-Key``: the header is documented and checked; the handler does its
       work under ``common.http.once``.
-    - ``any_query``: parameters that the operation does not know are ignored. For callers outside, whose addresses somebody else
-      writes; else they are 422 wherever a role is demanded or a query is read, because a misspelt filter would be a wrong answer.
     - ``raw``: the handler gets aiohttp's own request, unread, with no role check; for hot paths. Errors, ids and metrics
       work the same. A raw route is quiet.
     - ``proofs``: what a raw route asks of its callers, any one of them, for the OpenAPI document. Without them it is everybody's.
@@ -187,7 +185,6 @@ class Route:
     status: int = 200
     errors: tuple[type[SuiteError], ...] = ()
     roles: frozenset[str] | None = None
-    any_query: bool = False
     tags: tuple[str, ...] = ()
     invalid_status: int = 422
     idempotent: bool = False
@@ -199,8 +196,8 @@ class Route:
 
     @property
     def strict(self) -> bool:
-        """Whether a query parameter that it does not know is refused."""
-        return not (self.any_query or self.raw) and (self.roles is not None or self.query is not None)
+        """Whether a query parameter that it does not know is refused (422): a misspelt filter would be a wrong answer."""
+        return not self.raw and (self.roles is not None or self.query is not None)
 
     def scope(self, service: str) -> str | None:
         """The scope that a token needs for it; None where none is asked for, or any valid one will do."""

@@ -62,13 +62,7 @@ class ConfirmedWriter:
         """How many messages have not been written yet."""
         return len(self._waiting)
 
-    def submit(
-        self,
-        exchange: str,
-        routing_key: str,
-        body: bytes,
-        events: int = 1,
-    ) -> asyncio.Future[object]:
+    def submit(self, exchange: str, routing_key: str, body: bytes, events: int = 1) -> asyncio.Future[object]:
         """Take a message to be sent at the end of this turn of the loop, mandatory and persistent.
 
         The future is done when the broker has confirmed it. It fails with aiormq's ``PublishError`` when the message was returned,
@@ -79,13 +73,7 @@ class ConfirmedWriter:
         attempt = next(self._attempts)
         channel = self._channel
         content = encode(
-            channel.number,
-            exchange,
-            routing_key,
-            body,
-            attempt,
-            room=channel.max_content_size,
-            events=events,
+            channel.number, exchange, routing_key, body, attempt, room=channel.max_content_size, events=events
         )
         confirmed: asyncio.Future[object] = self._loop.create_future()
         if self._closed is not None:
@@ -153,14 +141,7 @@ class ConfirmedWriter:
 
 
 def encode(
-    channel: int,
-    exchange: str,
-    routing_key: str,
-    body: bytes,
-    message_id: str,
-    *,
-    room: int,
-    events: int = 1,
+    channel: int, exchange: str, routing_key: str, body: bytes, message_id: str, *, room: int, events: int = 1
 ) -> bytes:
     """Return the frames of one message: method, header, and the body, an event or a batch, in pieces of at most ``room`` bytes.
 

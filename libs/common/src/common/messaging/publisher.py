@@ -113,13 +113,7 @@ class Publisher:
         await self.publish_raw(exchange_of(envelope.type), envelope.type, envelope.encode(), deadline=deadline)
 
     async def publish_raw(
-        self,
-        exchange: str,
-        routing_key: str,
-        body: bytes,
-        *,
-        deadline: float = 15.0,
-        events: int = 1,
+        self, exchange: str, routing_key: str, body: bytes, *, deadline: float = 15.0, events: int = 1
     ) -> None:
         """Publish an encoded CloudEvent, or a batch of so many ``events``, and return when the broker has confirmed it.
 

@@ -1,5 +1,6 @@
 """PostgreSQL: the pool, transactions, migrations, and the tables that every service has."""
 
+from common.newer import member
 from common.postgres.pool import (
     SERVER_UNAVAILABLE,
     Connection,
@@ -25,6 +26,7 @@ __all__ = [
     "Record",
     "is_retryable",
     "is_transient",
+    "member",
     "migrate",
     "prepare_connection",
     "require_schema",

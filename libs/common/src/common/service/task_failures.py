@@ -224,14 +224,15 @@ async def in_halves(
     *,
     name: Callable[[T], str] = str,
     within: Connection | None = None,
+    but: Sequence[str] = (),
 ) -> list[R]:
     """Do items together; what fails by a fault is done in halves, down to the item that fails, which is kept ``apart``.
 
     What is behind it and has the same name waits for it: items of one name are done in their order, whatever fails. ``do`` is a
-    transaction; or, ``within`` one, it gets a savepoint. Returns what it has returned each time.
+    transaction; or, ``within`` one, it gets a savepoint. ``but`` names items to leave out. Returns what it has returned each time.
     """
     done: list[R] = []
-    failed: set[str] = set()
+    failed = set(but)
 
     async def attempt(part: Sequence[T]) -> None:
         if not (part := [each for each in part if name(each) not in failed]):

@@ -12,10 +12,7 @@ from notifier.delivery.model import Limit, Message
 from notifier.delivery.outcomes import NotSent, Outcome, Refused, Sent, Unclear
 from notifier.messages.layout.mail import compose
 
-_REFUSED = {
-    MailStage.SENDER: "the server refuses the sender",
-    MailStage.RECIPIENTS: "the server refuses the recipient",
-}
+_REFUSED = {MailStage.SENDER: "the server refuses the sender", MailStage.RECIPIENTS: "the server refuses the recipient"}
 
 
 class MailSender:

@@ -42,5 +42,5 @@ class CoverageRoutes:
                 self.show,
                 "What is missing for a critical problem to reach a person",
                 CoverageView,
-            ),
+            )
         ]

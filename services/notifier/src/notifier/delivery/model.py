@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import uuid4
 
+from common.newer import member
 from notifier.delivery.outcomes import Outcome
 from notifier.incidents.model import IncidentState
 from notifier.messages.document import Document, Keyboard, Page
@@ -200,7 +201,7 @@ def waiting_of(row: Any) -> Waiting:
             id=row["incident_id"],
             kind=row["incident_kind"],
             severity=row["incident_severity"],
-            state=IncidentState(row["incident_state"]),
+            state=member(IncidentState, row["incident_state"]),
             acknowledged_by=row["acknowledged_by"],
             acknowledged_at=row["acknowledged_at"],
             resolved_by=row["resolved_by"],

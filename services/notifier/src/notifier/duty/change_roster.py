@@ -9,7 +9,7 @@ from itertools import takewhile
 
 from common.errors import ChangedSince, Conflict, Unprocessable
 from common.http import Change
-from notifier.duty.roster import Override, Place, Plan, swap, week_start
+from notifier.duty.roster import Override, Place, Plan, lifts, swap, week_start
 from notifier.duty.roster_store import SHOWN, RosterStore, plan_to
 from notifier.people.model import Directory
 
@@ -69,8 +69,11 @@ class ChangeRoster:
             await _need_change(change, store, place, person, starts_at=starts_at, ends_at=ends_at)
         return await _add(change, "roster.override", place, person, starts_at, ends_at)
 
-    async def swap(self, change: Change, one: date, other: date) -> list[Override]:
-        """Let two weeks change places, as they are now, in one transaction; backups follow."""
+    async def swap(self, change: Change, one: date, other: date, *, looked_at: bool) -> list[Override]:
+        """Let two weeks change places, as they are now, in one transaction; backups follow.
+
+        Of two who swap the same weeks the second would undo what the first did: ``ChangedSince``, but for whoever ``looked_at`` the roster.
+        """
         store = RosterStore(change.connection)
         plan, _ = await store.locked()
         if plan is None:
@@ -78,10 +81,16 @@ class ChangeRoster:
         since = week_start(plan, min(one, other)) - timedelta(days=8)
         until = week_start(plan, max(one, other)) + timedelta(days=15)
         try:
-            wanted = swap(plan, await store.overrides(since=since, until=until), one, other)
+            known = await store.overrides(since=since, until=until)
+            wanted = swap(plan, known, one, other)
         except ValueError as error:
             raise Unprocessable(str(error)) from None
         _require_ahead(max(ends_at for _, _, ends_at in wanted), await _now(change))
+        if not looked_at and lifts(plan, known, wanted):
+            revision = await store.current_revision()
+            raise ChangedSince(
+                f"these weeks are swapped already, at version {revision}: look at it, and name it to swap them back"
+            )
         return [
             await _add(change, "roster.swap", "on_duty", person, starts_at, ends_at)
             for person, starts_at, ends_at in wanted

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from common.ids import derived_id, new_id
+from common.service import in_halves, kept_apart
 from notifier.delivery.model import NewNotice
+from notifier.duty.model import Handover
 from notifier.duty.roster import Plan, Shift, gaps, running
 from notifier.duty.roster_store import NO_PLAN, Handovers, HandoverStore
 from notifier.incidents.model import ProblemFact
@@ -38,7 +41,10 @@ class KeptRoster:
 
 
 class KeepRoster:
-    """Announcing, sending back and raising are each unique in the database, so any number of replicas may do it at any time."""
+    """Announcing, sending back and raising are each unique in the database, so any number of replicas may do it at any time.
+
+    A shift, a handover or a problem that fails by a fault stops none of the others.
+    """
 
     def __init__(
         self,
@@ -85,9 +91,22 @@ class KeepRoster:
         if plan is None and all(shift.on_duty is None for shift in found):
             found = ()  # no roster yet: that nobody is on it is said elsewhere; what was said of former shifts ends
         plan = plan or NO_PLAN
-        announced = await self._announce(rosters, plan, found, now)
-        unconfirmed = await self._give_back(rosters, found, now)
-        return KeptRoster(announced, unconfirmed, await self._check(rosters, plan, found, now))
+        here = rosters.connection
+        announced = await in_halves(
+            list(filter(None, [running(found, now)])),
+            partial(self._announce, rosters, plan, found, now),
+            name=lambda shift: f"shift {shift.starts_at.isoformat()}",
+            within=here,
+            but=kept_apart(),
+        )
+        unconfirmed = await in_halves(
+            await rosters.unconfirmed(),
+            partial(self._give_back, rosters, found, now),
+            name=lambda each: f"handover {each[0].id}",
+            within=here,
+            but=kept_apart(),
+        )
+        return KeptRoster(any(announced), sum(unconfirmed), await self._check(rosters, plan, found, now))
 
     def announced_to(self) -> Sequence[Destination]:
         """Return where handovers are announced as the routes are now."""
@@ -96,9 +115,11 @@ class KeepRoster:
     def _labels(self, severity: str) -> Labels:
         return Labels(environment=self._environment, kind=_HANDOVER, severity=severity)
 
-    async def _announce(self, rosters: HandoverStore, plan: Plan, found: Sequence[Shift], now: datetime) -> bool:
-        current = running(found, now)
-        if current is None or current.on_duty is None:
+    async def _announce(
+        self, rosters: HandoverStore, plan: Plan, found: Sequence[Shift], now: datetime, part: Sequence[Shift]
+    ) -> bool:
+        [current] = part
+        if current.on_duty is None:
             return False
         before = [shift.on_duty for shift in found if shift.ends_at <= current.starts_at and shift.on_duty is not None]
         previous = before[-1] if before else None
@@ -132,10 +153,12 @@ class KeepRoster:
             handover, transition="announced", sequence=0, severity="warning", title=title, lines=lines, now=now
         )
 
-    async def _give_back(self, rosters: HandoverStore, found: Sequence[Shift], now: datetime) -> int:
+    async def _give_back(
+        self, rosters: HandoverStore, found: Sequence[Shift], now: datetime, part: Sequence[tuple[Handover, bool]]
+    ) -> int:
         kept = {(shift.starts_at, shift.on_duty) for shift in found if shift.ends_at > now}
         notified = 0
-        for handover, due in await rosters.unconfirmed():
+        for handover, due in part:
             if (handover.starts_at, handover.person) not in kept:
                 await rosters.end(handover)  # the roster was changed, or the shift is over: nothing is to be confirmed
                 continue
@@ -161,39 +184,36 @@ class KeepRoster:
         It ends when it is mended, however the shifts lie then, and when its shift is over.
         """
         ahead = [shift for shift in found if shift.ends_at > now]
-        wrong = {
-            f"{_FINGERPRINTS}{plan.zone}:{shift.ends_at.isoformat()}": summary
+        near = {
+            f"{_FINGERPRINTS}{plan.zone}:{shift.ends_at.isoformat()}": shift
             for shift in ahead
-            if shift.starts_at - now <= self._preflight and (summary := self._what_is_wrong(shift, plan)) is not None
+            if shift.starts_at - now <= self._preflight
         }
         known = await rosters.open_problems(kind=_KIND, prefix=_FINGERPRINTS)
-        over = [fingerprint for fingerprint, summary in known.items() if wrong.get(fingerprint) != summary]
-        new = [fingerprint for fingerprint, summary in wrong.items() if known.get(fingerprint) != summary]
-        entries: list[Report | Resolution] = [
-            Resolution(
-                fingerprint=fingerprint,
-                actor="notifier",
-                summary="roster",
-                at=now,
-                event_id=derived_id("notifier.roster-mended", fingerprint, now.isoformat()),
-            )
-            for fingerprint in over
-        ]
-        for fingerprint in new:
-            fact = ProblemFact(
-                kind=_KIND,
-                severity="critical",
-                fingerprint=fingerprint,
-                summary=wrong[fingerprint],
-                service="notifier",
-                occurred_at=now,
-                what_to_do=self._words["roster.do"],
-            )
-            event_id = derived_id("notifier.roster-gap", fingerprint, now.isoformat())
-            entries.append(Report(fact=fact, event_id=event_id))
-        if entries:
-            await self._problems.ingest(rosters.notifications, entries)
+
+        async def check(part: Sequence[str]) -> None:
+            wrong = {each: self._what_is_wrong(near[each], plan) for each in part if each in near}
+            changed = [each for each in part if wrong.get(each) != known.get(each)]
+            over = [_mended(each, now) for each in changed if each in known]
+            new = [self._problem(each, now, summary) for each in changed if (summary := wrong.get(each)) is not None]
+            if changed:
+                await self._problems.ingest(rosters.notifications, [*over, *new])
+
+        all_of_them = list(dict.fromkeys((*known, *near)))
+        await in_halves(all_of_them, check, name="problem {}".format, within=rosters.connection, but=kept_apart())
         return len(gaps(ahead))
+
+    def _problem(self, fingerprint: str, now: datetime, summary: str) -> Report:
+        fact = ProblemFact(
+            kind=_KIND,
+            severity="critical",
+            fingerprint=fingerprint,
+            summary=summary,
+            service="notifier",
+            occurred_at=now,
+            what_to_do=self._words["roster.do"],
+        )
+        return Report(fact=fact, event_id=derived_id("notifier.roster-gap", fingerprint, now.isoformat()))
 
     def _what_is_wrong(self, shift: Shift, plan: Plan) -> str | None:
         if shift.on_duty is None:
@@ -235,6 +255,16 @@ class KeepRoster:
     def _shown(self, person_id: str | None) -> str:
         person = self._directory.person(person_id)
         return (person_id or "") if person is None else person.shown
+
+
+def _mended(fingerprint: str, now: datetime) -> Resolution:
+    return Resolution(
+        fingerprint=fingerprint,
+        actor="notifier",
+        summary="roster",
+        at=now,
+        event_id=derived_id("notifier.roster-mended", fingerprint, now.isoformat()),
+    )
 
 
 def _local(moment: datetime, plan: Plan) -> str:

@@ -91,11 +91,7 @@ class PlaceCalls:
         if left <= 0:
             return TryLater("the caller was held up for too long")
         request = CallRequest(
-            key=claim.id,
-            phone=person.phone,
-            text=self._text(claim),
-            repeated=claim.attempts > 1,
-            since=claim.since,
+            key=claim.id, phone=person.phone, text=self._text(claim), repeated=claim.attempts > 1, since=claim.since
         )
         return await self._provider.call(request, deadline=left)
 

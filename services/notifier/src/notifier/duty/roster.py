@@ -179,6 +179,20 @@ def swap(
     return tuple(made)
 
 
+def lifts(plan: Plan, overrides: Sequence[Override], made: Sequence[tuple[str | None, datetime, datetime]]) -> bool:
+    """Say whether overrides would do nothing but undo others of just these times: who lies beneath those gets the duty back."""
+    on_duty = [each for each in overrides if each.place == "on_duty"]
+    tops = [_latest(on_duty, start, end) for _, start, end in made]
+    if any((top and (top.starts_at, top.ends_at)) != each[1:] for top, each in zip(tops, made, strict=True)):
+        return False
+    beneath = [each for each in overrides if each not in tops]
+    return all(
+        shift.on_duty == person
+        for person, start, end in made
+        for shift in shifts(plan, beneath, since=start, until=end)
+    )
+
+
 def _week(plan: Plan, overrides: Sequence[Override], monday: date) -> list[Shift]:
     backups = [each for each in overrides if each.place == "backup"]
     found: list[Shift] = []

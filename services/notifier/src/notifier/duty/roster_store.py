@@ -193,6 +193,7 @@ class HandoverStore(RosterReader):
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
+        self.connection = connection
         self.notifications = NotificationStore(connection)
 
     async def now(self) -> datetime:

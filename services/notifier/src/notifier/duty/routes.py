@@ -116,7 +116,7 @@ class RosterRoutes:
         await self._roster.ensure_unchanged(change, body.expected_version)
         before = await self._follow.before(change)
         if body.swap is not None:
-            made = await self._roster.swap(change, *body.swap)
+            made = await self._roster.swap(change, *body.swap, looked_at=body.expected_version is not None)
         elif body.starts_at is None or body.ends_at is None:
             raise Unprocessable("starts_at and ends_at are needed")
         else:

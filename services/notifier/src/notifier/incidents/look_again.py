@@ -31,9 +31,8 @@ class LookAgain:
         """Notify of what lasts longer than what kept it back; returns of how many problems."""
         async with self._database.transaction() as connection:
             notifications = NotificationStore(connection)
-            kept = [each for each in await notifications.muted(_AT_A_TIME) if _named(each) not in kept_apart()]
-            unmute = partial(self._problems.unmute, notifications)
-            found = sum(await in_halves(kept, unmute, name=_named, within=connection))
+            unmute, muted = partial(self._problems.unmute, notifications), await notifications.muted(_AT_A_TIME)
+            found = sum(await in_halves(muted, unmute, name=_named, within=connection, but=kept_apart()))
         return found + await self._open_again()
 
     async def _open_again(self) -> int:

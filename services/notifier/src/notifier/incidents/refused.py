@@ -71,8 +71,7 @@ class Refusals:
         if (sender, network) in self._told or sum(each == sender for each, _ in self._told) >= _MOST_NETWORKS:
             return
         report = Report(
-            fact=self._problem(sender, network, now),
-            event_id=derived_id("refused", sender, network, now.isoformat()),
+            fact=self._problem(sender, network, now), event_id=derived_id("refused", sender, network, now.isoformat())
         )
         async with self._database.transaction() as connection:
             notifications = NotificationStore(connection)

@@ -8,7 +8,7 @@ from typing import Any
 
 from common.errors import ChangedSince, NotFound
 from common.http import Principal, audit
-from common.postgres import Connection
+from common.postgres import Connection, member
 from notifier.delivery.notifications import problem_of
 from notifier.incidents.model import REVISING, CallUnderWay, Incident, IncidentState
 from notifier.incidents.views import GroupQuery, IncidentConditions
@@ -182,7 +182,7 @@ def incident_of(row: Any) -> Incident:
     """Read an incident's row as people act on it."""
     return Incident(
         id=row["id"],
-        state=IncidentState(row["state"]),
+        state=member(IncidentState, row["state"]),
         fact=problem_of(row),
         version=row["version"],
         holder=row["acknowledged_by"],

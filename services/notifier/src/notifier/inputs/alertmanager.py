@@ -109,8 +109,7 @@ class IngestAlerts:
         alerts = [alert for alert in notification.alerts if alert not in signs] if signs else notification.alerts
         urgent = {alert.fingerprint for alert in alerts if not alert.over and self._is_critical(alert)}
         ordered = sorted(
-            alerts,
-            key=lambda each: (each.fingerprint not in urgent, each.fingerprint, _moment(each, now), each.over),
+            alerts, key=lambda each: (each.fingerprint not in urgent, each.fingerprint, _moment(each, now), each.over)
         )
         ended = frozenset(alert.fingerprint for alert in notification.alerts if alert.over)
         firing = frozenset(_fingerprint(alert.fingerprint) for alert in notification.alerts if not alert.over)

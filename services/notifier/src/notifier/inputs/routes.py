@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from aiohttp import web
@@ -272,7 +272,7 @@ def _answer(taken: AlertsTaken | SentryTaken) -> web.Response:
 
 
 def _hook_time(header: str | None, *, now: datetime) -> datetime:
-    """Return when Sentry says that it happened (whole seconds: their end), never later than now."""
+    """Return when Sentry says that it happened: the end of its whole second, which may not be over yet."""
     if header is None or not (header.isascii() and header.isdigit() and len(header) <= 11):
         return now
-    return min(now, datetime.fromtimestamp(int(header) + 1, UTC))
+    return min(now + timedelta(seconds=1), datetime.fromtimestamp(int(header) + 1, UTC))

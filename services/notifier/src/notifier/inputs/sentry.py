@@ -114,7 +114,7 @@ class IngestSentry:
                 summary=scrub_text(event.title),
                 service=event.project,
                 occurred_at=event.occurred_at,
-                seen_at=at,
+                seen_at=min(at, self._clock.now()),
                 details={
                     **({"request": scrub_text(event.request)} if event.request else {}),
                     **({"environment": scrub_text(unknown)} if unknown is not None else {}),

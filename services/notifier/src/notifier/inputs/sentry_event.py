@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from notifier.inputs.lenient import clean, moment_of, text_of, texts_of
@@ -26,6 +26,7 @@ _BEGINS = frozenset({"created", "unresolved"})
 _NEITHER = frozenset({"assigned", "unassigned"})
 _QUIET = frozenset({"installation", "comment", "seer", "preprod_artifact"})
 _SLUG = re.compile(r"/projects/[^/]+/([^/]+)/")
+_AFTER_AN_END = timedelta(microseconds=1)
 _BESIDE = ("customer", "address", "externalId", "comment", "payment", "manager", "managerId")
 
 
@@ -74,12 +75,15 @@ def is_quiet(notification: Mapping[str, Any], resource: str | None) -> bool:
 def read(notification: Mapping[str, Any], *, now: datetime, at: datetime | None = None) -> SentryEvent | None:
     """Read a notification; None when it is about no error. ``at`` is when the hook says that it happened.
 
-    What a person did to an issue (resolved, archived, opened anew) has the hook's time: an issue's ``lastSeen`` is older.
+    What a person did to an issue (resolved, archived, opened anew) has the hook's time: an issue's ``lastSeen`` is older. Hooks say whole
+    seconds and overtake each other: what began anew in the second of its end is taken to have begun after it, whichever comes first. An
+    incident that is over and open is seen by somebody, one that nobody hears of is not.
     """
+    at = at or now
     data = _dict(notification.get("data"))
     metric = _dict(data.get("metric_alert"))
     if metric:
-        return _metric(notification, data, metric, at=at or now)
+        return _metric(notification, data, metric, at=at, now=now)
     event = _dict(data.get("event")) or _dict(notification.get("event")) or _dict(data.get("error"))
     issue = _dict(data.get("issue"))
     subject = event or issue
@@ -89,7 +93,7 @@ def read(notification: Mapping[str, Any], *, now: datetime, at: datetime | None 
         return None
     # Of an act that nobody knows, on an issue that is over, only the end is believed.
     ends = not event and (action in _ENDS or (action not in _BEGINS and text_of(issue.get("status")) in _ENDS))
-    of_a_person = ends or (not event and action == "unresolved")
+    anew = not event and action == "unresolved"
     seen = moment_of(subject.get("datetime") or subject.get("lastSeen") or subject.get("timestamp"), now=now)
     return SentryEvent(
         event_id=identity,
@@ -98,7 +102,7 @@ def read(notification: Mapping[str, Any], *, now: datetime, at: datetime | None 
         title=_text(subject.get("title") or subject.get("message") or notification.get("message")) or "error",
         level=_text(subject.get("level") or notification.get("level")) or "error",
         project=_project(notification, event, issue),
-        occurred_at=(at or now) if of_a_person or seen is None else seen,
+        occurred_at=at + _AFTER_AN_END if anew else min(at, now) if ends or seen is None else seen,
         resolved=ends,
         link=_text(event.get("web_url") or issue.get("web_url") or issue.get("permalink") or notification.get("url")),
         basket=_basket(event),
@@ -109,7 +113,7 @@ def read(notification: Mapping[str, Any], *, now: datetime, at: datetime | None 
 
 
 def _metric(
-    notification: Mapping[str, Any], data: Mapping[str, Any], metric: Mapping[str, Any], *, at: datetime
+    notification: Mapping[str, Any], data: Mapping[str, Any], metric: Mapping[str, Any], *, at: datetime, now: datetime
 ) -> SentryEvent:
     """Read a metric alert: its action is how grave it is, and "resolved" is its end."""
     rule = _dict(metric.get("alert_rule"))
@@ -122,7 +126,7 @@ def _metric(
         title=_text(data.get("description_title") or metric.get("title") or rule.get("name")) or "metric alert",
         level="warning" if action == "warning" else "critical",
         project=next(filter(None, map(_text, projects)), "sentry") if isinstance(projects, list) else "sentry",
-        occurred_at=at,
+        occurred_at=min(at, now) if action in _ENDS else at + _AFTER_AN_END,
         resolved=action in _ENDS,
         link=_text(data.get("web_url")),
         basket=None,

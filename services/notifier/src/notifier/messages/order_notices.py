@@ -210,10 +210,7 @@ def _listed(heading: str, lines: list[Line]) -> Section:
 
 
 def _amount(before: Goods, after: Goods, words: Words) -> Line:
-    return (
-        plain(f"{after.label}: {words.quantity(before.quantity)} → "),
-        bold(words.quantity(after.quantity)),
-    )
+    return (plain(f"{after.label}: {words.quantity(before.quantity)} → "), bold(words.quantity(after.quantity)))
 
 
 def _price(before: Goods, after: Goods, currency: str, words: Words) -> Line:

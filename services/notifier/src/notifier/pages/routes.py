@@ -15,7 +15,7 @@ from aiohttp import web
 from common.http import Request, Route, TokenBook
 from common.http.routes import Handler
 from common.http.runbook_pages import runbook
-from common.postgres import Database, Record
+from common.postgres import Database, Record, member
 from notifier.delivery.notifications import problem_of
 from notifier.incidents.kinds import runbook_of
 from notifier.incidents.model import IncidentState
@@ -119,10 +119,7 @@ class Pages:
             links=links_of(fact, row["id"], links=here, words=self._words, runbook=runbook_of(fact)),
             order_link=None if fact.order_number is None else here.page("o", fact.order_number),
         )
-        now = IncidentNow(
-            **{name: row[name] for name in _NOW},
-            state=IncidentState(row["state"]),
-        )
+        now = IncidentNow(**{name: row[name] for name in _NOW}, state=member(IncidentState, row["state"]))
         state = status_line(now, self._words, name_of=self._directory.name_of)
         sections = document.sections if state is None else (Section(lines=((plain(state),),)), *document.sections)
         return Document(title=document.title, sections=sections)

@@ -50,7 +50,7 @@ class RouteTrials:
                 errors=(InvalidInput, NotFound),
                 roles=VIEWER,
                 tags=("admin",),
-            ),
+            )
         ]
 
     async def dry_run(self, request: Request[RouteQuestion, None]) -> RouteAnswer:

@@ -100,11 +100,6 @@ async def silence(
     if await connection.fetchval(_JUST_MADE, match, now + lasts - _THE_SAME_PRESS):
         return None
     row = await SilenceStore(connection).add(
-        match=match,
-        purpose="silence",
-        starts_at=None,
-        ends_at=now + lasts,
-        reason=reason,
-        by=person,
+        match=match, purpose="silence", starts_at=None, ends_at=now + lasts, reason=reason, by=person
     )
     return row["id"], row["ends_at"]

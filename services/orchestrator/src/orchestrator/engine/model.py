@@ -186,12 +186,14 @@ def timeline_entry(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepLog:
-    """What to log of an event once its effect is committed, with the trace that the event belongs to."""
+    """What to log of an event once its effect is committed, with the trace that the event belongs to. ``unread``: see ``OrderFact``."""
 
     trace_id: str | None
     hook: str
     act: str
     status: str | None
+    source: str
+    unread: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,7 +83,4 @@ async def _operate(
     now: datetime = clock.now()
     changed = await change_workflow(change, workflow_id, operation, expected_version=None, now=now)
     await tell_what_follows(change, changed.after, foretellers)
-    return BulkDone(
-        outcome=_DONE[operation.name],
-        extra={"workflow": changed.after.model_dump(mode="json")},
-    )
+    return BulkDone(outcome=_DONE[operation.name], extra={"workflow": changed.after.model_dump(mode="json")})

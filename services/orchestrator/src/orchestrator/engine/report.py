@@ -29,6 +29,10 @@ def report_completed(metrics: OrchestratorMetrics, outcomes: Sequence[Outcome], 
     done = [(outcome.claim, entry) for outcome in outcomes for entry in outcome.steps]
     for labels, count in Counter((entry.hook, entry.act) for _, entry in done).items():
         metrics.transitions[labels].inc(count)
+    for claim, entry in done:
+        for name in entry.unread:
+            metrics.unread.labels(metrics.source_label(entry.source), name).inc()
+            _log.warning("order_field_unread", order_number=claim.order_number, hook=entry.hook, field=name)
     _log_steps(done)
 
 

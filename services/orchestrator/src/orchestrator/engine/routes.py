@@ -31,7 +31,7 @@ from common.http import (
     one_listed,
     read_route,
 )
-from common.postgres import Record
+from common.postgres import Record, member
 from orchestrator.engine.foresee import Foretellers, tell_what_follows
 from orchestrator.engine.mend import Mender, mend_event
 from orchestrator.engine.model import EventState, WorkflowState
@@ -243,7 +243,7 @@ class WorkflowRoutes:
 
     async def _groups(self, request: Request[None, None]) -> WorkflowGroups:
         rows = await self.search.groups(limit=_MOST_GROUPS)
-        named = ({**row, "state_name": WorkflowState(row["state"]).name.lower()} for row in rows)
+        named = ({**row, "state_name": member(WorkflowState, row["state"]).name.lower()} for row in rows)
         return WorkflowGroups(items=[WorkflowGroup(**row) for row in named])
 
     async def _events(self, request: Request[None, WorkflowEventsQuery]) -> Page[WorkflowEventView]:

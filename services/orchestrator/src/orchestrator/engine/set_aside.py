@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from common.errors import Conflict
-from common.postgres import Connection, Record
+from common.postgres import Connection, Record, member
 from orchestrator.engine.messages import workflow_goes_on
 from orchestrator.engine.model import SERVICE, Encoded, EventState, Outcome, WorkflowState
 from orchestrator.engine.store import last_retries, request_derivation
@@ -158,7 +158,7 @@ async def end_failure(
     elif aside["state"] == EventState.NEW:
         raise Conflict(f"{name} is about to be tried again")
     elif aside["state"] != EventState.FAILED:
-        raise Conflict(f"{name} was {EventState(aside['state']).name.lower()} by {aside['ended_by']}")
+        raise Conflict(f"{name} was {member(EventState, aside['state']).name.lower()} by {aside['ended_by']}")
     else:
         await connection.execute(_END, *values)
         after = await connection.fetchrow(_ONE_LESS, workflow_id)

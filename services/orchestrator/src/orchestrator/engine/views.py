@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from common.http import ChangeAnswer
-from common.postgres import Record
+from common.postgres import Record, member
 from orchestrator.engine.model import EventState, WorkflowState
 
 Row = Record | Mapping[str, Any]
@@ -143,7 +143,7 @@ def shown_state(row: Row) -> WorkflowState:
     """The state that people see of a workflow's row: one with failed events has crashed, although it goes on. Stopped is stopped."""
     if row["failed_events"] and row["state"] != WorkflowState.STOPPED:
         return WorkflowState.CRASHED
-    return WorkflowState(row["state"])
+    return member(WorkflowState, row["state"])
 
 
 def workflow_view(row: Record) -> WorkflowView:
@@ -164,7 +164,7 @@ def workflow_event_view(row: Row) -> WorkflowEventView:
     """Show an event: its own columns, its workflow's cursor (``done_seq``, ``workflow_state``), and its failure if it was set aside."""
     workflow_id, aside = row["workflow_id"], row.get("aside")
     if aside is not None:
-        state = EventState(aside)
+        state = member(EventState, aside)
     elif row["seq"] <= row["done_seq"]:
         state = EventState.DONE
     elif row["workflow_state"] == WorkflowState.CRASHED and row["seq"] == row["done_seq"] + 1:

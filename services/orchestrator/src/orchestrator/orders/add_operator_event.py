@@ -13,7 +13,7 @@ from common.contracts.orders import OrderDifference
 from common.errors import Conflict, FieldError, NotFound, Unprocessable
 from common.http import Change
 from common.ids import derived_id, new_id
-from common.postgres import Connection
+from common.postgres import Connection, member
 from common.telemetry import current_traceparent
 from orchestrator.engine.append import append_events
 from orchestrator.engine.model import ORDER_LIFE, NewEvent, StaleVersion, WorkflowEvent, WorkflowState, require_version
@@ -122,7 +122,8 @@ async def _known(connection: Connection, number: str) -> _Known:
         newest = max(newest, fact.moment)
         if is_next(state, fact):
             state = step(number, state, fact).after or state
-    return _Known(state=state, version=row["version"], workflow_state=WorkflowState(life["state"]), newest=newest)
+    workflow_state = member(WorkflowState, life["state"])
+    return _Known(state=state, version=row["version"], workflow_state=workflow_state, newest=newest)
 
 
 def _event(known: _Known, wanted: Wanted, change: Change, now: datetime) -> WorkflowEvent:

@@ -88,8 +88,7 @@ class Drift:
         """Look at the next window; return how many orders had drifted."""
         async with self._database.acquire() as connection:
             numbers = [row["number"] for row in await connection.fetch(_WINDOW, self._last, self._window)]
-        left_out = kept_apart()
-        looked_at = await in_halves([each for each in numbers if each not in left_out], self._look)
+        looked_at = await in_halves(numbers, self._look, but=kept_apart())
         rows = [row for found in looked_at for row in found]
         drifted = [row["number"] for row in rows if row["drifted"]]
         self._last = numbers[-1] if len(numbers) == self._window else ""

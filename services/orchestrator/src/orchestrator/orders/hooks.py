@@ -7,6 +7,7 @@ What it does not know stays in the stored event.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
@@ -39,6 +40,7 @@ _SAID = {
 }
 """What is kept beside a hook's body, under which name, and the attribute of the event on the wire that says it (``IntakeMessage``)."""
 _CONTENT = tuple(item.name for item in fields(OrderContent) if item.name not in {"currency", "problems", "unread"})
+_WHICH = re.compile(r"\.\d+")
 
 
 class UnreadableHook(InvalidInput):
@@ -197,6 +199,7 @@ def to_fact(event: WorkflowEvent, currency: str | None = None, *, entered: bool 
         why=attributes.get("why"),
         taken_at=_moment(attributes.get("taken_at")),
         spooled=attributes.get("lane") == "spool",
+        unread=tuple(sorted({_WHICH.sub("", each.field) for each in content.unread})),
         **{name: getattr(content, name) for name in _CONTENT},
     )
 

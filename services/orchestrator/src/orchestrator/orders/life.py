@@ -340,19 +340,19 @@ def _reprocessed(claim: Claim) -> WorkflowEvent | None:
 def _trace(claim: Claim, folded: Folded, now: datetime) -> tuple[dict[str, str], list[StepLog], list[TimelineEntry]]:
     """Open a span for each new event in the trace that its hook began. Return traceparent by event id, log lines, timeline lines."""
     parents = {event.event_id: event.traceparent for event in folded.events}
-    traces: dict[str, str] = {}
-    logs: list[StepLog] = []
-    timeline: list[TimelineEntry] = []
+    traces, logs, timeline = dict[str, str](), list[StepLog](), list[TimelineEntry]()
     for taken in folded.new:
         fact = taken.fact
         attributes = {"order.hook": fact.hook, "order.act": taken.act}
         traceparent, trace = follow("orders.event", parents.get(fact.event_id), attributes)
         traces[fact.event_id] = traceparent
         status = None if taken.after is None else taken.after.status
-        logs.append(StepLog(trace_id=trace, hook=fact.hook, act=taken.act, status=status))
-        timeline.append(
-            messages.act_entry(taken, claim.order_number, late=folded.late, now=now, traceparent=traceparent)
+        logs.append(
+            StepLog(
+                trace_id=trace, hook=fact.hook, act=taken.act, status=status, source=fact.source, unread=fact.unread
+            )
         )
+        timeline += [messages.act_entry(taken, claim.order_number, late=folded.late, now=now, traceparent=traceparent)]
     return traces, logs, timeline
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from common.postgres import Connection, Database, Record
+from common.postgres import Connection, Database, Record, member
 from common.service import WaitingQueue, queue
 from orchestrator.engine.model import KINDS, WorkflowState
 from orchestrator.metrics import OrchestratorMetrics
@@ -109,7 +109,8 @@ class Measure:
             counts[(metrics.source_label(row["source"]), row["status"])] += row["many"]
         trouble: Counter[tuple[str, str]] = Counter()
         for row in troubled:
-            trouble[(metrics.source_label(row["source"]), WorkflowState(row["state"]).name.lower())] += row["many"]
+            state = member(WorkflowState, row["state"]).name.lower()
+            trouble[(metrics.source_label(row["source"]), state)] += row["many"]
         for source in metrics.sources:
             for status in Status:
                 metrics.by_source.labels(source, status.value).set(counts[(source, status.value)])

@@ -18,12 +18,7 @@ from common.money import to_decimal_string
 from common.reading import Line
 from common.telemetry import mask_names, scrub_text
 from orchestrator.engine.messages import SOURCE, encode_message, problem_over
-from orchestrator.engine.model import (
-    SERVICE,
-    Encoded,
-    TimelineEntry,
-    timeline_entry,
-)
+from orchestrator.engine.model import SERVICE, Encoded, TimelineEntry, timeline_entry
 from orchestrator.orders.decisions import Announcement
 from orchestrator.orders.fold import TOTALS, Step
 from orchestrator.orders.masks import masked, masked_address, masked_contact

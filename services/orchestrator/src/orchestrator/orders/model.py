@@ -60,7 +60,8 @@ class OrderFact:
 
     What a person sent again, entered or did has ``actor`` and ``why``. Of a replay ``received_at`` is when its origin came in,
     ``replayed_at`` when it was sent again, and ``repeats`` the id of the event that it says again word for word. ``taken_at`` is when it
-    came to this service, if it was long on its way; ``spooled``: because the gateway could not reach the broker.
+    came to this service, if it was long on its way; ``spooled``: because the gateway could not reach the broker. ``unread`` names fields
+    that say what nobody can read: the order goes on without it.
     """
 
     hook: HookType
@@ -94,6 +95,7 @@ class OrderFact:
     why: str | None = None
     taken_at: datetime | None = None
     spooled: bool = False
+    unread: tuple[str, ...] = ()
 
     @property
     def moment(self) -> datetime:

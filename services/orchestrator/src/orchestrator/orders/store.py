@@ -9,7 +9,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from common.postgres import Connection, Database, Lent, Record
+from common.postgres import Connection, Database, Lent, Record, member
 from common.reading import Address, Contact, Line, Window
 from orchestrator.engine.append import columns
 from orchestrator.engine.model import ORDER_LIFE, Encoded, WorkflowEvent
@@ -343,7 +343,7 @@ def number_text(value: Decimal) -> str:
 def _decode_incident(item: Mapping[str, Any]) -> Incident:
     difference = item["difference"]
     return Incident(
-        kind=IncidentKind(item["kind"]),
+        kind=member(IncidentKind, item["kind"]),
         event_id=item["event_id"],
         hook=HookType(item["hook"]),
         moment=datetime.fromisoformat(item["moment"]),

@@ -19,6 +19,7 @@ class DifferenceKind(StrEnum):
     PAID_AFTER_ALL = "paid_after_all"
     STATUS_UNKNOWN = "status_unknown"
     CAPTURED_BELOW_REFUNDED = "captured_below_refunded"
+    REGISTER_REFUSED = "register_refused"
 
 
 _OF_OURS = frozenset(
@@ -36,7 +37,7 @@ _OF_OURS = frozenset(
 class Difference:
     """One disagreement.
 
-    ``subject`` is our refund's id, the gateway's where we have none, or the payment's where that is what differs. ``payment_id``,
+    ``subject`` is our refund's id, the gateway's where we have none, or what differs: a payment, a day. ``payment_id``,
     ``amount`` (minor units) and ``currency`` are the gateway's, where they are needed to take it over.
     """
 

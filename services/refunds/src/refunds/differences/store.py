@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from common.postgres import Connection, Database, Record
+from common.postgres import Connection, Database, Record, member
 from refunds.differences.model import Difference, DifferenceKind, StoredDifference
 
 _COLUMNS = """
@@ -29,7 +29,8 @@ ON CONFLICT (subject, gateway, kind) WHERE over_at IS NULL DO UPDATE
 RETURNING xmax = 0 AS added
 """
 _CLOSE = f"""
-UPDATE refund_differences SET over_at = $2, version = version + 1 WHERE subject = $1 AND over_at IS NULL
+UPDATE refund_differences SET over_at = $2, version = version + 1
+WHERE subject = $1 AND over_at IS NULL AND ($3::text IS NULL OR kind <> $3)
 RETURNING {_COLUMNS}
 """  # noqa: S608 - the only thing put in is the list of columns above
 _COUNT = """
@@ -61,9 +62,11 @@ async def add_difference(connection: Connection, difference: Difference, *, now:
     return added is not None and bool(added or acknowledged)
 
 
-async def close_differences(connection: Connection, subject: str, *, now: datetime) -> Sequence[StoredDifference]:
-    """Return, once, the differences of the subject that were not over."""
-    return [_stored(row) for row in await connection.fetch(_CLOSE, subject, now)]
+async def close_differences(
+    connection: Connection, subject: str, *, but: str | None, now: datetime
+) -> Sequence[StoredDifference]:
+    """Return, once, the differences of the subject, but for those of a kind, that were not over."""
+    return [_stored(row) for row in await connection.fetch(_CLOSE, subject, now, but)]
 
 
 async def lock_difference(connection: Connection, difference_id: int) -> StoredDifference | None:
@@ -121,7 +124,7 @@ def _stored(row: Record | None) -> StoredDifference:
         raise LookupError("a difference that was locked is not there")
     names = ("gateway", "subject", "detail", "order_number", "payment_id", "amount", "currency")
     return StoredDifference(
-        difference=Difference(DifferenceKind(row["kind"]), **{name: row[name] for name in names}),
+        difference=Difference(member(DifferenceKind, row["kind"]), **{name: row[name] for name in names}),
         adopted_as=None if row["adopted_as"] is None else str(row["adopted_as"]),
         **{name: row[name] for name in ("id", "version", "found_at", "acknowledged_at", "acknowledged_by", "over_at")},
     )

@@ -8,6 +8,8 @@ from typing import Protocol
 from common.errors import SuiteError
 from refunds.providers.model import Attempt, GatewayPolicy, PaymentInfo, Receipt, RegisterPage
 
+NOT_OFFERED = "not_offered"
+
 
 class GatewayAway(SuiteError):
     """The request definitely had no effect: there was no connection, or the gateway turned it away (429, 401)."""
@@ -72,7 +74,10 @@ class Gateway(Protocol):
         ...
 
     async def register(self, *, since: datetime, until: datetime, cursor: str | None) -> RegisterPage:
-        """Return a page of the refunds that were made there in [since, until). ``GatewayRefused`` when it keeps no register."""
+        """Return a page of the refunds that were made there in [since, until). ``GatewayRefused`` when it does not show them.
+
+        ``NOT_OFFERED`` for its reason: it keeps no register.
+        """
         ...
 
     def named_in(self, notification: bytes) -> str | None:

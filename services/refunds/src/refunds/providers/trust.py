@@ -8,7 +8,7 @@ from typing import Annotated
 import aiohttp
 from pydantic import BaseModel, Field, ValidationError
 
-from refunds.providers.gateway import GatewayRefused, GatewaySilent, Impossible
+from refunds.providers.gateway import NOT_OFFERED, GatewayRefused, GatewaySilent, Impossible
 from refunds.providers.http import NOT_FOUND, OK, GatewayHttp, GivenId, RefundName, code_of, path_part, status_of
 from refunds.providers.model import (
     Attempt,
@@ -21,7 +21,7 @@ from refunds.providers.model import (
 )
 
 _BASE = "/trust-payments/v2"
-_NOT_OFFERED = frozenset({404, 405})
+_NO_SUCH_ADDRESS = frozenset({404, 405})
 
 _Sum = Annotated[int, Field(ge=0, le=10**15)]
 _Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
@@ -133,10 +133,10 @@ class TrustGateway:
         if cursor is not None:
             query["cursor"] = cursor
         status, body = await self._http.call("GET", f"{_BASE}/refunds", query=query)
-        if status in _NOT_OFFERED:
-            raise GatewayRefused("Trust keeps no register", reason="not_offered")
+        if status in _NO_SUCH_ADDRESS:
+            raise GatewayRefused("Trust keeps no register", reason=NOT_OFFERED)
         if status != OK:
-            raise GatewaySilent(f"Trust answered {status}")
+            raise self._refused(status, body)
         page = self._http.read(_Register, body)
         items = tuple(
             ListedRefund(

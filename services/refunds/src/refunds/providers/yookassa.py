@@ -82,11 +82,7 @@ class _Notification(BaseModel):
     object: _Object
 
 
-_STATUS = {
-    "pending": GatewayStatus.PENDING,
-    "succeeded": GatewayStatus.SUCCEEDED,
-    "canceled": GatewayStatus.FAILED,
-}
+_STATUS = {"pending": GatewayStatus.PENDING, "succeeded": GatewayStatus.SUCCEEDED, "canceled": GatewayStatus.FAILED}
 
 
 class YooKassaGateway:
@@ -189,7 +185,7 @@ class YooKassaGateway:
         more = {} if cursor is None else {"cursor": cursor}
         status, body = await self._http.call("GET", "/v3/refunds", query={**query, "limit": _PAGE, **more})
         if status != OK:
-            raise GatewaySilent(f"YooKassa answered {status}")
+            raise self._refused(status, body)
         page = self._http.read(_List, body)
         if cursor is not None and page.next_cursor == cursor:  # it would be read for ever
             raise GatewaySilent("YooKassa gives the same page again")

@@ -50,11 +50,7 @@ _HELD = frozenset({RefundState.SENDING, RefundState.PENDING, RefundState.UNKNOWN
 
 
 def check(
-    entries: Sequence[Entry],
-    payouts: Sequence[Payout],
-    *,
-    captured: dict[str, int],
-    accepted: Sequence[str],
+    entries: Sequence[Entry], payouts: Sequence[Payout], *, captured: dict[str, int], accepted: Sequence[str]
 ) -> list[Finding]:
     """Return everything that is wrong; empty means that each accepted refund is over, paid at most once, and the sums agree.
 

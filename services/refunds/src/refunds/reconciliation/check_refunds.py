@@ -16,6 +16,7 @@ import asyncpg
 
 from common.checks import Report, check_parser, database_of, run_check
 from common.errors import Unavailable
+from common.newer import member
 from common.postgres.hosts import Hosts
 from refunds.reconciliation.check import Entry, Payout, check
 from refunds.refunds.states import RefundState
@@ -80,13 +81,13 @@ async def read_books(dsn: str) -> list[Entry]:
             refund_id=str(row["id"]),
             business_key=row["business_key"],
             payment_id=row["payment_id"],
-            state=RefundState(row["state"]),
+            state=member(RefundState, row["state"]),
             amount=row["amount"],
             reserved=row["reserved"],
             keys=tuple(row["keys"]),
             names=tuple(row["names"]),
             changes=tuple(
-                (RefundState(before) if before else None, RefundState(after))
+                (member(RefundState, before) if before else None, member(RefundState, after))
                 for before, after in zip(row["before"], row["after"], strict=True)
             ),
         )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from common.clock import Clock
-from refunds.differences.model import Difference
+from refunds.differences.model import Difference, DifferenceKind
 from refunds.providers.calls import GatewayCalls
 from refunds.providers.gateway import GatewayRefused, GatewaySilent
 from refunds.providers.model import Attempt, GatewayStatus, Receipt
@@ -105,7 +105,9 @@ class CompareRefund:
                     known = await store.save_gateway_refund_id(refund, attempt, receipt.gateway_refund_id)
                 after = await self._apply_answer(store, refund, known, receipt)
         difference = looked.judge(after)
-        await update_incident(store, difference, subject=refund.id, now=self._clock.now())
+        # Only the register says of what sum it is.
+        but = DifferenceKind.AMOUNT_DIFFERS
+        await update_incident(store, difference, subject=refund.id, but=but, now=self._clock.now())
         return after, difference
 
     async def _look_up(self, refund: Refund, attempt: Attempt) -> Receipt:

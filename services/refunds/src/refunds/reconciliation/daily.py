@@ -12,14 +12,16 @@ from refunds.reconciliation.reconcile import Reconcile
 from refunds.reconciliation.store import ReconciliationStore
 
 _log = get_logger()
+_DAY = timedelta(days=1)
 
 
 class DailyReconciliation:
     """From ``hour`` (UTC) on, from ``back`` before it up to now. Safe to call at any time, by any number of replicas.
 
-    A day counts as reconciled once every gateway's register was seen, and no refund is kept apart because it failed by a fault: until
-    then it is taken up again when its lease is over, also on a later day, and also after days on which no replica ran; a run that comes
-    to its end from the oldest of them up to now reconciles all. What is kept apart is tried again before that, as items of any task are.
+    A day counts as reconciled once every gateway's register was seen for the 24 hours before it, or refused to show them, which is told,
+    and no refund is kept apart because it failed by a fault: until then it is taken up again when its lease is over, also on a later day,
+    and also after days on which no replica ran; a run that comes to its end from the oldest of them up to now reconciles all that it saw.
+    What is kept apart is tried again before that, as items of any task are.
     """
 
     def __init__(
@@ -50,8 +52,8 @@ class DailyReconciliation:
         if self._day is None:
             return
         if found is None:
-            begin = datetime.combine(self._day, time(), UTC) + self._hour
-            self._left = found = await self._reconcile(since=begin - self._back, until=now)
+            begin = self._begin(self._day)
+            self._left = found = await self._reconcile(since=begin - self._back, until=now, new_from=begin - _DAY)
             self._metrics.reconciled(found)
             _log.info(
                 "refunds_reconciled",
@@ -67,5 +69,9 @@ class DailyReconciliation:
             await self._reconcile.again(found)
         if not found.failed:
             day, self._day, self._left = self._day, None, None
-            if not found.unseen:
-                await self._days.finish_days(day, (found.until - self._hour).date(), now=self._clock.now())
+            days = (day + _DAY * number for number in range(((found.until - self._hour).date() - day).days + 1))
+            seen = [one for one in days if found.seen(self._begin(one) - _DAY, self._begin(one))]
+            await self._days.finish_days(day, seen, now=self._clock.now())
+
+    def _begin(self, day: date) -> datetime:
+        return datetime.combine(day, time(), UTC) + self._hour

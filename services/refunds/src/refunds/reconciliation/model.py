@@ -2,40 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from refunds.differences.model import Difference, DifferenceKind
 from refunds.providers.model import GatewayStatus, ListedRefund
 from refunds.refunds.model import Refund, Settled, paid_after_close
 from refunds.refunds.states import RefundState
 
+Window = tuple[datetime, datetime]
+_DAY = timedelta(days=1)
+_MOST_WINDOWS = 62  # of a day each, unless it is more than two months
+
 
 @dataclass(slots=True)
 class Reconciliation:
-    """What a run found. ``registers``: by gateway, ``compared``, ``none kept`` or ``no answer``; then only our side was walked.
+    """What a run found. ``registers``: by gateway, ``compared``, ``older refused``, ``none kept`` or ``no answer``.
 
-    ``at``: the time of the verdict that is kept of it; None of a dry run.
+    ``unread``: where a register did not answer. ``at``: the time of the verdict that is kept of it; None of a dry run.
     """
 
     since: datetime
     until: datetime
     dry_run: bool
+    new_from: datetime | None = None
     registers: dict[str, str] = field(default_factory=dict)
     examined: int = 0
     advanced: int = 0
     unanswered: int = 0
     differences: list[Difference] = field(default_factory=list)
+    unread: list[Window] = field(default_factory=list)
     at: datetime | None = None
     notices: list[str] = field(default_factory=list)
     failed: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
     """What is kept apart because comparing it failed by a fault of ours, and how it is compared again."""
 
-    @property
-    def unseen(self) -> list[str]:
-        """Gateways whose register did not answer: what they paid without our knowing is unknown still."""
-        return [gateway for gateway, said in self.registers.items() if said == "no answer"]
+    def windows(self) -> Iterator[Window]:
+        """The days of it, newest first, counted from ``since``."""
+        step, end = max(_DAY, (self.until - self.since) / _MOST_WINDOWS), self.until
+        while end > self.since:
+            begin = self.since + (end - self.since - timedelta.resolution) // step * step
+            yield begin, end
+            end = begin
+
+    def seen(self, since: datetime, until: datetime) -> bool:
+        """Whether every register answered for that time, be it that it does not show it."""
+        return all(until <= begin or end <= since for begin, end in self.unread)
 
 
 _MOVES = frozenset({GatewayStatus.PENDING, GatewayStatus.SUCCEEDED})
@@ -112,3 +125,10 @@ def judge_stranger(listed: ListedRefund, *, gateway: str) -> Difference | None:
         amount=listed.amount,
         currency=listed.currency,
     )
+
+
+def judge_refused(windows: Sequence[Window], *, gateway: str) -> Difference:
+    """Time that no run has read and the register does not show (any more): nobody knows what was paid in it without us."""
+    since, until = windows[-1][0], windows[0][1]
+    detail = f"its register does not show what was made from {since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} (UTC)"
+    return Difference(DifferenceKind.REGISTER_REFUSED, gateway, f"register of {since:%Y-%m-%d}", detail)

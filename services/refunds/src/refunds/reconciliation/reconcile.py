@@ -10,18 +10,19 @@ from functools import partial
 from common.clock import Clock
 from common.service import apart, kept_apart
 from refunds.providers.calls import GatewayCalls
-from refunds.providers.gateway import GatewayAway, GatewayRefused, GatewaySilent
+from refunds.providers.gateway import NOT_OFFERED, GatewayAway, GatewayRefused, GatewaySilent
 from refunds.providers.model import ListedRefund
 from refunds.reconciliation.compare import CompareRefund
-from refunds.reconciliation.model import Reconciliation, agrees, judge_listed, judge_stranger
+from refunds.reconciliation.model import Reconciliation, Window, agrees, judge_listed, judge_refused, judge_stranger
 from refunds.reconciliation.store import ReconciliationStore
-from refunds.refunds.differences import update_incident
+from refunds.refunds.differences import raise_difference, update_incident
 from refunds.refunds.states import RefundState
 from refunds.refunds.store import RefundTransactions
 
 _AT_ONCE = 8
 _AT_REST = frozenset({RefundState.ERROR, RefundState.CLOSED})
 _PAGE = 200
+_MOST_SILENT = 5  # days of a register: more would open the circuit to refunds themselves
 
 
 class Reconcile:
@@ -41,12 +42,15 @@ class Reconcile:
         self._compare_refund = compare
         self._clock = clock
 
-    async def __call__(self, *, since: datetime, until: datetime, dry_run: bool = False) -> Reconciliation:
+    async def __call__(
+        self, *, since: datetime, until: datetime, dry_run: bool = False, new_from: datetime | None = None
+    ) -> Reconciliation:
         """Compare what was made or changed in [since, until). ``dry_run`` writes and raises nothing.
 
-        A gateway that does not answer is counted, not raised: the next run comes to it. Raises ``Unavailable`` without the database.
+        A gateway that does not answer is counted, not raised: the next run comes to it. What its register refuses of the time from
+        ``new_from`` on, which no run has read, is a difference. Raises ``Unavailable`` without the database.
         """
-        found = Reconciliation(since, until, dry_run)
+        found = Reconciliation(since, until, dry_run, new_from)
         agreed: set[str] = set()
         for gateway in self._calls.guards:
             found.registers[gateway] = await self._walk_register(gateway, found, agreed)
@@ -72,22 +76,42 @@ class Reconcile:
             await self._books.keep_verdict(found, at=found.at)
 
     async def _walk_register(self, gateway: str, found: Reconciliation, agreed: set[str]) -> str:
+        """Read it day by day, newest first, so that no day keeps another from being read."""
+        refused, unread, seen = list[Window](), list[Window](), False
+        for window in found.windows():
+            try:
+                await self._walk_window(gateway, window, found, agreed)
+                seen = True
+            except GatewayRefused as error:
+                if error.reason == NOT_OFFERED and window[1] == found.until:
+                    return "none kept"
+                refused.append(window)
+            except (GatewayAway, GatewaySilent) as error:
+                unread.append(window)
+                if isinstance(error, GatewayAway) or len(unread) == _MOST_SILENT:
+                    unread.append((found.since, window[0]))
+                    break
+        if not seen:  # then age is not why it refuses
+            refused, unread = [], [(found.since, found.until)]
+        found.unread += unread
+        if lost := [window for window in refused if found.new_from is not None and window[1] > found.new_from]:
+            found.differences.append(difference := judge_refused(lost, gateway=gateway))
+            async with self._transactions.begin() as store:
+                await raise_difference(store, difference, now=self._clock.now())
+        return "no answer" if unread else "older refused" if refused else "compared"
+
+    async def _walk_window(self, gateway: str, window: Window, found: Reconciliation, agreed: set[str]) -> None:
         cursor: str | None = None
         while True:
-            try:
-                self._calls.admit(gateway, retry=False)
-                page = await self._calls.register(gateway, since=found.since, until=found.until, cursor=cursor)
-            except GatewayRefused:
-                return "none kept"
-            except (GatewayAway, GatewaySilent):
-                return "no answer"
+            self._calls.admit(gateway, retry=False)
+            page = await self._calls.register(gateway, since=window[0], until=window[1], cursor=cursor)
             for listed in page.items:
                 compare = partial(self._compare_listed, gateway, listed, found, agreed)
                 await _apart(f"{gateway} refund {listed.gateway_refund_id}", compare, found)
             if page.cursor is None:
-                return "compared"
+                return
             if page.cursor == cursor:  # it would be read for ever
-                return "no answer"
+                raise GatewaySilent(f"{gateway} gives the same page again")
             cursor = page.cursor
 
     async def _compare_listed(

@@ -48,7 +48,7 @@ class ReconcileBody(AdminChange):
 
 
 class ReconciliationView(ChangeAnswer):
-    """What was found. `registers`: by payment system `compared`, `none kept` or `no answer`; our side is walked in any case."""
+    """What was found. `registers`: `compared`, `older refused`, `none kept` or `no answer` by payment system; our side is walked anyway."""
 
     dry_run: bool
     since: datetime

@@ -30,16 +30,20 @@ ON CONFLICT (day) DO UPDATE SET owner = excluded.owner, lease_until = excluded.l
 WHERE d.finished_at IS NULL AND d.lease_until <= $2
 RETURNING day
 """
-# The first payment stands for the beginning where nothing was reconciled yet: an empty service has nothing to reconcile.
+# The first payment stands for the beginning where nothing was reconciled yet: an empty service has nothing to reconcile. A day that was
+# begun and not ended counts, too, as long as it can be claimed: those after it may have ended.
 _RECONCILED = """
-SELECT coalesce((SELECT max(finished_at) FROM reconciliation_days), (SELECT min(created_at) FROM payments), now()) AS at
+SELECT least(
+    coalesce((SELECT max(finished_at) FROM reconciliation_days), (SELECT min(created_at) FROM payments), now()),
+    (SELECT min(day)::timestamp AT TIME ZONE 'UTC' FROM reconciliation_days WHERE finished_at IS NULL AND day >= now()::date - 30)
+) AS at
 """
 _FINISH_DAYS = """
 WITH claimed AS (
-    UPDATE reconciliation_days SET finished_at = $4 WHERE day = $1 AND owner = $3 AND finished_at IS NULL RETURNING day
+    SELECT FROM reconciliation_days WHERE day = $1 AND owner = $3 AND finished_at IS NULL FOR UPDATE
 )
 INSERT INTO reconciliation_days AS d (day, owner, lease_until, finished_at)
-SELECT day + n, $3, $4, $4 FROM claimed, generate_series(1, $2::date - day) AS n
+SELECT seen, $3, $4, $4 FROM claimed, unnest($2::date[]) AS seen
 ON CONFLICT (day) DO UPDATE SET finished_at = excluded.finished_at WHERE d.finished_at IS NULL
 """
 
@@ -62,7 +66,8 @@ class ReconciliationStore:
     async def keep_verdict(self, found: Reconciliation, *, at: datetime) -> None:
         """Keep what a reconciliation found: differences, refunds that nobody could be asked about, registers that were not read."""
         words = f"refunds from {found.since:%Y-%m-%d} to {found.until:%Y-%m-%d} against the payment systems, both ways"
-        wrong = len(found.differences) + found.unanswered + len(found.unseen) + len(found.failed)
+        unread = list(found.registers.values()).count("no answer")
+        wrong = len(found.differences) + found.unanswered + unread + len(found.failed)
         verdict = Verdict(name="refunds", at=at, found=wrong, looked=found.examined, detail=words)
         async with self._database.transaction() as connection:
             await keep_verdict(connection, verdict)
@@ -78,10 +83,10 @@ class ReconciliationStore:
             )
         return day
 
-    async def finish_days(self, day: date, last: date, *, now: datetime) -> None:
-        """Note that the day that was claimed is reconciled, and with it those after it up to ``last``; nothing where another took it."""
+    async def finish_days(self, day: date, seen: Sequence[date], *, now: datetime) -> None:
+        """Note that the days that a run from the claimed ``day`` on has ``seen`` are reconciled; nothing where another took it."""
         async with self._database.acquire() as connection:
-            await connection.execute(_FINISH_DAYS, day, last, self._owner, now)
+            await connection.execute(_FINISH_DAYS, day, seen, self._owner, now)
 
     async def last_reconciled(self) -> datetime:
         """Return when a day's reconciliation last ended, whichever replica did it; before the first, since when one is due."""

@@ -202,10 +202,7 @@ class RefundAdminRoutes:
                 change, refund_id, expected_version=body.expected_version, settled=body.settled, evidence=evidence
             )
             return CloseAnswer(
-                outcome=done.outcome,
-                gateway=done.proof,
-                dry_run=change.dry_run,
-                refund=view(done.after),
+                outcome=done.outcome, gateway=done.proof, dry_run=change.dry_run, refund=view(done.after)
             )
 
         return await self._changes.carry_out(request, work)

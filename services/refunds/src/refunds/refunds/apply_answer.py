@@ -9,7 +9,7 @@ from refunds.providers.calls import GatewayCalls
 from refunds.providers.model import Attempt, GatewayStatus, Receipt
 from refunds.refunds.model import Refund, Settled
 from refunds.refunds.retry import RetryPolicy
-from refunds.refunds.states import TERMINAL, Happened, RefundState
+from refunds.refunds.states import TABLE, TERMINAL, Happened, RefundState
 from refunds.refunds.store import RefundStore
 from refunds.refunds.transition import SERVICE, move
 
@@ -38,6 +38,8 @@ class ApplyAnswer:
     async def __call__(self, store: RefundStore, refund: Refund, attempt: Attempt, receipt: Receipt) -> Refund:
         """Apply an answer about the refund's present attempt. One that came late, twice or out of order is a named no-op."""
         now = self._clock.now()
+        if refund.state not in TABLE:
+            return refund  # the newer release that knows the state reads the answer
         if receipt.status is GatewayStatus.FAILED and refund.settled is not None:
             return await self._fail_closed(store, refund, receipt)
         if receipt.status is GatewayStatus.FAILED and refund.state in _UNDER_WAY:

@@ -17,10 +17,15 @@ _INSTRUCTION = (
 )
 
 
-async def update_incident(store: RefundStore, difference: Difference | None, *, subject: str, now: datetime) -> None:
-    """Raise the difference's incident, once; without one, resolve the subject's incidents. Inside the caller's transaction."""
+async def update_incident(
+    store: RefundStore, difference: Difference | None, *, subject: str, but: str | None = None, now: datetime
+) -> None:
+    """Raise the difference's incident, once; without one, resolve the subject's, ``but`` for a kind that whoever calls cannot see.
+
+    Inside the caller's transaction.
+    """
     if difference is None:
-        await resolve_differences(store, subject, now=now)
+        await resolve_differences(store, subject, but=but, now=now)
     else:
         await raise_difference(store, difference, now=now)
 
@@ -53,9 +58,9 @@ async def raise_difference(store: RefundStore, difference: Difference, *, now: d
     )
 
 
-async def resolve_differences(store: RefundStore, subject: str, *, now: datetime) -> None:
+async def resolve_differences(store: RefundStore, subject: str, *, but: str | None = None, now: datetime) -> None:
     """End the subject's differences and their incidents."""
-    for one in await close_differences(store.connection, subject, now=now):
+    for one in await close_differences(store.connection, subject, but=but, now=now):
         if one.acknowledged_at is None:
             summary = f"Refund {subject} and {one.difference.gateway} agree"
             await resolve_incident(store, one.difference, summary=summary, now=now)

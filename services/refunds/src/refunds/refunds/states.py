@@ -102,6 +102,7 @@ _NOT_CLOSED = Refuse("the refund was not closed by people")
 _UNDER_WAY = Refuse("the refund is under way: its end has to be waited for")
 _TIME = Refuse("time alone never means failure")
 _OVER = Refuse("the refund is over")
+_NEWER = Refuse("this release does not know the state")
 _TRANSIENT = Refuse("a declined refund is either tried again or given up")
 
 TABLE: dict[RefundState, dict[Happened, Ruling]] = {
@@ -286,7 +287,7 @@ TABLE: dict[RefundState, dict[Happened, Ruling]] = {
 
 def rule(state: RefundState, happened: Happened) -> Ruling:
     """Return what the event means in the state. Never raises: the table is total (a test walks all of it)."""
-    return TABLE[state][happened]
+    return TABLE[state][happened] if state in TABLE else _NEWER
 
 
 def releases(state: RefundState, to: RefundState) -> bool:

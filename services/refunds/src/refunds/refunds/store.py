@@ -13,7 +13,7 @@ from common.contracts import Envelope, Message
 from common.contracts.notices import notices_of
 from common.http import Change
 from common.messaging import outbox
-from common.postgres import Connection, Database, Record
+from common.postgres import Connection, Database, Record, member
 from common.telemetry import get_logger, scrub_text
 from refunds.payments.store import PaymentStore
 from refunds.providers.gateway import Impossible
@@ -180,8 +180,8 @@ class RefundStore:
         """Return the history, oldest first."""
         return [
             HistoryEntry(
-                before=None if row["state_before"] is None else RefundState(row["state_before"]),
-                after=RefundState(row["state_after"]),
+                before=None if row["state_before"] is None else member(RefundState, row["state_before"]),
+                after=member(RefundState, row["state_after"]),
                 **{name: row[name] for name in ("version", "attempt", "happened", "actor", "detail", "at")},
             )
             for row in await self.connection.fetch(sql.HISTORY, UUID(refund_id))
@@ -199,7 +199,7 @@ class RefundStore:
         return [_attempt(row) for row in await self.connection.fetch(sql.ATTEMPTS, UUID(refund_id))]
 
     async def by_gateway_key(self, gateway: str, key: str) -> Refund | None:
-        """Return the refund of ours an attempt of which goes under this key."""
+        """Return the refund of ours that has sent this key in its present attempt, and does not know yet what the gateway calls it."""
         row = await self.connection.fetchrow(sql.BY_GATEWAY_KEY, gateway, key)
         return None if row is None else await self.find(str(row["refund_id"]))
 
@@ -240,7 +240,7 @@ class RefundStore:
         return [
             RefundedLine(
                 id=row["line_id"],
-                kind=LineKind(row["kind"]),
+                kind=member(LineKind, row["kind"]),
                 **{name: row[name] for name in ("quantity", "of_quantity", "paid", "amount")},
             )
             for row in await self.connection.fetch(sql.LINES, UUID(refund_id))
@@ -297,8 +297,8 @@ class RefundStore:
 
 def refund_of(row: Record) -> Refund:
     """Turn a row of ``refunds`` into a refund."""
-    settled = None if row["settled"] is None else Settled(row["settled"])
-    return Refund(**{**row, "id": str(row["id"]), "state": RefundState(row["state"]), "settled": settled})
+    settled = None if row["settled"] is None else member(Settled, row["settled"])
+    return Refund(**{**row, "id": str(row["id"]), "state": member(RefundState, row["state"]), "settled": settled})
 
 
 def _attempt(row: Record) -> Attempt:

@@ -102,9 +102,8 @@ class WatchAnswers:
             await self._store.save(part)
             return part
 
-        left_alone = kept_apart()
-        due = [miss for miss in misses if miss.number not in left_alone]
-        return [miss for part in await in_halves(due, save, name=attrgetter("number")) for miss in part]
+        parts = await in_halves(misses, save, name=attrgetter("number"), but=kept_apart())
+        return [miss for part in parts for miss in part]
 
     def _forget(self, misses: Sequence[Miss]) -> None:
         for miss in misses:

@@ -52,11 +52,7 @@ async def replay(
     hook = replayed(stored, mended, now=now, replica=sending.replica, actor=change.principal.name, why=change.reason)
     await outbox.add(change.connection, hook.to_envelope())
     await decisions.note_replay(
-        change.connection,
-        delivery_id,
-        hook.delivery_id,
-        actor=change.principal.name,
-        mended=mended is not None,
+        change.connection, delivery_id, hook.delivery_id, actor=change.principal.name, mended=mended is not None
     )
     await end_when_decided(change, delivery_id, now=now)
     change.tells(*await sending.foretell(change.connection, hook))

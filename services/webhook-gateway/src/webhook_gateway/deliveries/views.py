@@ -83,7 +83,7 @@ class Delivery(DeliveryItem):
     """
 
     version: int
-    decision: Literal["replayed", "dismissed"] | None
+    decision: str | None
     recorded_at: datetime
     event_id: str
     digest: str | None

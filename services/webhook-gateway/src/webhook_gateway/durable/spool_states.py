@@ -69,10 +69,5 @@ def _queue(
 ) -> WaitingQueue:
     age = None if oldest_at is None or not records else max((now - oldest_at).total_seconds(), 0.0)
     return WaitingQueue(
-        name="spool",
-        replica=replica,
-        waiting=records,
-        oldest_seconds=age,
-        late_after_seconds=LATE_AFTER_S,
-        as_of=as_of,
+        name="spool", replica=replica, waiting=records, oldest_seconds=age, late_after_seconds=LATE_AFTER_S, as_of=as_of
     )

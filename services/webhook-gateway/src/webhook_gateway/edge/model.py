@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import orjson
 
+from common.reading.values import storable
+
 REPLICA = "edge"
 """Stands for nginx where the ledger names a replica."""
 
@@ -95,7 +97,7 @@ def read_line(line: bytes) -> EdgeRequest | None:
         # nginx writes bytes of a header or an address as they came, also those that are no UTF-8.
         found: Any = orjson.loads(line[max(0, line.rfind(_BEGINNING)) :].decode("utf-8", "replace"))
         return EdgeRequest(
-            id=str(found["id"]),
+            id=storable(str(found["id"])),
             at=datetime.fromtimestamp(float(found["at"]), UTC),
             request_id=_clean(found["request_id"]),
             method=_clean(found["method"]),
@@ -104,7 +106,7 @@ def read_line(line: bytes) -> EdgeRequest | None:
             upstream_status=_clean(found["upstream_status"]),
             client=_clean(found["client"]),
             size=int(found["size"] or 0),
-            idempotency_key=str(found["idempotency_key"])[:255] or None,
+            idempotency_key=storable(str(found["idempotency_key"])[:255]) or None,
         )
     except (ValueError, TypeError, KeyError, OverflowError, OSError):
         return None

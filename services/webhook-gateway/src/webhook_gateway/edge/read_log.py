@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -16,6 +17,7 @@ from common.contracts.intake import WEBSITE_ORDER_REFUSED, IntakeMessage
 from common.ids import derived_id, order_number
 from common.messaging import outbox
 from common.postgres import Connection, Database
+from common.service import in_halves, kept_apart
 from common.telemetry import get_logger
 from webhook_gateway.deliveries.record import RecordDeliveries
 from webhook_gateway.edge import store
@@ -35,13 +37,15 @@ _MOST_ORDERS = 50
 _MOST_NETWORKS = 10_000
 _MOST_TOLD = 1000
 _KEPT_FILES = timedelta(days=2)
+_NAME = "line {0.id}".format
 
 
 class ReadEdgeLog:
     """What was read and how far are one transaction, and one replica reads at a time: nothing is recorded twice, and nothing is lost.
 
-    Whatever was written while no gateway was up is read when one is. Files that are read whole and old are deleted, where that is
-    allowed.
+    Whatever was written while no gateway was up is read when one is. Lines that fail by a fault are tried again while none can be recorded:
+    it is not the lines. Once another one is, they are passed over and count as unreadable. Files that are read whole and old are deleted,
+    where that is allowed.
     """
 
     def __init__(
@@ -67,6 +71,9 @@ class ReadEdgeLog:
         self._committed = committed
         self._kept: Counter[tuple[str, datetime]] = Counter()
         self._told: deque[str] = deque(maxlen=_MOST_TOLD)
+        self._doubtful: dict[
+            tuple[bytes, int], bool
+        ] = {}  # pieces that failed whole: whether another one did not since
 
     async def step(self) -> None:
         """Read what there is. When the database is away this raises, and nothing is forgotten."""
@@ -85,24 +92,36 @@ class ReadEdgeLog:
             if piece.end == start:
                 await self._delete_old(connection, file, start)
                 return False
-            requests = [read_line(line) for line in piece.lines]
-            read = [request for request in requests if request is not None]
-            kept, dropped = await self._take(connection, read)
-            told = await self._tell(connection, read)
+            requests = [request for request in map(read_line, piece.lines) if request is not None]
+            if not set(map(_NAME, requests)).isdisjoint(kept_apart()):
+                return False
+            parts = await in_halves(requests, partial(self._take_in, connection), name=_NAME, within=connection)
+            if parts:
+                self._doubtful = dict.fromkeys(self._doubtful, True)
+            elif requests and not self._doubtful.setdefault((file.first_line, start), False):
+                return False
             await store.save_position(connection, file.first_line, piece.end)
-        for request in read:
-            self._metrics.refused(self._source(request), request.status)
-        self._metrics.unreadable(len(requests) - len(read))
-        self._metrics.not_kept(dropped)
-        self._kept.update(kept)
+        unread = len(piece.lines)
+        for read, kept, dropped, told in parts:
+            unread -= len(read)
+            for request in read:
+                self._metrics.refused(self._source(request), request.status)
+            self._metrics.not_kept(dropped)
+            self._kept.update(kept)
+            self._told.extend(told)
+            if kept or told:
+                self._committed()
         if len(self._kept) > _MOST_NETWORKS:
             self._kept.clear()
-        if len(read) < len(requests):
-            _log.error("edge_log_unreadable", file=file.path.name, lines=len(requests) - len(read))
-        self._told.extend(told)
-        if kept or told:
-            self._committed()
+        self._metrics.unreadable(unread)
+        if unread:
+            _log.error("edge_log_unreadable", file=file.path.name, lines=unread, since=start, until=piece.end)
         return True
+
+    async def _take_in(
+        self, connection: Connection, read: Sequence[EdgeRequest]
+    ) -> tuple[Sequence[EdgeRequest], Counter[tuple[str, datetime]], int, Collection[str]]:
+        return read, *await self._take(connection, read), await self._tell(connection, read)
 
     async def _take(
         self, connection: Connection, read: Sequence[EdgeRequest]

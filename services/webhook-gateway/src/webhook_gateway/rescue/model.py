@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from common.errors import Conflict, FieldError
 from common.ids import derived_id, order_number
+from common.newer import member
 from webhook_gateway.website.model import Category
 
 UNKNOWN_NETWORK = "unknown"
@@ -78,7 +79,7 @@ def after(state: State, act: Act, *, number: str | None) -> State:
 
 def state_of(text: str) -> State:
     """Read a stored state; ``open`` is what the release before wrote for a new one."""
-    return State.NEW if text == "open" else State(text)
+    return State.NEW if text == "open" else member(State, text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -155,10 +155,7 @@ class EndangeredStore:
 
     async def covered(self, connection: Connection, report_id: str) -> list[LostOrder]:
         """Return the orders that a report covers, the oldest first."""
-        rows = await connection.fetch(
-            _COVERED,
-            uuid.UUID(report_id),
-        )
+        rows = await connection.fetch(_COVERED, uuid.UUID(report_id))
         return [self._lost(row) for row in rows]
 
     def _lost(self, row: Record) -> LostOrder:

@@ -132,7 +132,7 @@ class EndangeredOrder(BaseModel):
     received_at: datetime
     status: int
     category: str
-    origin: Literal["server", "front_end"]
+    origin: str
     link: str | None
     answer: Any
     customer: Customer
@@ -329,7 +329,7 @@ class SentReport(BaseModel):
     subject: str
     text: Annotated[str, CONTENT]
     message_id: str
-    state: Literal["waiting", "sending", "sent", "failed"]
+    state: str
     orders: int = Field(description="how many it covers")
     attempts: int
     last_error: str | None

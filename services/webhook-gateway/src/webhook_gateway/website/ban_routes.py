@@ -131,11 +131,7 @@ class BanRoutes:
             return select_bans(kind=query.kind, keys=keys, after=after, limit=limit)
 
         return await listed(
-            self._changes.database,
-            query,
-            select,
-            key={"since": datetime, "id": str},
-            item=lambda row: Ban(**dict(row)),
+            self._changes.database, query, select, key={"since": datetime, "id": str}, item=lambda row: Ban(**dict(row))
         )
 
     async def ban(self, request: Request[None, None]) -> Ban:

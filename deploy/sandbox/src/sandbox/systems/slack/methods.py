@@ -1,4 +1,4 @@
-"""The methods of Slack's Web API that the sandbox speaks. In memory; channels exist as soon as they are named."""
+"""The methods of Slack's Web API that the sandbox speaks. Channels exist as soon as they are named; messages may be kept in a file."""
 
 import math
 import re
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sandbox.clock import Clock
+from sandbox.kept import Kept
 from sandbox.limits import Limit, LimitBook, SlidingWindow, TokenBucket
 from sandbox.settings import Settings
 from sandbox.systems.slack.blocks import BlockError, check_blocks
@@ -16,6 +17,7 @@ TEXT_LIMIT = 40_000
 TEAM = {"id": "T0SANDBOX", "domain": "sandbox"}
 BOT = {"bot_id": "B0SANDBOX", "user_id": "U0SANDBOX", "app_id": "A0SANDBOX"}
 _CHANNEL_ID = re.compile(r"[CGD][A-Z0-9]{3,20}")
+_POSTS = "slack_messages"
 
 ChannelState = Literal["open", "archived", "missing", "not_in_channel", "restricted"]
 _CHANNEL_ERRORS = {
@@ -80,10 +82,30 @@ class Post:
 
 @dataclass(slots=True)
 class Workspace:
-    """Channels by id and messages by (channel id, ts)."""
+    """Channels by id and messages by (channel id, ts); these are ``kept`` before they are answered, where there is a file."""
 
+    kept: Kept | None = None
     channels: dict[str, Channel] = field(default_factory=dict)
     posts: dict[tuple[str, str], Post] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Know the messages again that were kept."""
+        for post in [] if self.kept is None else self.kept.all(_POSTS, Post).values():
+            post.channel = self.channels.setdefault(post.channel.id, post.channel)
+            self.posts[post.channel.id, post.ts] = post
+
+    def keep(self, post: Post) -> None:
+        """Keep a message as it is now."""
+        self.posts[post.channel.id, post.ts] = post
+        if self.kept is not None:
+            self.kept.put(_POSTS, f"{post.channel.id} {post.ts}", post)
+
+    def forget(self) -> None:
+        """Forget channels and messages."""
+        self.channels.clear()
+        self.posts.clear()
+        if self.kept is not None:
+            self.kept.forget(_POSTS)
 
     def channel(self, named: str) -> Channel:
         """The channel of an id or of a name with or without `#`; the id of a name is always the same."""
@@ -155,7 +177,7 @@ class Methods:
             blocks=blocks,
             thread_ts=None if thread_ts is None else str(thread_ts),
         )
-        self._workspace.posts[channel.id, post.ts] = post
+        self._workspace.keep(post)
         return {"channel": channel.id, "ts": post.ts, "message": post.as_json()}
 
     def _update(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,12 +188,14 @@ class Methods:
             post.past_blocks += post.blocks
         post.text, post.blocks = text, blocks
         post.edits += 1
+        self._workspace.keep(post)
         return {"channel": post.channel.id, "ts": post.ts, "text": post.text, "message": post.as_json()}
 
     def _delete(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         self._admit_method("chat.delete")
         post = self._named_post(arguments)
         post.deleted = True
+        self._workspace.keep(post)
         return {"channel": post.channel.id, "ts": post.ts}
 
     def _permalink(self, arguments: Mapping[str, Any]) -> dict[str, Any]:

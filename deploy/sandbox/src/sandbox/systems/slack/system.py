@@ -15,6 +15,7 @@ from sandbox.clock import Clock
 from sandbox.control import ControlError, body_of
 from sandbox.faults import FaultMode, FaultOrder, FaultPlan
 from sandbox.gate import Answer, Call, HttpSystem
+from sandbox.kept import Kept
 from sandbox.log import Journal
 from sandbox.settings import Settings
 from sandbox.systems.slack.blocks import action_ids
@@ -59,10 +60,12 @@ class Slack(HttpSystem):
 
     name: ClassVar[str] = "slack"
 
-    def __init__(self, *, settings: Settings, clock: Clock, journal: Journal, faults: FaultPlan) -> None:
+    def __init__(
+        self, *, settings: Settings, clock: Clock, journal: Journal, faults: FaultPlan, kept: Kept | None
+    ) -> None:
         super().__init__(clock=clock, journal=journal, faults=faults)
         self._settings = settings
-        self.workspace = Workspace()
+        self.workspace = Workspace(kept=kept)
         self._methods = Methods(settings=settings, clock=clock, workspace=self.workspace)
 
     def routes(self) -> list[web.RouteDef]:
@@ -90,8 +93,7 @@ class Slack(HttpSystem):
     def reset(self) -> None:
         """Forget channels, messages and limits."""
         super().reset()
-        self.workspace.channels.clear()
-        self.workspace.posts.clear()
+        self.workspace.forget()
         self._methods.reset()
 
     async def _serve(self, call: Call) -> Answer:

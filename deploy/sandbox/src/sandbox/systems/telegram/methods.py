@@ -89,7 +89,7 @@ class Methods:
             reply_to=reply_to,
         )
         _remember_presses(message)
-        self._state.add_message(message)
+        self._state.keep(message)
         return message.as_json()
 
     def _edit_text(self, bot: Bot, arguments: Mapping[str, Any]) -> Any:
@@ -114,7 +114,9 @@ class Methods:
         return self._edited(message)
 
     def _delete_message(self, bot: Bot, arguments: Mapping[str, Any]) -> Any:
-        self._own_message(bot, arguments, "delete").deleted = True
+        message = self._own_message(bot, arguments, "delete")
+        message.deleted = True
+        self._state.keep(message)
         return True
 
     def _answer_press(self, bot: Bot, arguments: Mapping[str, Any]) -> Any:
@@ -244,6 +246,7 @@ class Methods:
         message.edited = self._clock.now()
         message.edits += 1
         _remember_presses(message)
+        self._state.keep(message)
         return message.as_json()
 
     def _admit(self, bot: Bot, chat: Chat | None) -> None:

@@ -1,10 +1,15 @@
-"""What Telegram remembers: bots, chats, messages and presses. In memory; a restart forgets it."""
+"""What Telegram remembers: bots, chats, messages and presses. A restart forgets all but messages that are kept in a file."""
 
 import zlib
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from pydantic import BeforeValidator, PlainSerializer
+
+from sandbox.kept import Kept
+
+_MESSAGES = "telegram_messages"
 ChatState = Literal["active", "blocked", "kicked", "missing", "migrated", "no_rights"]
 
 
@@ -25,6 +30,11 @@ class Bot:
     def as_json(self) -> dict[str, Any]:
         """The User object of the Bot API."""
         return {"id": self.id, "is_bot": True, "first_name": "Sandbox", "username": f"sandbox{self.id}_bot"}
+
+
+def bot_of(token: str) -> Bot:
+    """The bot of a well-formed token, as nobody has called it yet."""
+    return Bot(token=token, id=int(token.partition(":")[0]))
 
 
 @dataclass(slots=True)
@@ -55,7 +65,7 @@ class Message:
     """One message as it is now. `presses` are all callback data its buttons ever had: an old screen may still show them."""
 
     id: int
-    bot: Bot
+    bot: Annotated[Bot, PlainSerializer(lambda bot: bot.token), BeforeValidator(bot_of)]
     chat: Chat
     date: datetime
     text: str
@@ -102,20 +112,30 @@ class Press:
 class TelegramState:
     """Everything above, by id. Message ids are unique over all chats, so that one id names one message.
 
-    Ids begin at ``started`` (seconds since 1970): whoever outlives a restart of the sandbox, as a bot's database does, knows none of them.
+    Ids begin at ``started`` (seconds since 1970): whoever outlives a restart of the sandbox, as a bot's database does, knows none of the
+    new ones. Messages are ``kept`` before they are answered, where there is a file.
     """
 
     started: int
+    kept: Kept | None = None
     bots: dict[str, Bot] = field(default_factory=dict)
     chats: dict[int, Chat] = field(default_factory=dict)
     messages: dict[int, Message] = field(default_factory=dict)
     presses: dict[str, Press] = field(default_factory=dict)
     made: int = 0
 
+    def __post_init__(self) -> None:
+        """Know the messages again that were kept."""
+        for message in [] if self.kept is None else self.kept.all(_MESSAGES, Message).values():
+            message.bot = self.bot(message.bot.token)
+            message.chat = self.chat(message.chat.id, username=message.chat.username)
+            self.messages[message.id] = message
+        self.started = max(self.started, *self.messages, 0)
+
     def bot(self, token: str) -> Bot:
         """The bot of a well-formed token."""
         if token not in self.bots:
-            self.bots[token] = Bot(token=token, id=int(token.partition(":")[0]))
+            self.bots[token] = bot_of(token)
         return self.bots[token]
 
     def chat(self, chat_id: int, *, username: str | None = None) -> Chat:
@@ -124,9 +144,19 @@ class TelegramState:
             self.chats[chat_id] = Chat(id=chat_id, username=username)
         return self.chats[chat_id]
 
-    def add_message(self, message: Message) -> None:
-        """Keep a message under its id."""
+    def keep(self, message: Message) -> None:
+        """Keep a message under its id, as it is now."""
         self.messages[message.id] = message
+        if self.kept is not None:
+            self.kept.put(_MESSAGES, str(message.id), message)
+
+    def forget(self) -> None:
+        """Forget chats, messages and presses."""
+        self.chats.clear()
+        self.messages.clear()
+        self.presses.clear()
+        if self.kept is not None:
+            self.kept.forget(_MESSAGES)
 
     def next_message_id(self) -> int:
         """A new message id."""

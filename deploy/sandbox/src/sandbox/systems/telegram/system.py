@@ -12,6 +12,7 @@ from sandbox.clock import Clock
 from sandbox.control import ControlError, body_of
 from sandbox.faults import FaultMode, FaultOrder, FaultPlan
 from sandbox.gate import Answer, Call, HttpSystem
+from sandbox.kept import Kept
 from sandbox.log import Journal
 from sandbox.settings import Settings
 from sandbox.systems.telegram.arguments import BotApiError, arguments_of, bad
@@ -75,10 +76,12 @@ class Telegram(HttpSystem):
 
     name: ClassVar[str] = "telegram"
 
-    def __init__(self, *, settings: Settings, clock: Clock, journal: Journal, faults: FaultPlan) -> None:
+    def __init__(
+        self, *, settings: Settings, clock: Clock, journal: Journal, faults: FaultPlan, kept: Kept | None
+    ) -> None:
         super().__init__(clock=clock, journal=journal, faults=faults)
         self._settings = settings
-        self.state = TelegramState(started=int(clock.now().timestamp()))
+        self.state = TelegramState(started=int(clock.now().timestamp()), kept=kept)
         self._methods = Methods(settings=settings, clock=clock, state=self.state)
         self._delivery = UpdateDelivery(settings=settings, clock=clock, reply=self._replied)
 
@@ -108,9 +111,7 @@ class Telegram(HttpSystem):
     def reset(self) -> None:
         """Forget messages, chats, presses and limits; registered webhooks stay, for the bots still run."""
         super().reset()
-        self.state.chats.clear()
-        self.state.messages.clear()
-        self.state.presses.clear()
+        self.state.forget()
         self._methods.reset()
 
     def shown_path(self, path: str) -> str:

@@ -141,7 +141,7 @@ class EndangeredOrder(TypedDict):
     received_at: str
     status: int
     category: str
-    origin: Literal['server', 'front_end']
+    origin: str
     link: str | None
     answer: Any
     customer: Customer
@@ -365,7 +365,7 @@ class SentReport(TypedDict):
     subject: str
     text: str
     message_id: str
-    state: Literal['waiting', 'sending', 'sent', 'failed']
+    state: str
     orders: int
     attempts: int
     last_error: str | None
@@ -432,7 +432,7 @@ class WholeEndangeredOrder(TypedDict):
     received_at: str
     status: int
     category: str
-    origin: Literal['server', 'front_end']
+    origin: str
     link: str | None
     answer: Any
     customer: Customer
@@ -537,7 +537,7 @@ class Delivery(TypedDict):
     traceparent: str | None
     erased_at: str | None
     version: int
-    decision: Literal['replayed', 'dismissed'] | None
+    decision: str | None
     recorded_at: str
     event_id: str
     digest: str | None
