@@ -139,21 +139,21 @@ async def server_answers(faults: Faults) -> float:
 
 
 async def not_ready(faults: Faults, since: float) -> dict[str, float]:
-    """By replica, how many seconds after ``since`` it was last asked whether it is ready and did not say so."""
+    """By replica, how many seconds after ``since`` it last said that it is not ready, or had not said that it is."""
     services = faults.suite.description["services"]
     replicas = {service: services[service]["url"] for service in services}
     replicas.update({f"webhook-gateway {number}": url for number, url in enumerate(faults.gateways)})
     last = dict.fromkeys(replicas, 0.0)
 
     async def watch(session: aiohttp.ClientSession, name: str) -> None:
-        while (asked := time.monotonic() - since) < READY_WITHIN + _WATCHED:
+        while time.monotonic() - since < READY_WITHIN + _WATCHED:
             try:
                 async with session.get(replicas[name] + "/readyz") as answer:
                     ready = answer.status == 200
             except (aiohttp.ClientError, OSError):
                 ready = False
             if not ready:
-                last[name] = asked
+                last[name] = time.monotonic() - since
             await asyncio.sleep(0.1)
 
     timeout = aiohttp.ClientTimeout(total=READY_WITHIN)

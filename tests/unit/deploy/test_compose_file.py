@@ -226,6 +226,20 @@ def test_a_gateways_own_deadlines_fit_into_what_nginx_gives_a_replica(
     assert own < float(read_timeout)
 
 
+def test_whatever_hangs_the_edge_answers_before_the_marketplace_gives_up(repository: Path) -> None:
+    template = (repository / "deploy/nginx/templates/gateways.conf.template").read_text()
+
+    def seconds(name: str) -> float:
+        number, unit = re.findall(rf"(?m)^    {name} (\d+)(ms|s);", template)[0]  # of all locations
+        return float(number) / (1000 if unit == "ms" else 1)
+
+    for location in re.findall(r"(?m)^    location ~\* .*?^    }", template, re.DOTALL):  # the intake's
+        assert "_timeout" not in location
+    a_try = seconds("proxy_connect_timeout") + max(seconds("proxy_send_timeout"), seconds("proxy_read_timeout"))
+    assert a_try < seconds("proxy_next_upstream_timeout")  # else no second one begins
+    assert seconds("proxy_next_upstream_timeout") + a_try < 5
+
+
 def test_databases_are_provisioned_then_migrated_then_used(compose: dict[str, Any]) -> None:
     services = compose["services"]
     migrations = {name: services[name]["depends_on"] for name in JOBS if name.startswith("migrate-")}

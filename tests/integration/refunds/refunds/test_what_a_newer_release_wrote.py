@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from tests.integration.refunds.factories import Start
 
 
@@ -19,6 +21,11 @@ async def test_a_state_of_a_newer_release_is_shown_by_its_number_and_left_alone(
         "INSERT INTO refund_history (refund_id, version, attempt, state_before, state_after, happened, actor, detail, at) "
         "SELECT refund_id, version + 1, attempt, 5, 77, 'held_back', actor, detail, now() FROM refund_history WHERE state_after = 5"
     )
+
+    [written] = await service.fetch("SELECT ctid::text, lease_owner FROM refunds")
+    await asyncio.sleep(1.0)  # due, and taken by no worker: it would be again and again
+    assert await service.fetch("SELECT ctid::text, lease_owner FROM refunds") == [written]
+    assert written["lease_owner"] is None
 
     shown = await service.refund(accepted["id"])
     assert (shown["state"], shown["state_name"]) == (77, "77")

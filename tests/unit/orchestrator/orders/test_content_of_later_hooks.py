@@ -165,6 +165,7 @@ def test_a_total_that_is_said_counts() -> None:
         ({"total_price": 35_000}, paid(total_price=40_000), (40_000, 35_000)),
         ({"total_price": 35_000}, paid(line("a", 2), total_price=65_000), (65_000, 55_000)),
         ({}, paid(total_price=20_000), (20_000, 20_000)),
+        ({}, paid(total_price=15_000), (15_000, 15_000)),
         ({"total_price": 35_000, "total_discount_price": 35_000}, paid(total_price=40_000), (40_000, 40_000)),
         ({"total_price": 35_000, "total_discount_price": 28_000}, paid(total_price=40_000), (40_000, 28_000)),
         ({"total_price": 35_000, "total_discount_price": 28_000}, paid(total_price=27_000), (27_000, 27_000)),
@@ -178,6 +179,28 @@ def test_what_is_to_be_paid_goes_with_a_total_that_is_said_alone(
     assert step.after is not None
     assert (step.after.total_price, step.after.total_discount_price) == sums
     assert ("total_price", str(more.get("total_price", 25_000)), str(sums[0])) in step.difference.fields
+
+
+def test_what_is_to_be_paid_follows_the_last_total_when_no_discount_is_left() -> None:
+    first = created(line("a", 1, 500), line("b", 1, 400, discount_price=300), total_price=1_000)
+    assert last(first).cost == 900
+    for total in (500, 600, 700):  # without the delivery of 100, with it, with a dearer one
+        less = changed(line("a", 1, 500), total_price=total)
+        assert last(first, less).cost == total
+        assert last(first, less, paid()).cost == total
+        assert last(first, less, paid(line("a", 2))).cost == total + 500
+        assert last_step(first, less, paid(), changed(line("a"), minute=9)).act is Act.CHANGES_NOTHING
+        again = last(first, less, paid(line("a"), line("b", 1, 400, discount_price=300)))
+        assert (again.total_price, again.cost) == (total + 400, total + 300)
+    unpriced = changed(line("a"), line("b"), line("c"), total_price=1_500)
+    state = last(first, unpriced, paid(line("a"), line("b"), line("c", 1, 600)))
+    assert (state.total_price, state.cost, state.known) == (1_500, 1_400, None)
+
+
+def test_a_discount_that_comes_with_a_total_said_alone_is_taken_off() -> None:
+    first = created(line("a", 1, 500), total_price=600, total_discount_price=600)
+    state = last(first, changed(line("a", 1, 500), line("b", 1, 400, discount_price=300), total_price=1_000))
+    assert (state.total_price, state.total_discount_price) == (1_000, 900)
 
 
 def test_a_price_that_comes_later_finds_the_delivery_that_was_known() -> None:

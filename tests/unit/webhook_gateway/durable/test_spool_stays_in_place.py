@@ -147,6 +147,62 @@ def test_a_place_that_cannot_be_written_refuses_and_loses_nothing(tmp_path: Path
     spool.close()
 
 
+@pytest.mark.parametrize("trouble", [file_deleted, directory_deleted], ids=lambda trouble: trouble.__name__)
+def test_what_can_be_carried_over_nowhere_is_still_relayed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: Callable[[Path], None]
+) -> None:
+    place = tmp_path / "spool"
+    spool = SpoolFile(place)
+    spool.open()
+    spool.append([("key", b"one"), ("key", b"two")])
+    trouble(place)
+
+    def fails(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(spool, "_connect", fails)
+        found = spool.peek(1)  # the broker is there
+        assert [record.body for record in found] == [b"one"]
+        spool.forget([record.id for record in found])
+        with pytest.raises(sqlite3.OperationalError):
+            spool.append([("key", b"three")])  # its sender is told no
+        left = spool.peek(100)
+        assert [record.body for record in left] == [b"two"]
+    spool.append([("key", b"four")])
+    spool.forget([record.id for record in left])  # too late: it is relayed again
+    assert [record.body for record in spool.peek(100)] == [b"two", b"four"]
+    spool.close()
+
+
+def test_what_was_being_relayed_means_nothing_in_a_file_that_could_not_be_opened_at_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "spool"
+    spool = SpoolFile(place)
+    spool.open()
+    spool.append([("key", b"relayed before")])
+    spool.forget([record.id for record in spool.peek(1)])
+    spool.append([("key", b"one"), ("key", b"two")])
+    in_hand = spool.peek(1)
+    file_deleted(place)
+    connect, times = spool._connect, iter((True, False))
+
+    def carries_over_only(path: Path) -> sqlite3.Connection:
+        if not next(times):
+            raise sqlite3.OperationalError("unable to open database file")
+        return connect(path)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(spool, "_connect", carries_over_only)
+        with pytest.raises(sqlite3.OperationalError):
+            spool.append([("key", b"three")])
+    spool.append([("key", b"four")])
+    spool.forget([record.id for record in in_hand])  # as the old file numbered them
+    assert [record.body for record in spool.peek(100)] == [b"one", b"two", b"four"]
+    spool.close()
+
+
 def test_a_disk_that_became_read_only_is_relayed_once_and_written_when_it_is_mended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -147,6 +147,8 @@ def test_what_does_not_fit_is_named_and_the_order_is_still_known(raw: bytes, fie
         (b'"quantity": 2, "quantity": 9', ["quantity"]),
         (b'"quantity":2,"note":"a\\":","\\u0071uantity":9', ["quantity"]),
         (b'"quantity" : 2, "price" : "85.00", "price" : "8.50"', ["price"]),
+        (b'"quantity": 2, "note" : 1, "quantity": 9', ["quantity"]),
+        (b'"quantity": 2, "note": "he said\\u0022: no", "quantity": 9', ["quantity"]),
         (b'"quantity": 2, "price": "85.00", "price": 85.0, "id": "a", "note": 1, "note": 2', []),
         (b'"quantity" : 2, "note": "he said: \\"no\\": twice"', []),
     ],

@@ -38,7 +38,7 @@ def totals(state: OrderState | None, lines: Sequence[Line], fact: OrderFact) -> 
 
     As the hook gives them. Else, where they were known before (delivery may be in them), with the difference that the goods make added:
     a price that is told for the first time makes none. Else added up, and None when a position has no price. A discounted sum that
-    nobody gave goes with a sum that the hook gives.
+    nobody gave goes with a sum that the hook gives, and is no more than that.
     """
     total, discounted = fact.total_price, fact.total_discount_price
     known, paid = _last_known(state)
@@ -48,19 +48,27 @@ def totals(state: OrderState | None, lines: Sequence[Line], fact: OrderFact) -> 
         if paid[0] is None or (fact.total_price is not None and paid[0] == _to_be_paid(*known)):
             discounted = _to_be_paid(total, lines)
         elif fact.total_price is not None and paid[0] == known[0]:
-            discounted = total  # nothing was taken off
+            # Nothing was taken off but what was in both sums.
+            discounted = max(fact.total_price - max(_taken_off(lines) - _taken_off(known[1]), 0), 0)
         else:
             discounted = _total_after(*paid, lines, _discounted, _to_pay)
-            if fact.total_price is not None and discounted is not None:
-                discounted = min(discounted, fact.total_price)
+        if fact.total_price is not None and discounted is not None:
+            discounted = min(discounted, fact.total_price)
     return total, discounted
 
 
-def kept_sums(state: OrderState, total: int | None, discounted: int | None) -> KnownSums | None:
-    """Return the sums that were known and no longer are, with the goods that they count: a price that comes later finds the delivery."""
+def kept_sums(state: OrderState, fact: OrderFact, total: int | None, discounted: int | None) -> KnownSums | None:
+    """Return the sums that were known and no longer are, with the goods that they count: a price that comes later finds the delivery.
+
+    A discounted sum that went with the sum is over once the hook gives another: it will go with that one.
+    """
     known = state.known or (state.total_price, state.total_discount_price, state.lines)
-    lost = (total is None and known[0] is not None) or (discounted is None and known[1] is not None)
-    return known if lost else None
+    if total is None and known[0] is not None:
+        return known
+    if discounted is not None or known[1] is None:
+        return None
+    over = fact.total_price is not None and known[1] == _to_be_paid(known[0], known[2])
+    return None if over else known
 
 
 def costs_nothing(before: Sequence[Line], fact: OrderFact) -> bool:
@@ -88,6 +96,12 @@ def _to_be_paid(total: int | None, lines: Sequence[Line]) -> int | None:
     if full is None or to_pay is None or total < full:
         return _add_up(lines, _discounted)
     return max(total + to_pay - full, 0)
+
+
+def _taken_off(lines: Sequence[Line]) -> int:
+    """What the positions' discounts come to, as far as both prices are told."""
+    sums = [(_sum_of(line.quantity, line, _full), _sum_of(line.quantity, line, _to_pay)) for line in lines]
+    return sum(full - paid for full, paid in sums if full is not None and paid is not None)
 
 
 _Sums = Callable[[Line], tuple[int | None, int | None]]

@@ -275,7 +275,7 @@ def _with_content(state: OrderState, fact: OrderFact) -> OrderState:
     if fact.lines is not None:
         lines = complete(state.lines, fact.lines)
     total, discounted = totals(state, lines, fact)
-    known = kept_sums(state, total, discounted)
+    known = kept_sums(state, fact, total, discounted)
     return evolve(state, lines=lines, total_price=total, total_discount_price=discounted, known=known, **given)
 
 

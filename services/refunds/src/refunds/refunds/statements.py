@@ -73,7 +73,7 @@ BY_GATEWAY_ID = f"{_ATTEMPTS} WHERE gateway = $1 AND gateway_refund_id = $2 ORDE
 # Of one that has its answer, or has gone on under another key, what else was made under this one is money that moved once more.
 BY_GATEWAY_KEY = f"""
 {_ATTEMPTS} AS a WHERE gateway = $1 AND gateway_key = $2 AND gateway_refund_id IS NULL
-AND EXISTS (SELECT FROM refunds AS r WHERE r.id = a.refund_id AND r.attempt = a.attempt AND r.state IN (2, 3, 4, 6, 7, 8, 12))
+AND EXISTS (SELECT FROM refunds AS r WHERE r.id = a.refund_id AND r.attempt = a.attempt AND r.state NOT IN (5, 9, 10, 11))
 """
 # Whoever goes on from here locks the refund in the version that was read: one that has gone on meanwhile is not sent and not started.
 STILL = "SELECT true FROM refunds WHERE id = $1 AND state = $2 AND version = $3 FOR NO KEY UPDATE"

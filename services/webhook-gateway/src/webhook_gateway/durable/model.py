@@ -33,3 +33,12 @@ class SpoolRecord:
     id: int
     routing_key: str
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolState:
+    """What the spool's file holds. ``oldest_at`` is Unix time in seconds, None when it is empty."""
+
+    records: int
+    size: int
+    oldest_at: float | None

@@ -13,8 +13,8 @@ from typing import Any
 
 from common.telemetry import get_logger
 from webhook_gateway.durable.metrics import DurabilityMetrics
-from webhook_gateway.durable.model import SpoolRecord, SpoolUnavailable
-from webhook_gateway.durable.spool_file import SpoolFile, SpoolState, cost
+from webhook_gateway.durable.model import SpoolRecord, SpoolState, SpoolUnavailable
+from webhook_gateway.durable.spool_file import SpoolFile, cost
 
 _log = get_logger()
 _GROUP = 500

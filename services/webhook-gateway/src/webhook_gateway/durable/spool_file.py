@@ -9,14 +9,13 @@ import sqlite3
 import stat
 from collections.abc import Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from time import time
 from typing import Any
 
 from common.errors import ConfigurationError
 from common.telemetry import get_logger
-from webhook_gateway.durable.model import SpoolRecord
+from webhook_gateway.durable.model import SpoolRecord, SpoolState
 
 _log = get_logger()
 _FILE = "spool.db"
@@ -54,19 +53,10 @@ _KEEP_TORN = (
 )
 _DELETE = "DELETE FROM records WHERE id = ? RETURNING length(body)"
 _ADD = "INSERT INTO records (stored_at, routing_key, body, checksum) VALUES (?, ?, ?, ?)"
-_ALL = "SELECT stored_at, routing_key, body, checksum FROM records WHERE id NOT IN (SELECT id FROM temp.undeleted) ORDER BY id"
+_ALL = "SELECT stored_at, routing_key, body, checksum FROM records WHERE id NOT IN (SELECT id FROM temp.undeleted WHERE NOT torn)"
 _ADD_TORN = "INSERT OR IGNORE INTO torn VALUES (?, ?, ?, ?, ?, ?)"
 _EPOCH = 1 << 40  # more than there will ever be records in one file
 _UNDELETED = "CREATE TEMP TABLE IF NOT EXISTS undeleted (id INTEGER PRIMARY KEY, torn INTEGER NOT NULL)"
-
-
-@dataclass(frozen=True, slots=True)
-class SpoolState:
-    """What the file holds. ``oldest_at`` is Unix time in seconds, None when it is empty."""
-
-    records: int
-    size: int
-    oldest_at: float | None
 
 
 class SpoolFile:
@@ -84,6 +74,7 @@ class SpoolFile:
         self._connection: sqlite3.Connection | None = None
         self._place: list[tuple[int, int] | None] = []
         self._epoch = 0  # what was read of a file before means nothing in the one that took its place
+        self._stranded = False  # its file is gone, and nothing could be carried over yet
         self.state = SpoolState(0, 0, None)
         self.torn_found = 0
         self._holds_torn = False  # they stay for a person, wherever they are in the file
@@ -137,8 +128,19 @@ class SpoolFile:
         self.state = SpoolState(self.state.records + len(records), self.state.size + size, oldest)
 
     def peek(self, limit: int) -> list[SpoolRecord]:
-        """Return the oldest records that are intact, no more than a piece of them. Torn ones are moved to the table ``torn``."""
-        self._stay_in_place()
+        """Return the oldest records that are intact, no more than a piece of them. Torn ones are moved to the table ``torn``.
+
+        What cannot be carried over from a file that is gone is read from it: to be relayed, it needs no place. Once that has failed it is
+        for the next write to try again, for it may copy a whole spool each time.
+        """
+        if self._connection is None or not self._stranded:
+            try:
+                self._stay_in_place()
+            except (sqlite3.Error, OSError) as error:
+                if self._connection is None:
+                    raise
+                self._stranded = True
+                _log.error("spool_file_is_gone", records=self.state.records, error=type(error).__name__)
         while True:
             intact: list[SpoolRecord] = []
             torn: list[int] = []
@@ -262,7 +264,9 @@ class SpoolFile:
         path = self._directory / _FILE
         if self._connection is None and self._lock >= 0:
             self._connection = self._connect(path)
+            self._count()
         if _places(path) == self._place:
+            self._stranded = False
             return
         old = self._db
         if _places(path)[0] == self._place[0]:  # its log alone is gone
@@ -270,9 +274,10 @@ class SpoolFile:
         else:
             self._take_lock()
             self._carry_over(old, path)
-        self._open_again(old)
-        self._epoch += _EPOCH
+        self._epoch += _EPOCH  # before anything else can fail: the records have other numbers now
         self.torn_found += 1
+        self._stranded = False
+        self._open_again(old)
         _log.error("spool_file_was_gone", records=self.state.records)
 
     def _carry_over(self, old: sqlite3.Connection, path: Path) -> None:
@@ -290,6 +295,8 @@ class SpoolFile:
     def _begin_anew(self) -> None:
         """Everything in the file has been relayed and cannot be deleted from it: removing the file needs no room."""
         with suppress(OSError):  # a disk that is read-only: ``sweep`` deletes them when it is no more
+            if _places(self._directory / _FILE)[0] != self._place[0]:
+                return  # of that name there is another one, perhaps another process's
             for suffix in ("", "-wal", "-shm"):
                 (self._directory / f"{_FILE}{suffix}").unlink(missing_ok=True)
             self._open_again(self._db)

@@ -37,6 +37,9 @@ TEXTUAL = frozenset({"originalOrderId", "externalId", "storeID", "id"})
 _DECIDING = NUMERIC | TEXTUAL | {"event_type", "payload", "positions", "total", "currency"}
 _NAME_ENDS = b'":'
 """As often in a body as in what is read of it, unless a name was said twice or the body is written in another way."""
+_OTHER_ENDS = re.compile(rb'"[ \t\r\n]+:')
+_OTHER_QUOTE = b"\\u0022"
+"""Ways of writing that make up for a name said twice, so that the count says nothing."""
 
 DEEPEST = 64
 """Levels of nesting that a payload may have; the documented one has three."""
@@ -108,7 +111,8 @@ def read_hook(body: bytes, *, currency: str = "RUB", now: datetime | None = None
     if isinstance(payload, dict):
         external_id = _order_id(payload.get("originalOrderId"), body)
         content, odd, names = _payload_digest(payload, problems)
-        if body.count(_NAME_ENDS) != names + len(document):
+        uneven = body.count(_NAME_ENDS) != names + len(document)
+        if uneven or _OTHER_QUOTE in body or _OTHER_ENDS.search(body) is not None:
             problems += _said_twice(body)
         if event in HOOKS:
             problems += order_problems(payload, event=event, currency=currency, odd=odd, prefix="payload.")
