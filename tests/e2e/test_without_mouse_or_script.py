@@ -38,6 +38,7 @@ async def test_a_change_is_completed_by_keys_alone(client: Client, chromium: Bro
         await page.wait_for_url("**/w/*")
         await keys.press("/")
         await page.wait_for_url("**/find")
+        await expect(page.get_by_role("searchbox")).to_be_focused()  # what is typed before goes nowhere
         await keys.type(str(customer["phone"]))
         await keys.press("Enter")
         number = (await to_row(page, "a.open[href^='/o/']")).rpartition("/")[2]

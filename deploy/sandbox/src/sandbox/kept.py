@@ -1,6 +1,7 @@
 """What the outside world still knows after the sandbox has stopped: money, and what was said, are not forgotten by a new start."""
 
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,8 +37,9 @@ class Kept:
         self._rows.execute(_FORGET_OLD, (limit,))
 
     def put(self, kind: str, name: str, thing: Any) -> None:
-        """Keep a thing as it is now; it stays at the place where it first came."""
-        self._rows.execute(_PUT, (kind, name, self._form(type(thing)).dump_json(thing).decode()))
+        """Keep a thing as it is now; it stays at the place where it first came. Half a character cannot be written: not kept."""
+        with suppress(ValueError):
+            self._rows.execute(_PUT, (kind, name, self._form(type(thing)).dump_json(thing).decode()))
 
     def all(self, kind: str, form: type[Thing]) -> dict[str, Thing]:
         """Return everything of a kind by name, oldest first."""
