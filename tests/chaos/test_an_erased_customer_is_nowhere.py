@@ -240,7 +240,7 @@ async def come_by_the_spool(world: World) -> str:
     spools = world.suite.directory / "spool"
 
     async def nobody() -> bool:  # a broker that was slow for a moment left her other orders there
-        return await asyncio.to_thread(in_files, spools, WORDS) == set()
+        return not await asyncio.to_thread(in_files, spools, WORDS)
 
     await eventually(nobody, within=90, every=0.5, what="spools without her")
     await asyncio.to_thread(faults.rabbitmqctl, "stop_app")
@@ -249,11 +249,9 @@ async def come_by_the_spool(world: World) -> str:
         status, answer, _ = await world.client.hook(came)
         assert status == 200, answer
         number = str(answer["number"])
-        stands = await asyncio.to_thread(in_files, spools, WORDS)
-        assert {word for _, word in stands} == set(WORDS), stands
+        assert {word for _, word in (stands := await asyncio.to_thread(in_files, spools, WORDS))} == set(WORDS), stands
         said = await world.act(GATEWAY, "/admin/v1/erasures", role="admin", order_number=number)
-        assert said["places"] == 0
-        assert "erase again" in said["kept"]["spool"]
+        assert (said["places"], "erase again" in said["kept"]["spool"]) == (0, True), said
         assert await asyncio.to_thread(in_files, spools, WORDS) == stands
     finally:
         await asyncio.to_thread(faults.rabbitmqctl, "start_app")
