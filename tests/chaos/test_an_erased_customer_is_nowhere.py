@@ -247,9 +247,9 @@ async def come_by_the_spool(world: World) -> str:
     try:
         came = hook("created", f"spool-{secrets.token_hex(4)}", at=datetime.now(UTC), **ORDER)
         status, answer, _ = await world.client.hook(came)
-        assert status == 200, answer
         number = str(answer["number"])
-        assert {word for _, word in (stands := await asyncio.to_thread(in_files, spools, WORDS))} == set(WORDS), stands
+        stands = await asyncio.to_thread(in_files, spools, WORDS)
+        assert (status, {word for _, word in stands}) == (200, set(WORDS)), stands
         said = await world.act(GATEWAY, "/admin/v1/erasures", role="admin", order_number=number)
         assert (said["places"], "erase again" in said["kept"]["spool"]) == (0, True), said
         assert await asyncio.to_thread(in_files, spools, WORDS) == stands
