@@ -175,7 +175,7 @@ def test_what_can_be_carried_over_nowhere_is_still_relayed(
     spool.close()
 
 
-def test_what_was_being_relayed_means_nothing_in_a_file_that_could_not_be_opened_at_first(
+def test_ids_of_the_old_file_mean_nothing_in_one_that_was_opened_late(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = tmp_path / "spool"
