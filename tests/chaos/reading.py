@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -86,16 +86,29 @@ async def _ask_tips_on(faults: Faults, answers: Answers, numbers: list[str]) -> 
     description = faults.suite.description
     url, tokens = description["services"]["tips"]["url"], description["tokens"]
     viewer, internal = ({"Authorization": f"Bearer {tokens[role]}"} for role in ("viewer", "internal"))
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=40)) as session:
+
+    async def explain(session: aiohttp.ClientSession, number: str) -> None:
+        async with session.get(f"{url}/admin/v1/explain?order_id={number}", headers=viewer) as answer:
+            answers[EXPLAINS, answer.status] += 1
+
+    async def set_sum(session: aiohttp.ClientSession, number: str) -> None:
+        body = {"order_id": number}
+        async with session.post(f"{url}/tips/v1/set-tips-sum", json=body, headers=internal) as answer:
+            answers[SETS, answer.status] += 1
+
+    async def ask(
+        session: aiohttp.ClientSession, ask_of: Callable[[aiohttp.ClientSession, str], Awaitable[None]]
+    ) -> None:
         while True:
             for number in numbers[:20]:
-                async with session.get(f"{url}/admin/v1/explain?order_id={number}", headers=viewer) as answer:
-                    answers[EXPLAINS, answer.status] += 1
-                body = {"order_id": number}
-                async with session.post(f"{url}/tips/v1/set-tips-sum", json=body, headers=internal) as answer:
-                    answers[SETS, answer.status] += 1
+                await ask_of(session, number)
                 await asyncio.sleep(0.02)
             await asyncio.sleep(0.05)
+
+    timeout = aiohttp.ClientTimeout(total=40)
+    async with aiohttp.ClientSession(timeout=timeout) as session, asyncio.TaskGroup() as group:
+        group.create_task(ask(session, explain))  # apart: who explains waits for a server that hangs, who sets does not
+        group.create_task(ask(session, set_sum))
 
 
 async def _look_on(faults: Faults, answers: Answers) -> None:
