@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from webhook_gateway.durable.model import SpoolRecord
 from webhook_gateway.durable.spool_file import SpoolFile
 
 
@@ -95,17 +96,22 @@ def test_nothing_acknowledged_ends_with_a_file_that_is_gone(
     assert bodies_after_a_kill(place, tmp_path / "again") == [*expected, b"last"]
 
 
-@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.__name__)
-def test_what_was_being_relayed_meanwhile_is_relayed_again_and_not_another(
-    tmp_path: Path, trouble: Callable[[Path], None]
-) -> None:
-    place = tmp_path / "spool"
+def being_relayed(place: Path) -> tuple[SpoolFile, list[SpoolRecord]]:
+    """A spool of two records that has relayed one before; and the first of the two, in the relay's hands."""
     spool = SpoolFile(place)
     spool.open()
     spool.append([("key", b"relayed before")])
     spool.forget([record.id for record in spool.peek(1)])
     spool.append([("key", b"one"), ("key", b"two")])
-    in_hand = spool.peek(1)
+    return spool, spool.peek(1)
+
+
+@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.__name__)
+def test_what_was_being_relayed_meanwhile_is_relayed_again_and_not_another(
+    tmp_path: Path, trouble: Callable[[Path], None]
+) -> None:
+    place = tmp_path / "spool"
+    spool, in_hand = being_relayed(place)
     trouble(place)
     spool.append([("key", b"three")])
     spool.forget([record.id for record in in_hand])  # as the old file numbered them
@@ -179,12 +185,7 @@ def test_ids_of_the_old_file_mean_nothing_in_one_that_was_opened_late(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = tmp_path / "spool"
-    spool = SpoolFile(place)
-    spool.open()
-    spool.append([("key", b"relayed before")])
-    spool.forget([record.id for record in spool.peek(1)])
-    spool.append([("key", b"one"), ("key", b"two")])
-    in_hand = spool.peek(1)
+    spool, in_hand = being_relayed(place)
     file_deleted(place)
     connect, times = spool._connect, iter((True, False))
 

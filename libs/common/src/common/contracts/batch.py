@@ -60,11 +60,7 @@ def unpack(body: bytes) -> list[bytes]:
         if not array.startswith(b"["):
             return [body]
         return [orjson.dumps(event) for event in orjson.loads(array)] or [body]
-    except (
-        ValueError,
-        TypeError,
-        zstandard.ZstdError,
-    ):  # no JSON, nested deeper than any event of ours, broken, or far too large
+    except (ValueError, TypeError, zstandard.ZstdError):  # no JSON, too deep, broken, or far too large
         return [body]
 
 
