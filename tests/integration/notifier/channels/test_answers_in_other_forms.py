@@ -22,6 +22,7 @@ from notifier.duty.model import CallRequest, Placed, Unreachable
 from notifier.duty.twilio import TwilioCalls
 from tests.integration.notifier.factories import MakeKit
 from tests.support.chat_message import a_message
+from tests.support.scripted_server import answering
 
 HTML = b"<html><h1>503 Service Temporarily Unavailable</h1></html>"
 SENT = {"ok": True, "result": {"message_id": 7, "date": 1, "chat": {"id": -1, "type": "supergroup"}}}
@@ -51,14 +52,8 @@ class Script:
 async def script() -> AsyncIterator[tuple[Script, str]]:
     """The server and its address."""
     scripted = Script()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", scripted.serve)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    host, port = runner.addresses[0][:2]
-    yield scripted, f"http://{host}:{port}"
-    await runner.cleanup()
+    async with answering(scripted.serve) as address:
+        yield scripted, address
 
 
 def refusal(code: int, description: str | None = None, **parameters: Any) -> dict[str, Any]:

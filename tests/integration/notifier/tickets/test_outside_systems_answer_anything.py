@@ -23,6 +23,7 @@ from notifier.tickets.model import OutsideComment, TrackerRefused
 from notifier.tickets.yandex import YandexTracker
 from tests.integration.notifier.factories import Kit, MakeKit
 from tests.integration.notifier.people import crashed, phoned, put_roster, settings_for
+from tests.support.scripted_server import answering
 from tests.support.servers import eventually
 
 TEXT = st.text(max_size=20)
@@ -73,14 +74,8 @@ class AnyAnswer:
 async def server() -> AsyncIterator[tuple[AnyAnswer, str]]:
     """The server and its address."""
     scripted = AnyAnswer()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", scripted.serve)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    host, port = runner.addresses[0][:2]
-    yield scripted, f"http://{host}:{port}"
-    await runner.cleanup()
+    async with answering(scripted.serve) as address:
+        yield scripted, address
 
 
 def bodies(count: int) -> list[bytes]:

@@ -14,6 +14,7 @@ from refunds.providers.gateway import GatewayAway, GatewayRefused, GatewaySilent
 from refunds.providers.model import Attempt, GatewayStatus, ListedRefund, PaymentInfo, Receipt
 from refunds.providers.trust import TrustGateway
 from refunds.providers.yookassa import YooKassaGateway
+from tests.support.scripted_server import answering
 
 NOW = datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
 ATTEMPT = Attempt("r-1", 1, "trust", "key-1", NOW, NOW, "g-1")
@@ -44,14 +45,8 @@ class Scripted:
 async def server() -> AsyncIterator[tuple[Scripted, str]]:
     """A scripted server and its address."""
     scripted = Scripted()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", scripted.serve)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    host, port = runner.addresses[0][:2]
-    yield scripted, f"http://{host}:{port}"
-    await runner.cleanup()
+    async with answering(scripted.serve) as address:
+        yield scripted, address
 
 
 TRUST_SAYS_NO = {"status": "error", "status_code": "refund_exceeds_captured", "status_desc": "…"}
